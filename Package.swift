@@ -1,0 +1,97 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+/// Settings of every Swift target: Swift 6 language mode, and the upcoming features that keep
+/// imports and existentials explicit. Fault points exist in debug builds only.
+let settings: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .define("FAULT_POINTS", .when(configuration: .debug)),
+]
+
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+
+let package = Package(
+    name: "git-s3-backend",
+    products: [
+        .executable(name: "git-s3-backend", targets: ["git-s3-backend"]),
+        .executable(name: "git-s3-backend-hook", targets: ["git-s3-backend-hook"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    ],
+    targets: [
+        .systemLibrary(
+            name: "CFastCGI", pkgConfig: "fcgi", providers: [.apt(["libfcgi-dev"])]),
+        .systemLibrary(
+            name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
+        .systemLibrary(
+            name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+        .systemLibrary(name: "CExpat", pkgConfig: "expat", providers: [.apt(["libexpat1-dev"])]),
+        .target(name: "CSystem"),
+
+        .target(name: "Posix", dependencies: ["CSystem"], swiftSettings: settings),
+        .target(
+            name: "ObjectStore", dependencies: ["Posix", "COpenSSL"], swiftSettings: settings),
+        .target(
+            name: "S3Store",
+            dependencies: ["ObjectStore", "Posix", "CCurl", "COpenSSL", "CExpat"],
+            swiftSettings: settings),
+        .target(name: "GitProtocol", swiftSettings: settings),
+        .target(
+            name: "Repository",
+            dependencies: ["ObjectStore", "GitProtocol", "Posix", logging],
+            swiftSettings: settings),
+        .target(
+            name: "Policy", dependencies: ["GitProtocol", "Posix"],
+            swiftSettings: settings),
+        .target(
+            name: "Gateway",
+            dependencies: [
+                "Repository", "Policy", "GitProtocol", "ObjectStore", "Posix", "CFastCGI", "CZlib",
+                logging,
+            ],
+            swiftSettings: settings),
+        .executableTarget(
+            name: "git-s3-backend",
+            dependencies: [
+                "Gateway", "Repository", "Policy", "GitProtocol", "S3Store", "ObjectStore", "Posix",
+                logging, arguments,
+            ],
+            swiftSettings: settings),
+        .executableTarget(
+            name: "git-s3-backend-hook", dependencies: ["Posix"],
+            swiftSettings: settings),
+
+        // Servers, clients and faults for tests: real nginx, SeaweedFS, git, and stores that fail.
+        .target(
+            name: "TestSupport", dependencies: ["ObjectStore", "S3Store", "Posix"],
+            path: "Tests/TestSupport", swiftSettings: settings),
+        .testTarget(
+            name: "ObjectStoreTests",
+            dependencies: ["ObjectStore", "S3Store", "Posix", "TestSupport"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "S3StoreTests", dependencies: ["S3Store", "ObjectStore", "Posix", "TestSupport"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "GitProtocolTests", dependencies: ["GitProtocol"], swiftSettings: settings),
+        .testTarget(
+            name: "RepositoryTests",
+            dependencies: ["Repository", "GitProtocol", "ObjectStore", "Posix", "TestSupport"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "PolicyTests", dependencies: ["Policy", "GitProtocol", "Posix"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "GatewayTests", dependencies: ["Gateway", "Posix"], swiftSettings: settings),
+        .testTarget(
+            name: "EndToEndTests", dependencies: ["TestSupport", "Posix", "git-s3-backend"],
+            swiftSettings: settings),
+    ]
+)

@@ -1,0 +1,69 @@
+/// An object to be written into a local file.
+package struct Download: Sendable {
+    package let key: ObjectKey
+    /// What the bytes must be; nil for a derived object, which the caller checks otherwise.
+    package let digest: Digest?
+    /// The file's path.
+    package let path: String
+
+    package init(key: ObjectKey, digest: Digest?, path: String) {
+        self.key = key
+        self.digest = digest
+        self.path = path
+    }
+}
+
+extension ObjectStore {
+    /// Reads an object into memory; nil if it is not there.
+    ///
+    /// - Parameter limit: bytes; a larger object is an error.
+    package func get(_ key: ObjectKey, limit: Int) throws(StoreError) -> StoredObject? {
+        let request = StoreRequest.get(key, into: .memory(limit: limit))
+        switch try performRepeatedly(request) {
+        case .found(let object): return object
+        case .absent: return nil
+        case let other: throw unexpected(other, to: request)
+        }
+    }
+
+    /// Reads an immutable object into memory, and checks that its bytes have the digest that its
+    /// key claims.
+    ///
+    /// - Throws: ``StoreError/missing(_:)`` where there is none, ``StoreError/corrupt(_:reason:)``
+    ///   where it is another.
+    package func getVerified(
+        _ key: ObjectKey, digest: Digest, limit: Int
+    ) throws(StoreError) -> [UInt8] {
+        guard let object = try get(key, limit: limit) else { throw .missing(key) }
+        guard object.digest == digest else { throw Self.mismatch(key, object.digest) }
+        return object.bytes
+    }
+
+    /// Reads objects into files, in parallel.
+    ///
+    /// - Returns: for each download whether the object was there.
+    /// - Throws: the first failure, ``StoreError/corrupt(_:reason:)`` where bytes do not have their
+    ///   digest.
+    package func download(_ downloads: [Download]) throws(StoreError) -> [Bool] {
+        let requests = downloads.map { StoreRequest.get($0.key, into: .file($0.path)) }
+        let results = performRepeatedly(requests)
+        var found: [Bool] = []
+        for (index, result) in results.enumerated() {
+            let download = downloads[index]
+            switch try result.get() {
+            case .found(let object):
+                if let digest = download.digest, object.digest != digest {
+                    throw Self.mismatch(download.key, object.digest)
+                }
+                found.append(true)
+            case .absent: found.append(false)
+            case let other: throw unexpected(other, to: requests[index])
+            }
+        }
+        return found
+    }
+
+    private static func mismatch(_ key: ObjectKey, _ found: Digest?) -> StoreError {
+        .corrupt(key, reason: "its SHA-256 is \(found?.hex ?? "unknown")")
+    }
+}

@@ -1,0 +1,94 @@
+/// An object that a push stores before the swap.
+package enum ObjectWrite: Sendable {
+    /// `packs/<sha256>`, create-only.
+    case pack(ObjectBody)
+    /// `manifests/<sha256>`, create-only.
+    case manifest(ObjectBody)
+    /// `packs/<sha256>.idx` of the pack named: derived, written plainly.
+    case packIndex(of: Digest, ObjectBody)
+
+    /// The key; that of an immutable object is derived from its bytes here and nowhere else.
+    package var key: ObjectKey {
+        switch self {
+        case .pack(let body): .pack(body.digest)
+        case .manifest(let body): .manifest(body.digest)
+        case .packIndex(let pack, _): .packIndex(pack)
+        }
+    }
+
+    package var body: ObjectBody {
+        switch self {
+        case .pack(let body), .manifest(let body), .packIndex(_, let body): body
+        }
+    }
+
+    fileprivate var condition: PutCondition {
+        switch self {
+        case .pack, .manifest: .ifAbsent
+        case .packIndex: .always
+        }
+    }
+}
+
+/// What a create found.
+enum Creation: Sendable {
+    case created(ETag?)
+    case present
+}
+
+/// Whether a write that may be repeated is.
+enum Repetition: Sendable { case never, transientFailures }
+
+extension ObjectStore {
+    /// Writes objects, in parallel; all are durable on return.
+    ///
+    /// A content-addressed object that is there already is what was wanted, once its size (and the
+    /// backend's own checksum, where it keeps one) says that it is the same.
+    ///
+    /// - Throws: the first failure; others may have been written then, which harms nothing.
+    package func write(_ writes: [ObjectWrite]) throws(StoreError) {
+        let results = create(writes.map { ($0.body, $0.key, $0.condition) })
+        for (write, result) in zip(writes, results) {
+            if case .present = try result.get() { try checkPresent(write) }
+        }
+    }
+
+    /// Writes bodies at keys, each create-only or plainly: the one way in which immutable objects
+    /// come to be, which the conformance probe races with `repeating` off.
+    func create(
+        _ objects: [(body: ObjectBody, key: ObjectKey, condition: PutCondition)],
+        repeating: Repetition = .transientFailures
+    ) -> [Result<Creation, StoreError>] {
+        let requests = objects.map { StoreRequest.put($0.body, at: $0.key, $0.condition) }
+        let results =
+            switch repeating {
+            case .never: perform(requests)
+            case .transientFailures: performRepeatedly(requests)
+            }
+        return zip(requests, results).map { request, result in
+            result.flatMap { answer in
+                switch answer {
+                case .stored(let etag): .success(.created(etag))
+                case .notStored(.conditionFailed): .success(.present)
+                default: .failure(unexpected(answer, to: request))
+                }
+            }
+        }
+    }
+
+    private func checkPresent(_ write: ObjectWrite) throws(StoreError) {
+        let request = StoreRequest.head(write.key)
+        guard case .found(let object) = try performRepeatedly(request) else {
+            throw .nonConforming(
+                StoreError.Attempt(request), reason: "a create said that it exists, a look says not"
+            )
+        }
+        guard object.size == write.body.size else {
+            throw .corrupt(
+                write.key, reason: "it has \(object.size) bytes, not \(write.body.size)")
+        }
+        if let checksum = object.storedChecksum, checksum != write.body.digest {
+            throw .corrupt(write.key, reason: "the store's own SHA-256 of it is \(checksum)")
+        }
+    }
+}

@@ -1,0 +1,32 @@
+import Glibc
+
+/// How often a request that may be repeated is, and how long to wait in between.
+package struct RetryPolicy: Sendable {
+    /// Attempts in all, the first included.
+    package var attempts: Int
+    /// The wait before the first repetition, at most; doubled for each further one.
+    package var base: Duration
+    /// No wait is longer.
+    package var ceiling: Duration
+
+    package init(
+        attempts: Int = 5, base: Duration = .milliseconds(100), ceiling: Duration = .seconds(5)
+    ) {
+        self.attempts = attempts
+        self.base = base
+        self.ceiling = ceiling
+    }
+
+    /// Sleeps before repetition `number`, from 1: anything up to the doubled base ("full jitter"),
+    /// so that those who failed together do not come back together.
+    package func pause(before number: Int) {
+        let doubled = base * (1 << min(number - 1, 20))
+        let (seconds, attoseconds) = min(doubled, ceiling).components
+        let nanoseconds = seconds * 1_000_000_000 + attoseconds / 1_000_000_000
+        let chosen = Int64.random(in: 0...max(nanoseconds, 1))
+        var wait = timespec(
+            tv_sec: Int(chosen / 1_000_000_000), tv_nsec: Int(chosen % 1_000_000_000))
+        var rest = timespec()
+        while nanosleep(&wait, &rest) != 0, errno == EINTR { wait = rest }
+    }
+}

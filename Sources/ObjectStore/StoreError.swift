@@ -1,0 +1,115 @@
+package import Posix
+
+/// What went wrong with a store. The text says what was tried, on what, what happened, and where
+/// there is one, the remedy. No secret is ever part of it.
+package enum StoreError: Error, Sendable, CustomStringConvertible {
+    /// No complete answer: refused, cut, timed out.
+    case unreachable(Attempt, cause: String)
+    /// 429, 500, 502, 503, 504.
+    case unavailable(Attempt, Answer)
+    /// 401, 403.
+    case denied(Attempt, Answer)
+    /// Any other answer that the request has no place for.
+    case rejected(Attempt, Answer)
+    /// The backend broke one of the axioms.
+    case nonConforming(Attempt, reason: String)
+    /// An object that must be there is not.
+    case missing(ObjectKey)
+    /// An object is not what its name says.
+    case corrupt(ObjectKey, reason: String)
+    /// More bytes than the reader takes.
+    case tooLarge(ObjectKey, limit: Int)
+    /// A pointer write that may or may not have landed.
+    case undetermined(ObjectKey, reason: String)
+    /// The disk of this machine, or of a file store.
+    case local(Attempt, SystemError)
+    /// The store as configured cannot work.
+    case misconfigured(String)
+
+    /// What was tried.
+    package struct Attempt: Sendable, CustomStringConvertible {
+        package let verb: Verb
+        package let key: String
+
+        package enum Verb: String, Sendable {
+            case get = "read"
+            case head = "look up"
+            case put = "write"
+            case delete = "delete"
+            case list = "list"
+        }
+
+        package init(_ verb: Verb, _ key: String) {
+            self.verb = verb
+            self.key = key
+        }
+
+        package init(_ request: StoreRequest) {
+            switch request {
+            case .get(let key, _): self.init(.get, key.path)
+            case .head(let key): self.init(.head, key.path)
+            case .put(_, let key, _): self.init(.put, key.path)
+            case .delete(let key): self.init(.delete, key.path)
+            }
+        }
+
+        package var description: String { "\(verb.rawValue) '\(key)'" }
+    }
+
+    /// An answer that is an error: status and S3's code, such as `SlowDown`.
+    package struct Answer: Sendable, CustomStringConvertible {
+        package let status: Int
+        package let code: String
+
+        package init(status: Int, code: String) {
+            self.status = status
+            self.code = code
+        }
+
+        package var description: String { code.isEmpty ? "\(status)" : "\(status) \(code)" }
+    }
+
+    /// Whether the same request may succeed a moment later.
+    package var isTransient: Bool {
+        switch self {
+        case .unreachable, .unavailable: true
+        default: false
+        }
+    }
+
+    package var description: String {
+        switch self {
+        case .unreachable(let attempt, let cause):
+            "Could not \(attempt): no answer (\(cause))."
+        case .unavailable(let attempt, let answer):
+            "Could not \(attempt): the store answered \(answer)."
+        case .denied(let attempt, let answer):
+            "Could not \(attempt): the store answered \(answer). \(Self.remedy(for: attempt))"
+        case .rejected(let attempt, let answer):
+            "Could not \(attempt): the store answered \(answer)."
+        case .nonConforming(let attempt, let reason):
+            "The store does not conform: \(attempt): \(reason)."
+        case .missing(let key):
+            "'\(key)' is missing from the store."
+        case .corrupt(let key, let reason):
+            "'\(key)' is not what its name says: \(reason)."
+        case .tooLarge(let key, let limit):
+            "'\(key)' has more than the \(limit) bytes that such an object may have."
+        case .undetermined(let key, let reason):
+            "It is not known whether the write of '\(key)' landed: \(reason). A fetch will tell."
+        case .local(let attempt, let error):
+            "Could not \(attempt): \(error)."
+        case .misconfigured(let sentence):
+            sentence
+        }
+    }
+
+    private static func remedy(for attempt: Attempt) -> String {
+        switch attempt.verb {
+        case .get, .head: "Allow s3:GetObject (and s3:ListBucket, to tell 404 from 403) on it."
+        case .put: "Allow s3:PutObject on it."
+        case .delete: "Allow s3:DeleteObject on it."
+        case .list: "Allow s3:ListBucket on the bucket."
+        }
+    }
+}

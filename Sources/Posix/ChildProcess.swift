@@ -1,0 +1,95 @@
+import CSystem
+package import Glibc
+
+/// A running child, leader of its own process group. Ended with its whole group, and waited for,
+/// when the owner goes.
+package struct ChildProcess: ~Copyable {
+    package let identifier: pid_t
+
+    /// How a child ended.
+    package enum Ending: Equatable, Sendable, CustomStringConvertible {
+        case exited(Int32)
+        case signalled(Int32)
+
+        package var description: String {
+            switch self {
+            case .exited(let status): "exit status \(status)"
+            case .signalled(let signal): "signal \(signal)"
+            }
+        }
+
+        fileprivate init(_ status: Int32) {
+            self = status >= 256 ? .signalled(status - 256) : .exited(status)
+        }
+    }
+
+    /// What a child is started with. Descriptors stay the caller's.
+    package struct Launch {
+        package var path: String
+        package var arguments: [String]
+        /// `NAME=value`, each; nothing is inherited.
+        package var environment: [String]
+        package var directory: String?
+        package var input: Int32
+        package var output: Int32
+        package var error: Int32
+        /// Becomes the child's descriptor 3.
+        package var channel: Int32?
+
+        package init(
+            path: String, arguments: [String], environment: [String], directory: String?,
+            input: Int32, output: Int32, error: Int32, channel: Int32? = nil
+        ) {
+            self.path = path
+            self.arguments = arguments
+            self.environment = environment
+            self.directory = directory
+            self.input = input
+            self.output = output
+            self.error = error
+            self.channel = channel
+        }
+    }
+
+    /// Starts a child. posix_spawn(3).
+    package init(_ launch: borrowing Launch) throws(SystemError) {
+        let path = launch.path
+        let arguments = ([path] + launch.arguments).map { strdup($0) } + [nil]
+        let environment = launch.environment.map { strdup($0) } + [nil]
+        defer {
+            for string in arguments { free(string) }
+            for string in environment { free(string) }
+        }
+
+        var child = pid_t()
+        let code = gs3_spawn(
+            &child, path, arguments, environment, launch.directory, launch.input, launch.output,
+            launch.error, launch.channel ?? -1)
+        if code != 0 { throw SystemError("posix_spawn", path, code: code) }
+        identifier = child
+    }
+
+    deinit {
+        _ = kill(-identifier, SIGKILL)
+        _ = gs3_wait(identifier)
+    }
+
+    /// Sends a signal to the child's whole group. kill(2).
+    package func signalGroup(_ signal: Int32) {
+        _ = kill(-identifier, signal)
+    }
+
+    /// Waits for the end, and ends what is left of the group. waitid(2).
+    package consuming func wait() throws(SystemError) -> Ending {
+        let status = gs3_wait(identifier)
+        let code = errno
+        discard self
+        if status == -1 { throw SystemError("waitid", code: code) }
+        return Ending(status)
+    }
+
+    /// Whether the child has ended; it must still be waited for.
+    package var hasEnded: Bool {
+        gs3_has_ended(identifier) != 0
+    }
+}

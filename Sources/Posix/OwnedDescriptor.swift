@@ -1,0 +1,94 @@
+import CSystem
+package import Glibc
+
+/// A file descriptor with one owner; closed when the owner goes.
+package struct OwnedDescriptor: ~Copyable, Sendable {
+    package let raw: Int32
+
+    package init(taking raw: Int32) {
+        self.raw = raw
+    }
+
+    deinit {
+        _ = Glibc.close(raw)
+    }
+
+    /// Closes the descriptor and reports what close(2) says: on some file systems it is the first
+    /// to tell of a failed write.
+    package consuming func close() throws(SystemError) {
+        let raw = raw
+        discard self
+        if Glibc.close(raw) != 0 { throw SystemError("close") }
+    }
+
+    /// Gives the descriptor away; the caller closes it.
+    package consuming func release() -> Int32 {
+        let raw = raw
+        discard self
+        return raw
+    }
+
+    /// Opens a file. open(2); `O_CLOEXEC` is always added.
+    package static func open(
+        _ path: String, _ flags: Int32, mode: mode_t = 0o600
+    ) throws(SystemError) -> OwnedDescriptor {
+        let raw = try check("open", path) { Glibc.open(path, flags | O_CLOEXEC, mode) }
+        return OwnedDescriptor(taking: raw)
+    }
+
+    /// A pipe's two ends, neither inherited by children. pipe2(2).
+    package static func pipe() throws(SystemError) -> Pair {
+        var ends: [Int32] = [-1, -1]
+        try check("pipe2") { gs3_pipe(&ends) }
+        return Pair(
+            first: OwnedDescriptor(taking: ends[0]), second: OwnedDescriptor(taking: ends[1]))
+    }
+
+    /// Two connected Unix stream sockets. socketpair(2).
+    package static func socketPair() throws(SystemError) -> Pair {
+        var ends: [Int32] = [-1, -1]
+        try check("socketpair") { gs3_socketpair(&ends) }
+        return Pair(
+            first: OwnedDescriptor(taking: ends[0]), second: OwnedDescriptor(taking: ends[1]))
+    }
+
+    /// Two descriptors made together; of a pipe, `first` is the reading end.
+    package struct Pair: ~Copyable {
+        package var first: OwnedDescriptor
+        package var second: OwnedDescriptor
+
+        package consuming func split(
+            _ body: (consuming OwnedDescriptor, consuming OwnedDescriptor) -> Void
+        ) {
+            body(first, second)
+        }
+    }
+}
+
+/// Reads once. read(2).
+///
+/// - Returns: the number of bytes read; 0 at the end.
+package func readSome(
+    _ descriptor: Int32, into buffer: UnsafeMutableRawBufferPointer
+) throws(SystemError) -> Int {
+    try check("read") { Glibc.read(descriptor, buffer.baseAddress, buffer.count) }
+}
+
+/// Writes all of the bytes. write(2).
+package func writeAll(
+    _ descriptor: Int32, _ bytes: UnsafeRawBufferPointer
+) throws(SystemError) {
+    var rest = bytes
+    while let base = rest.baseAddress, !rest.isEmpty {
+        let count = rest.count
+        let written = try check("write") { Glibc.write(descriptor, base, count) }
+        rest = UnsafeRawBufferPointer(rebasing: rest[written...])
+    }
+}
+
+/// Writes all of the bytes. write(2).
+package func writeAll(_ descriptor: Int32, _ bytes: [UInt8]) throws(SystemError) {
+    try bytes.withBytes { (buffer) throws(SystemError) in
+        try writeAll(descriptor, buffer)
+    }
+}
