@@ -17,14 +17,17 @@ package struct SHA256: ~Copyable {
 
     /// Adds bytes.
     package mutating func update(_ bytes: UnsafeRawBufferPointer) {
-        precondition(EVP_DigestUpdate(context, bytes.baseAddress, bytes.count) == 1)
+        guard EVP_DigestUpdate(context, bytes.baseAddress, bytes.count) == 1 else {
+            preconditionFailure("libcrypto cannot go on with a SHA-256")
+        }
     }
 
     /// The digest of what was added.
     package consuming func finish() -> Digest {
         var raw = [UInt8](repeating: 0, count: 32)
-        precondition(EVP_DigestFinal_ex(context, &raw, nil) == 1)
-        guard let digest = Digest(raw: raw) else { preconditionFailure("a SHA-256 has 32 bytes") }
+        guard EVP_DigestFinal_ex(context, &raw, nil) == 1, let digest = Digest(raw: raw) else {
+            preconditionFailure("libcrypto cannot finish a SHA-256")
+        }
         return digest
     }
 }
