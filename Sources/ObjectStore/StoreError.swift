@@ -11,7 +11,7 @@ package enum StoreError: Error, Sendable, CustomStringConvertible {
     case denied(Attempt, Answer)
     /// Any other answer that the request has no place for.
     case rejected(Attempt, Answer)
-    /// The backend broke one of the axioms.
+    /// The backend broke one of the axioms. A write that ended so may have landed.
     case nonConforming(Attempt, reason: String)
     /// An object that must be there is not.
     case missing(ObjectKey)
@@ -21,7 +21,7 @@ package enum StoreError: Error, Sendable, CustomStringConvertible {
     case tooLarge(ObjectKey, limit: Int)
     /// A pointer write that may or may not have landed.
     case undetermined(ObjectKey, reason: String)
-    /// The disk of this machine, or of a file store.
+    /// The disk of this machine, or of a file store. A write that ended so changed nothing.
     case local(Attempt, SystemError)
     /// The store as configured cannot work.
     case misconfigured(String)
@@ -74,6 +74,15 @@ package enum StoreError: Error, Sendable, CustomStringConvertible {
         switch self {
         case .unreachable, .unavailable: true
         default: false
+        }
+    }
+
+    /// Whether a PUT that ended so may have been applied, or may be applied yet. The others say that
+    /// nothing was written.
+    package var leavesWriteUnknown: Bool {
+        switch self {
+        case .unreachable, .unavailable, .undetermined, .nonConforming: true
+        case .denied, .rejected, .missing, .corrupt, .tooLarge, .local, .misconfigured: false
         }
     }
 
