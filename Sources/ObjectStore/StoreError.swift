@@ -93,7 +93,7 @@ package enum StoreError: Error, Sendable, CustomStringConvertible {
         case .unavailable(let attempt, let answer):
             "Could not \(attempt): the store answered \(answer)."
         case .denied(let attempt, let answer):
-            "Could not \(attempt): the store answered \(answer). \(Self.remedy(for: attempt))"
+            "Could not \(attempt): the store answered \(answer). \(Self.remedy(for: attempt, answer))"
         case .rejected(let attempt, let answer):
             "Could not \(attempt): the store answered \(answer)."
         case .nonConforming(let attempt, let reason):
@@ -113,8 +113,17 @@ package enum StoreError: Error, Sendable, CustomStringConvertible {
         }
     }
 
-    private static func remedy(for attempt: Attempt) -> String {
-        switch attempt.verb {
+    private static func remedy(for attempt: Attempt, _ answer: Answer) -> String {
+        switch answer.code {
+        case "ExpiredToken", "InvalidToken", "TokenRefreshRequired":
+            return "The credentials have run out: renew them."
+        case "InvalidAccessKeyId", "SignatureDoesNotMatch":
+            return "Check the credentials: access key, secret key and region."
+        case "RequestTimeTooSkewed":
+            return "Check this machine's clock."
+        default: break
+        }
+        return switch attempt.verb {
         case .get, .head: "Allow s3:GetObject (and s3:ListBucket, to tell 404 from 403) on it."
         case .put: "Allow s3:PutObject on it."
         case .delete: "Allow s3:DeleteObject on it."
