@@ -3,6 +3,7 @@ import Gateway
 import Glibc
 import Logging
 import Posix
+import Repository
 
 /// One request by CGI, configured by variables alone. RFC 3875.
 enum CGIMode {
@@ -27,7 +28,8 @@ enum CGIMode {
         } catch {
             Failure.say("\(error)")
             let head = "Status: 503 Service Unavailable\r\nRetry-After: 10\r\n"
-            let text = "Content-Type: text/plain\r\n\r\nThe server is not set up; its log says how.\n"
+            let text =
+                "Content-Type: text/plain\r\n\r\nThe server is not set up; its log says how.\n"
             // The client may be gone already; the log has the cause.
             try? writeAll(STDOUT_FILENO, Array((head + text).utf8))
             return 1

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Gateway
 import ObjectStore
+import Repository
 
 /// `serve`: FastCGI until told to stop.
 struct Serve: ParsableCommand {
