@@ -37,6 +37,11 @@ import Testing
         #expect(outcome(.delete(key), 204) == "deleted")
     }
 
+    @Test func aPartIsNotTheObject() {
+        #expect(outcome(get, 200).hasPrefix("found"))
+        #expect(outcome(get, 206).hasPrefix("rejected"))
+    }
+
     @Test func aMissingBucketIsNamed() {
         for request in [get, put(.always), put(.ifAbsent), .delete(key)] {
             let said = outcome(request, 404, "NoSuchBucket")

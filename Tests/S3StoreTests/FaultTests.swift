@@ -215,6 +215,23 @@ import Testing
         #expect(server.connections == 2)
     }
 
+    /// What the pointer's provisional answers are for: the first copy may have been applied.
+    @Test func libcurlSendsAgainWhenAReusedConnectionDies() throws {
+        let server = try ScriptedServer { _, number in
+            number == 2
+                ? .raw("", then: .close) : .complete("200 OK", headers: ["ETag: \"t\""])
+        }
+        let store = try store(server)
+        let directory = try ScratchDirectory()
+        try directory.write("body", "the body")
+        let bytes = Array("the body".utf8)
+        let body = ObjectBody.file(
+            path: directory.path + "/body", size: Int64(bytes.count), digest: Digest(of: bytes))
+        _ = try result(store, .put(body, at: key, .always))
+        _ = try result(store, .put(body, at: key, .always))
+        #expect(server.requests.map(\.body) == [bytes, bytes, bytes])
+    }
+
     @Test func aFileThatShrankIsALocalError() throws {
         let server = try ScriptedServer { _, _ in .complete("200 OK") }
         let directory = try ScratchDirectory()
@@ -247,6 +264,23 @@ import Testing
         let request = try #require(server.requests.first)
         #expect(request.headers["host"] == "bucket.localhost:\(server.port)")
         #expect(request.target == "/pre/probe/r/n")
+    }
+
+    @Test func aListingIsAskedForAgain() throws {
+        let server = try ScriptedServer { _, number in
+            number == 1
+                ? .complete("503 Slow Down")
+                : .complete(
+                    "200 OK",
+                    "<ListBucketResult><Contents><Key>pre/b</Key><Size>1</Size></Contents>"
+                        + "</ListBucketResult>")
+        }
+        let store = try store(server, attempts: 2)
+        let objects = try store.list(prefix: "", startingAfter: "a")
+        #expect(objects == [ListedObject(key: "b", size: 1)])
+        #expect(
+            server.requests.last?.target == "/bucket?encoding-type=url&list-type=2"
+                + "&max-keys=1000&prefix=pre%2F&start-after=pre%2Fa")
     }
 
     @Test func listingsOutOfOrderAreNotTrusted() throws {
