@@ -137,6 +137,25 @@ import Testing
         #expect(failingPhase(rules) == .createRace)
     }
 
+    @Test func aWinnerWhoseBytesAreNotThereIsFound() {
+        // One is told that it won, and nothing was written; another has won, unheard.
+        let isRace: @Sendable (ObjectKey) -> Bool = { $0.path.contains("create-race") }
+        let rules = [
+            FaultRule(.pretend, keys: isRace, limit: 1),
+            FaultRule(.dropReply, keys: isRace, limit: 1),
+            FaultRule(.delay(.milliseconds(50)), keys: isRace),
+        ]
+        #expect(failingPhase(rules) == .createRace)
+    }
+
+    @Test func twoWinnersAreNamed() {
+        let isRace: @Sendable (ObjectKey) -> Bool = { $0.path.contains("create-race") }
+        let store = FaultyStore(wrapping: memory, [FaultRule(.ignoreCondition, keys: isRace)])
+        #expect { try probe.run(on: store) } throws: { error in
+            "\(error)".contains("8 of 8 racers were told that they won")
+        }
+    }
+
     @Test func aStoreThatRefusesQuotesIsAdmittedBare() throws {
         let store = FaultyStore(wrapping: memory, [FaultRule(.refuseQuotes)])
         let (admitted, report) = try probe.run(on: store)
