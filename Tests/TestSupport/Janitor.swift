@@ -2,8 +2,8 @@ import Glibc
 import Posix
 
 /// Clears up after a test process that has ended, also by a crash: a shell that waits for the end
-/// of a pipe, which is the test process's end, and then removes the directory that all temporary
-/// ones lie in.
+/// of a pipe, which is the test process's end, then ends the process groups that it was told of, and
+/// removes the directory that all temporary ones lie in.
 final class Janitor: Sendable {
     static let shared = Result { try Janitor() }
 
@@ -11,9 +11,16 @@ final class Janitor: Sendable {
     private let shell: ChildProcess
     private let pipe: OwnedDescriptor
 
-    /// Servers end at the same time, and may write until they have: hence more than one try.
+    /// Servers may write until they have ended: hence more than one try.
     private static let script = """
-        read -r line
+        groups=' '
+        while read -r verb group; do
+            case $verb in
+            watch) groups="$groups$group " ;;
+            forget) groups="${groups%% "$group" *} ${groups#* "$group" }" ;;
+            esac
+        done
+        for group in $groups; do kill -KILL -- "-$group"; done
         for try in 1 2 3 4 5 6 7 8 9 10; do
             rm -rf -- "$0" && break
             sleep 0.3
@@ -33,5 +40,15 @@ final class Janitor: Sendable {
         pipe = OwnedDescriptor(taking: try check("fcntl") {
             fcntl(ends.second.raw, F_DUPFD_CLOEXEC, 3)
         })
+    }
+
+    /// Has a process group ended when this process ends.
+    func watch(group: pid_t) throws {
+        try writeAll(pipe.raw, Array("watch \(group)\n".utf8))
+    }
+
+    /// Leaves a process group alone, which has ended.
+    func forget(group: pid_t) throws {
+        try writeAll(pipe.raw, Array("forget \(group)\n".utf8))
     }
 }
