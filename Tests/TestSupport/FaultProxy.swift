@@ -111,6 +111,8 @@ package final class FaultProxy: Sendable {
 
     private struct Rule {
         let kind: Kind
+        /// The rule sleeps until a request of this kind has come.
+        var awaited: Kind?
         var times: Int
         let action: Action
     }
@@ -149,11 +151,16 @@ package final class FaultProxy: Sendable {
     }
 
     /// Asks for an action on the next `times` requests of a kind that no earlier rule takes.
+    ///
+    /// - Parameter awaited: only such as come after one of this kind.
     package func on(
-        _ method: String, _ object: StoredKind, times: Int = 1, _ action: Action
+        _ method: String, _ object: StoredKind, after awaited: Kind? = nil, times: Int = 1,
+        _ action: Action
     ) {
         state.withLock {
-            $0.rules.append(Rule(kind: Kind(method, object), times: times, action: action))
+            $0.rules.append(
+                Rule(
+                    kind: Kind(method, object), awaited: awaited, times: times, action: action))
         }
     }
 
@@ -245,12 +252,15 @@ package final class FaultProxy: Sendable {
         state.withLock { state in
             state.entries.append(entry)
             let number = state.entries.count - 1
-            guard let index = state.rules.firstIndex(where: { $0.kind == entry.kind }) else {
-                return (number, nil)
+            let found = state.rules.firstIndex { $0.awaited == nil && $0.kind == entry.kind }
+            let action = found.map { state.rules[$0].action }
+            if let found {
+                state.rules[found].times -= 1
+                if state.rules[found].times == 0 { state.rules.remove(at: found) }
             }
-            let action = state.rules[index].action
-            state.rules[index].times -= 1
-            if state.rules[index].times == 0 { state.rules.remove(at: index) }
+            for index in state.rules.indices where state.rules[index].awaited == entry.kind {
+                state.rules[index].awaited = nil
+            }
             return (number, action)
         }
     }

@@ -8,7 +8,12 @@ package enum StoreUnderTest: String, CaseIterable, Sendable {
     package func makeBucket() throws -> Bucket {
         switch self {
         case .file: try Bucket(.file(TemporaryDirectory()))
-        case .seaweed: try Bucket(.seaweed(prefix: randomHex(bytes: 8)))
+        case .seaweed:
+            try Bucket(
+                .seaweed(SeaweedFS.shared(), bucket: Self.bucket.get(), prefix: randomHex(bytes: 8)))
         }
     }
+
+    /// One for all: each takes the server's room.
+    private static let bucket = Result { try SeaweedFS.shared().makeBucket() }
 }
