@@ -47,8 +47,10 @@ let package = Package(
             name: "Repository",
             dependencies: ["ObjectStore", "GitProtocol", "Posix", logging],
             swiftSettings: settings),
+        .target(name: "Bridge", dependencies: ["Posix"], swiftSettings: settings),
         .target(
-            name: "Policy", dependencies: ["GitProtocol", "Posix"],
+            name: "Policy",
+            dependencies: ["Repository", "GitProtocol", "ObjectStore", "Bridge", "Posix"],
             swiftSettings: settings),
         .target(
             name: "Gateway",
@@ -65,7 +67,7 @@ let package = Package(
             ],
             swiftSettings: settings),
         .executableTarget(
-            name: "git-s3-backend-hook", dependencies: ["Posix"],
+            name: "git-s3-backend-hook", dependencies: ["Bridge"],
             swiftSettings: settings),
 
         // Servers, clients and faults for tests: real nginx, SeaweedFS, git, and stores that fail.
@@ -86,7 +88,8 @@ let package = Package(
             dependencies: ["Repository", "GitProtocol", "ObjectStore", "Posix", "TestSupport"],
             swiftSettings: settings),
         .testTarget(
-            name: "PolicyTests", dependencies: ["Policy", "GitProtocol", "Posix"],
+            name: "PolicyTests",
+            dependencies: ["Policy", "Bridge", "GitProtocol", "ObjectStore", "Posix"],
             swiftSettings: settings),
         .testTarget(
             name: "GatewayTests", dependencies: ["Gateway", "Posix"], swiftSettings: settings),

@@ -34,3 +34,5 @@ static inline CURLcode gs3_getinfo_pointer(CURL *handle, CURLINFO info, void *va
 static inline CURLMcode gs3_multi_setopt_long(CURLM *multi, CURLMoption option, long value) {
     return curl_multi_setopt(multi, option, value);
 }
+/* A macro of macros, which Swift does not import. */
+static inline long gs3_global_default(void) { return CURL_GLOBAL_DEFAULT; }

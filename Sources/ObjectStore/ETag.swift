@@ -1,18 +1,41 @@
 /// A strong entity tag, opaque, as the backend gave it: quotes included, byte for byte.
 /// RFC 9110 §8.8.3.
+///
+/// It is sent back in If-Match, so a value that would mean something else there is no tag: a weak
+/// one, `*`, a list, an empty one, control characters. It is ASCII, so that two tags are equal only
+/// if their bytes are.
 package struct ETag: Hashable, Sendable, CustomStringConvertible {
     package let text: String
 
-    /// Takes a header's value; nil for an empty or a weak (`W/`) one, which no conditional write
-    /// can rely on.
+    /// Takes a header's value; nil for an empty or a weak (`W/`) one, and for any other that no
+    /// conditional write can rely on.
     package init?(_ value: some StringProtocol) {
-        guard !value.isEmpty, !value.hasPrefix("W/") else { return nil }
-        text = String(value)
+        let bytes = Array(value.utf8)
+        guard let first = bytes.first, let last = bytes.last else { return nil }
+        let quote = UInt8(ascii: "\"")
+        let isQuoted = bytes.count >= 2 && first == quote && last == quote
+        let opaque = isQuoted ? bytes.dropFirst().dropLast() : bytes[...]
+        guard opaque.allSatisfy({ (0x21...0x7e).contains($0) && $0 != quote }), !opaque.isEmpty,
+            !opaque.elementsEqual("*".utf8)
+        else { return nil }
+        if !isQuoted {
+            // Some backends give tags without quotes. Such a one must not read as a list or as weak.
+            guard !opaque.contains(UInt8(ascii: ",")), !opaque.starts(with: "W/".utf8),
+                !opaque.starts(with: "w/".utf8)
+            else { return nil }
+        }
+        text = String(decoding: bytes, as: UTF8.self)
+    }
+
+    /// A tag of our own making: `opaque` in quotes. Letters, digits, dots and dashes.
+    init(quoting opaque: String) {
+        text = "\"" + opaque + "\""
     }
 
     /// The tag without its quotes, for a backend that compares only that form.
     package var bare: String {
-        guard text.utf8.count >= 2, text.hasPrefix("\""), text.hasSuffix("\"") else { return text }
+        let bytes = text.utf8
+        guard bytes.count >= 2, bytes.first == UInt8(ascii: "\"") else { return text }
         return String(text.dropFirst().dropLast())
     }
 

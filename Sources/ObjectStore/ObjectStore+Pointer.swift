@@ -49,14 +49,15 @@ extension ObjectStore {
 
     /// Advances the pointer if it still carries `expected`; nil: if there is none yet.
     ///
-    /// An answer that may hide a win (409, 412, 404, none at all) is settled by reading the
-    /// pointer: ours, or ours among the ancestors of what it names: won; another: lost; unchanged:
-    /// the same conditional PUT again, a bounded number of times.
+    /// An answer that may hide a win (409, 412, 404, none at all) is provisional, and settled by
+    /// reading the pointer: ours, or ours among the ancestors of what it names: won; another: lost;
+    /// unchanged: the same conditional PUT again, a bounded number of times.
     ///
     /// - Parameter lineage: whether our digest is among the ancestors of the one given.
     /// - Returns: `.lost` when another writer won; that is normal.
-    /// - Throws: ``StoreError/undetermined(_:reason:)`` when the write may have landed; any other
-    ///   error means that it has not, but for a ``StoreError/nonConforming(_:reason:)`` 2xx.
+    /// - Throws: an error whose ``StoreError/leavesWriteUnknown`` says whether the write may have
+    ///   landed: ``StoreError/undetermined(_:reason:)``, or ``StoreError/nonConforming(_:reason:)``
+    ///   for a 2xx without a strong ETag. After any other, nothing of it was written or will be.
     ///
     /// S3 `PutObject` with `If-Match` (RFC 9110 §13.1.1).
     package func advancePointer(
@@ -66,61 +67,70 @@ extension ObjectStore {
         let key = ObjectKey.pointer(of: repository)
         let condition = expected.map(PutCondition.ifMatch) ?? .ifAbsent
         let request = StoreRequest.put(.bytes(digest.bytes, digest.ofDigits), at: key, condition)
-        var mayHaveLanded = false
-        var last = "no attempt was made"
+        var doubts: [String] = []
 
         for attempt in 1...max(retryPolicy.attempts, 1) {
             if attempt > 1 { retryPolicy.pause(before: attempt - 1) }
-            switch Result(catching: { () throws(StoreError) in try performOnce(request) }) {
-            case .success(.stored(let etag)):
-                guard let etag else {
-                    throw .nonConforming(
-                        .init(request), reason: "a successful write gave no strong ETag")
-                }
-                return .won(etag)
-            case .success(.notStored(let refusal)):
-                last = "the store answered \(refusal)"
-            case .failure(let error) where error.isTransient:
-                mayHaveLanded = true
-                last = "\(error)"
-            case .success(let other):
-                throw unexpected(other, to: request)
-            case .failure(let error):
-                if mayHaveLanded { throw .undetermined(key, reason: "\(last); then: \(error)") }
-                throw error
+            let answer = try attemptSwap(request, key, &doubts)
+            if case .won(let etag) = answer { return .won(etag) }
+
+            guard let current = try observePointer(of: repository, doubts) else {
+                // Where none was expected, none is no change; but 412 says that there was one, and
+                // it may have been ours.
+                if expected == nil, answer != .refused(.conditionFailed) { continue }
+                throw .undetermined(key, reason: doubts.sentence + "; then the pointer was gone")
             }
-            if let settled = try settle(repository, expected, digest, lineage, last) {
-                return settled
+            if current.digest == digest { return .won(current.etag) }
+            if current.etag == expected { continue }
+            switch lineage(current.digest) {
+            case .includesOurs: return .won(nil)
+            case .excludesOurs: return .lost(current)
+            case .unknown(let reason):
+                throw .undetermined(key, reason: doubts.sentence + "; then: " + reason)
             }
         }
-        if mayHaveLanded { throw .undetermined(key, reason: last) }
-        throw .nonConforming(
-            .init(request), reason: "\(last), though the pointer is what the condition names")
+        // Refusals alone do not prove that nothing landed either: what was refused may have been
+        // a second copy, re-sent by the HTTP library, with the first one still on its way.
+        throw .undetermined(
+            key, reason: doubts.sentence + ", though the pointer is what the condition names")
     }
 
-    /// Reads the pointer after a provisional answer. nil: it is unchanged.
-    private func settle(
-        _ repository: RepositoryName, _ expected: ETag?, _ digest: Digest,
-        _ lineage: (Digest) -> Lineage, _ last: String
-    ) throws(StoreError) -> PointerAdvance? {
-        let key = ObjectKey.pointer(of: repository)
-        let current: PointerValue?
+    /// One conditional PUT of the pointer. What leaves its outcome open is added to `doubts`.
+    private func attemptSwap(
+        _ request: StoreRequest, _ key: ObjectKey, _ doubts: inout [String]
+    ) throws(StoreError) -> SwapAnswer {
+        let answer: StoreAnswer
         do {
-            current = try readPointer(of: repository)
+            answer = try performOnce(request)
         } catch {
-            throw .undetermined(key, reason: "\(last); then: \(error)")
+            doubts.append("\(error)")
+            if error.isTransient { return .unheard }
+            // With an earlier copy that may be on its way, a refusal of this one proves nothing.
+            if doubts.count > 1 || error.leavesWriteUnknown {
+                throw .undetermined(key, reason: doubts.sentence)
+            }
+            throw error
         }
-        guard let current else {
-            if expected == nil { return nil }
-            throw .undetermined(key, reason: "\(last); then the pointer was gone")
+        switch answer {
+        case .stored(let etag?): return .won(etag)
+        case .stored(nil):
+            throw .nonConforming(.init(request), reason: "a successful write gave no strong ETag")
+        case .notStored(let refusal):
+            doubts.append("the store answered \(refusal)")
+            return .refused(refusal)
+        default: throw unexpected(answer, to: request)
         }
-        if current.digest == digest { return .won(current.etag) }
-        if current.etag == expected { return nil }
-        switch lineage(current.digest) {
-        case .includesOurs: return .won(nil)
-        case .excludesOurs: return .lost(current)
-        case .unknown(let reason):
-            throw .undetermined(key, reason: "\(last); then: \(reason)")
+    }
+
+    /// Reads the pointer after a provisional answer, which stays unsettled if that fails.
+    private func observePointer(
+        of repository: RepositoryName, _ doubts: [String]
+    ) throws(StoreError) -> PointerValue? {
+        do {
+            return try readPointer(of: repository)
+        } catch {
+            throw .undetermined(
+                .pointer(of: repository), reason: doubts.sentence + "; then: \(error)")
         }
     }
 
@@ -129,6 +139,24 @@ extension ObjectStore {
             throw .nonConforming(StoreError.Attempt(request), reason: "no result")
         }
         return try result.get()
+    }
+}
+
+/// What one conditional PUT of the pointer says by itself.
+private enum SwapAnswer: Equatable {
+    case won(ETag)
+    /// Provisional: an earlier copy of the same request may have won.
+    case refused(StoreAnswer.Refusal)
+    /// Provisional: no answer that says anything.
+    case unheard
+}
+
+extension [String] {
+    /// Doubts in the order in which they arose, each once where it repeats.
+    fileprivate var sentence: String {
+        var distinct: [String] = []
+        for doubt in self where distinct.last != doubt { distinct.append(doubt) }
+        return distinct.joined(separator: "; then: ")
     }
 }
 

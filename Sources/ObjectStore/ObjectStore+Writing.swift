@@ -34,6 +34,8 @@ package enum ObjectWrite: Sendable {
 enum Creation: Sendable {
     case created(ETag?)
     case present
+    /// 409: another creator of the same key was at work.
+    case conflict
 }
 
 /// Whether a write that may be repeated is.
@@ -49,7 +51,14 @@ extension ObjectStore {
     package func write(_ writes: [ObjectWrite]) throws(StoreError) {
         let results = create(writes.map { ($0.body, $0.key, $0.condition) })
         for (write, result) in zip(writes, results) {
-            if case .present = try result.get() { try checkPresent(write) }
+            switch try result.get() {
+            case .created: break
+            case .present: try checkPresent(write)
+            case .conflict:
+                throw .unavailable(
+                    .init(.put, write.key.path),
+                    .init(status: 409, code: "ConditionalRequestConflict"))
+            }
         }
     }
 
@@ -70,6 +79,7 @@ extension ObjectStore {
                 switch answer {
                 case .stored(let etag): .success(.created(etag))
                 case .notStored(.conditionFailed): .success(.present)
+                case .notStored(.conflict): .success(.conflict)
                 default: .failure(unexpected(answer, to: request))
                 }
             }

@@ -24,8 +24,8 @@ package struct RepositoryName: Hashable, Sendable, CustomStringConvertible {
                 || byte == UInt8(ascii: "-")
         }
         let text = String(decoding: part, as: UTF8.self)
-        return allowed && !text.utf8.elementsEqual("..".utf8) && !containsDoubleDot(part)
-            && !text.hasSuffix(".git") && !text.hasSuffix(".lock")
+        return allowed && !containsDoubleDot(part) && !text.hasSuffix(".git")
+            && !text.hasSuffix(".lock")
     }
 
     private static func containsDoubleDot(_ part: Substring.UTF8View) -> Bool {

@@ -1,30 +1,19 @@
-import COpenSSL
-
-/// A running SHA-256. EVP_DigestUpdate(3).
+/// A running SHA-256, ending in a ``Digest``.
 package struct SHA256: ~Copyable {
-    private let context: OpaquePointer
+    private var hash = MessageDigest(.sha256)
 
-    package init() {
-        // Fails only without memory, or where libcrypto lacks SHA-256: nothing can go on then.
-        guard let context = EVP_MD_CTX_new(), EVP_DigestInit_ex(context, EVP_sha256(), nil) == 1
-        else { preconditionFailure("libcrypto has no SHA-256") }
-        self.context = context
-    }
-
-    deinit {
-        EVP_MD_CTX_free(context)
-    }
+    package init() {}
 
     /// Adds bytes.
     package mutating func update(_ bytes: UnsafeRawBufferPointer) {
-        precondition(EVP_DigestUpdate(context, bytes.baseAddress, bytes.count) == 1)
+        hash.update(bytes)
     }
 
     /// The digest of what was added.
     package consuming func finish() -> Digest {
-        var raw = [UInt8](repeating: 0, count: 32)
-        precondition(EVP_DigestFinal_ex(context, &raw, nil) == 1)
-        guard let digest = Digest(raw: raw) else { preconditionFailure("a SHA-256 has 32 bytes") }
+        guard let digest = Digest(raw: hash.finish()) else {
+            preconditionFailure("a SHA-256 has 32 bytes")
+        }
         return digest
     }
 }

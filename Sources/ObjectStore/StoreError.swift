@@ -11,7 +11,7 @@ package enum StoreError: Error, Sendable, CustomStringConvertible {
     case denied(Attempt, Answer)
     /// Any other answer that the request has no place for.
     case rejected(Attempt, Answer)
-    /// The backend broke one of the axioms.
+    /// The backend broke one of the axioms. A write that ended so may have landed.
     case nonConforming(Attempt, reason: String)
     /// An object that must be there is not.
     case missing(ObjectKey)
@@ -21,7 +21,7 @@ package enum StoreError: Error, Sendable, CustomStringConvertible {
     case tooLarge(ObjectKey, limit: Int)
     /// A pointer write that may or may not have landed.
     case undetermined(ObjectKey, reason: String)
-    /// The disk of this machine, or of a file store.
+    /// The disk of this machine, or of a file store. A write that ended so changed nothing.
     case local(Attempt, SystemError)
     /// The store as configured cannot work.
     case misconfigured(String)
@@ -77,6 +77,15 @@ package enum StoreError: Error, Sendable, CustomStringConvertible {
         }
     }
 
+    /// Whether a PUT that ended so may have been applied, or may be applied yet. The others say that
+    /// nothing was written.
+    package var leavesWriteUnknown: Bool {
+        switch self {
+        case .unreachable, .unavailable, .undetermined, .nonConforming: true
+        case .denied, .rejected, .missing, .corrupt, .tooLarge, .local, .misconfigured: false
+        }
+    }
+
     package var description: String {
         switch self {
         case .unreachable(let attempt, let cause):
@@ -84,7 +93,7 @@ package enum StoreError: Error, Sendable, CustomStringConvertible {
         case .unavailable(let attempt, let answer):
             "Could not \(attempt): the store answered \(answer)."
         case .denied(let attempt, let answer):
-            "Could not \(attempt): the store answered \(answer). \(Self.remedy(for: attempt))"
+            "Could not \(attempt): the store answered \(answer). \(Self.remedy(for: attempt, answer))"
         case .rejected(let attempt, let answer):
             "Could not \(attempt): the store answered \(answer)."
         case .nonConforming(let attempt, let reason):
@@ -104,8 +113,17 @@ package enum StoreError: Error, Sendable, CustomStringConvertible {
         }
     }
 
-    private static func remedy(for attempt: Attempt) -> String {
-        switch attempt.verb {
+    private static func remedy(for attempt: Attempt, _ answer: Answer) -> String {
+        switch answer.code {
+        case "ExpiredToken", "InvalidToken", "TokenRefreshRequired":
+            return "The credentials have run out: renew them."
+        case "InvalidAccessKeyId", "SignatureDoesNotMatch":
+            return "Check the credentials: access key, secret key and region."
+        case "RequestTimeTooSkewed":
+            return "Check this machine's clock."
+        default: break
+        }
+        return switch attempt.verb {
         case .get, .head: "Allow s3:GetObject (and s3:ListBucket, to tell 404 from 403) on it."
         case .put: "Allow s3:PutObject on it."
         case .delete: "Allow s3:DeleteObject on it."

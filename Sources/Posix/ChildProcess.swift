@@ -1,5 +1,6 @@
 import CSystem
 package import Glibc
+import Synchronization
 
 /// A running child, leader of its own process group. Ended with its whole group, and waited for,
 /// when the owner goes.
@@ -67,11 +68,21 @@ package struct ChildProcess: ~Copyable {
             launch.error, launch.channel ?? -1)
         if code != 0 { throw SystemError("posix_spawn", path, code: code) }
         identifier = child
+        Self.running.withLock { _ = $0.insert(child) }
     }
 
     deinit {
         _ = kill(-identifier, SIGKILL)
+        Self.running.withLock { _ = $0.remove(identifier) }
         _ = gs3_wait(identifier)
+    }
+
+    /// The children that have not been waited for: their numbers cannot name anything else yet.
+    private static let running = Mutex<Set<pid_t>>([])
+
+    /// Ends every child of this process with its group, as a process that was told to go does.
+    package static func endAll() {
+        running.withLock { for child in $0 { _ = kill(-child, SIGKILL) } }
     }
 
     /// Sends a signal to the child's whole group. kill(2).
@@ -81,6 +92,7 @@ package struct ChildProcess: ~Copyable {
 
     /// Waits for the end, and ends what is left of the group. waitid(2).
     package consuming func wait() throws(SystemError) -> Ending {
+        Self.running.withLock { _ = $0.remove(identifier) }
         let status = gs3_wait(identifier)
         let code = errno
         discard self

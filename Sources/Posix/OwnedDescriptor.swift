@@ -54,13 +54,18 @@ package struct OwnedDescriptor: ~Copyable, Sendable {
 
     /// Two descriptors made together; of a pipe, `first` is the reading end.
     package struct Pair: ~Copyable {
-        package var first: OwnedDescriptor
-        package var second: OwnedDescriptor
+        package let first: OwnedDescriptor
+        package let second: OwnedDescriptor
 
-        package consuming func split(
-            _ body: (consuming OwnedDescriptor, consuming OwnedDescriptor) -> Void
-        ) {
-            body(first, second)
+        /// Closes the second and gives out the first.
+        package consuming func keepingFirst() -> OwnedDescriptor { first }
+
+        /// Closes the first and gives out the second.
+        package consuming func keepingSecond() -> OwnedDescriptor { second }
+
+        /// Gives both away; the caller closes them.
+        package consuming func release() -> (first: Int32, second: Int32) {
+            (first.release(), second.release())
         }
     }
 }

@@ -1,0 +1,38 @@
+/// One request's bytes in and out, however the web server is connected.
+///
+/// Reading and writing may happen on two threads at once; each alone is sequential.
+package protocol Connection: AnyObject, Sendable {
+    /// Reads bytes of the body; blocks for at least one.
+    ///
+    /// - Returns: 0 at the end of what the web server sends.
+    /// - Throws: ``RequestError/disconnected`` or ``RequestError/bodyTooSlow``: a short read is
+    ///   not the end.
+    func read(into buffer: UnsafeMutableRawBufferPointer) throws(RequestError) -> Int
+
+    /// Writes bytes of the answer and sends them.
+    func write(_ bytes: UnsafeRawBufferPointer) throws(RequestError)
+
+    /// Makes a blocked read fail.
+    func cancel()
+
+    /// Hangs up when the client goes away.
+    var hangupDescriptor: Int32? { get }
+}
+
+extension Connection {
+    /// Bytes of a refused body that are waited for.
+    private static var maximumDrained: Int { 1 << 30 }
+
+    /// Reads what is left of the body and drops it, so that the client is done sending when it is
+    /// answered. A body that cannot be read to its end is left.
+    func drain() {
+        var buffer = [UInt8](repeating: 0, count: 1 << 16)
+        var left = Self.maximumDrained
+        while left > 0 {
+            // What is wrong with a body that is dropped anyway says nothing new.
+            let count = buffer.withUnsafeMutableBytes { try? read(into: $0) }
+            guard let count, count > 0 else { return }
+            left -= count
+        }
+    }
+}

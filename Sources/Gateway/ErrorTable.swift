@@ -1,0 +1,93 @@
+import GitProtocol
+import ObjectStore
+import Repository
+
+/// An error as HTTP tells it.
+struct ErrorAnswer: Equatable {
+    let status: Int
+    /// For the client; it names nothing of the store, and no secret.
+    let text: String
+    var headers: [String] = []
+    var severity = Severity.refused
+
+    /// Whose fault it is.
+    enum Severity: Equatable { case refused, failed }
+}
+
+/// The one table that gives every error its status.
+enum ErrorTable {
+    static func answer(to error: any Error) -> ErrorAnswer {
+        switch error {
+        case let error as RequestError: answer(to: error)
+        case let error as ProtocolError: answer(to: error)
+        case let error as StoreError: answer(to: error)
+        case let error as RepositoryError: answer(to: error)
+        default: failed(500, "Something went wrong on the server.")
+        }
+    }
+
+    /// Seconds after which another attempt may do.
+    private static let retryAfter = "Retry-After: 10"
+
+    private static func failed(_ status: Int, _ text: String) -> ErrorAnswer {
+        ErrorAnswer(
+            status: status, text: text, headers: status == 503 ? [retryAfter] : [],
+            severity: .failed)
+    }
+
+    private static func answer(to error: RequestError) -> ErrorAnswer {
+        let text = error.description
+        switch error {
+        case .notFound: return ErrorAnswer(status: 404, text: text)
+        case .dumbProtocol, .unknownService, .notAllowed:
+            return ErrorAnswer(status: 403, text: text)
+        case .wrongMethod(let allowed):
+            return ErrorAnswer(
+                status: 405, text: text, headers: ["Allow: \(allowed.joined(separator: ", "))"])
+        case .wrongContentType, .unknownEncoding: return ErrorAnswer(status: 415, text: text)
+        case .bodyTooLarge: return ErrorAnswer(status: 413, text: text)
+        case .badContentLength, .bodyCut, .badGzip, .disconnected:
+            return ErrorAnswer(status: 400, text: text)
+        case .bodyTooSlow: return ErrorAnswer(status: 408, text: text)
+        case .pushLost: return ErrorAnswer(status: 409, text: text)
+        case .busy: return ErrorAnswer(status: 503, text: text, headers: [retryAfter])
+        }
+    }
+
+    private static func answer(to error: ProtocolError) -> ErrorAnswer {
+        switch error {
+        case .truncated, .badPktLine, .badCommand:
+            ErrorAnswer(status: 400, text: error.description)
+        case .tooLarge: ErrorAnswer(status: 413, text: error.description)
+        case .badReport: failed(500, "git gave no usable report on the server.")
+        }
+    }
+
+    private static func answer(to error: StoreError) -> ErrorAnswer {
+        switch error {
+        case .unreachable, .unavailable:
+            failed(503, "The store cannot be reached. Nothing was changed; try again in a moment.")
+        case .undetermined:
+            failed(503, "The push may have landed: the store gave no answer. A fetch will tell.")
+        case .missing, .corrupt, .tooLarge:
+            failed(500, "The stored repository is damaged; the server's log says where.")
+        case .denied, .rejected, .nonConforming, .misconfigured:
+            failed(500, "The store refused a request; the server's log says which.")
+        case .local: failed(500, "The server's own disk failed; its log says how.")
+        }
+    }
+
+    private static func answer(to error: RepositoryError) -> ErrorAnswer {
+        switch error {
+        case .badBody(let inner): answer(to: inner)
+        case .clientGone: answer(to: RequestError.disconnected)
+        case .gitTimedOut: failed(504, "git took too long.")
+        case .damaged:
+            failed(500, "The stored repository is damaged; the server's log says where.")
+        case .git: failed(500, "git failed on the server; its log says how.")
+        case .local: failed(500, "The server's own disk failed; its log says how.")
+        case .unproven:
+            failed(500, "The push could not be verified and was refused. Nothing was changed.")
+        }
+    }
+}

@@ -1,0 +1,88 @@
+import CFastCGI
+import Glibc
+import Posix
+
+/// One FastCGI request, by libfcgi. The FastCGI specification 1.0; fcgiapp.h.
+///
+/// Reading and writing may happen on two threads: libfcgi keeps two streams, and each is used by
+/// one thread at a time.
+final class FastCGIConnection: Connection, @unchecked Sendable {
+    // libfcgi keeps the request's address: it must not move.
+    private let request: UnsafeMutablePointer<FCGX_Request>
+    private let descriptor: Int32
+    private let watch: BodyWatch.Entry
+
+    /// Bytes read at once. `FCGX_GetStr` blocks until it has them all, so this is also what must
+    /// arrive within ``BodyWatch/patience``.
+    private static let readSize = 8192
+
+    /// Takes over a connection from the web server and reads the request's head.
+    ///
+    /// - Returns: nil if what came is no FastCGI request; the connection is closed then.
+    init?(accepting connection: consuming OwnedDescriptor, watchedBy watch: BodyWatch) {
+        descriptor = connection.release()
+        request = .allocate(capacity: 1)
+        request.initialize(to: FCGX_Request())
+        self.watch = watch.add(descriptor)
+        guard FCGX_InitRequest(request, -1, 0) == 0 else { return nil }
+        request.pointee.ipcFd = descriptor
+        // Accept_r first finishes the request before: it must not close the new connection.
+        request.pointee.keepConnection = 1
+        let accepted = self.watch.whileReading { FCGX_Accept_r(request) }
+        guard accepted == 0 else {
+            // libfcgi has closed the descriptor.
+            request.pointee.ipcFd = -1
+            return nil
+        }
+    }
+
+    deinit {
+        watch.remove()
+        if request.pointee.ipcFd >= 0 {
+            request.pointee.keepConnection = 0
+            FCGX_Finish_r(request)
+        }
+        request.deinitialize(count: 1)
+        request.deallocate()
+    }
+
+    /// The request's variables.
+    var variables: [String: String] {
+        var variables: [String: String] = [:]
+        guard var entry = request.pointee.envp else { return variables }
+        while let pointer = entry.pointee {
+            let text = String(cString: pointer)
+            if let equals = text.firstIndex(of: "=") {
+                variables[String(text[..<equals])] = String(text[text.index(after: equals)...])
+            }
+            entry += 1
+        }
+        return variables
+    }
+
+    var hangupDescriptor: Int32? { descriptor }
+
+    func cancel() { watch.shutDown() }
+
+    func read(into buffer: UnsafeMutableRawBufferPointer) throws(RequestError) -> Int {
+        let wanted = min(buffer.count, Self.readSize)
+        guard let base = buffer.baseAddress?.assumingMemoryBound(to: CChar.self), wanted > 0 else {
+            return 0
+        }
+        let count = watch.whileReading {
+            FCGX_GetStr(base, Int32(wanted), request.pointee.in)
+        }
+        // A short read is the end, but not always the body's.
+        if count < wanted, FCGX_GetError(request.pointee.in) != 0 {
+            throw watch.wasShutDown ? .bodyTooSlow : .disconnected
+        }
+        return Int(count)
+    }
+
+    func write(_ bytes: UnsafeRawBufferPointer) throws(RequestError) {
+        guard let base = bytes.baseAddress?.assumingMemoryBound(to: CChar.self) else { return }
+        guard FCGX_PutStr(base, Int32(bytes.count), request.pointee.out) == Int32(bytes.count),
+            FCGX_FFlush(request.pointee.out) == 0
+        else { throw .disconnected }
+    }
+}

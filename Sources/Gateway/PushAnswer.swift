@@ -1,0 +1,147 @@
+import GitProtocol
+import Glibc
+import Posix
+import Repository
+import Synchronization
+
+/// The answer to a push. Git's report is written last, once; until then progress on band 2 may go
+/// out, and keep-alives while it takes long, so that no proxy cuts the push off.
+///
+/// The 200 begins early only once the request's body is in and the keep-alive's time is over.
+final class PushAnswer: @unchecked Sendable {
+    // Everything below is used with `mutex` held, across writing: two threads write one answer.
+    private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
+    private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
+    private let response: Response
+    private let reporting: PushReporting
+    /// Progress that waits for the answer to begin.
+    private var pending: [UInt8] = []
+    private var isDone = false
+    private var failure: RequestError?
+
+    private let interval: Duration
+    private var thread: Thread?
+
+    static let type = "application/x-git-receive-pack-result"
+
+    /// Bytes of progress that are kept; what a person would scroll through is less.
+    private static let maximumPending = 1 << 20
+
+    init(_ response: Response, reporting: PushReporting, keepAlive: Duration) {
+        self.response = response
+        self.reporting = reporting
+        interval = keepAlive
+        pthread_mutex_init(mutex, nil)
+        pthread_cond_init(condition, nil)
+    }
+
+    deinit {
+        pthread_cond_destroy(condition)
+        pthread_mutex_destroy(mutex)
+        condition.deallocate()
+        mutex.deallocate()
+    }
+
+    private func locked<Value: ~Copyable>(_ body: () throws -> Value) rethrows -> Value {
+        pthread_mutex_lock(mutex)
+        defer { pthread_mutex_unlock(mutex) }
+        return try body()
+    }
+
+    /// Starts to keep the connection alive; the request's body is in.
+    func arm() {
+        guard reporting.sideBand == .sideBand64k, interval > .zero else { return }
+        locked {
+            guard thread == nil, !isDone else { return }
+            // Without a thread the push goes on, only less talkative.
+            thread = try? Thread { [self] in keepAlive() }
+        }
+    }
+
+    private func keepAlive() {
+        locked {
+            while !isDone, failure == nil {
+                var until = timespec()
+                clock_gettime(CLOCK_REALTIME, &until)
+                let (seconds, attoseconds) = interval.components
+                until.tv_nsec += Int(attoseconds / 1_000_000_000)
+                until.tv_sec += Int(seconds) + until.tv_nsec / 1_000_000_000
+                until.tv_nsec %= 1_000_000_000
+                var status: Int32 = 0
+                while !isDone, status != ETIMEDOUT {
+                    status = pthread_cond_timedwait(condition, mutex, &until)
+                }
+                if isDone { return }
+                do throws(RequestError) {
+                    if !response.hasBegun { try response.begin(type: Self.type) }
+                    var packet: [UInt8] = []
+                    if pending.isEmpty { PktLine.append([], on: .progress, to: &packet) }
+                    try response.write(pending + packet)
+                    pending = []
+                } catch {
+                    failure = error
+                }
+            }
+        }
+    }
+
+    /// Passes on what git said on band 2: at once if the answer has begun.
+    func progress(_ bytes: ArraySlice<UInt8>) throws {
+        try locked {
+            if let failure { throw failure }
+            var packet: [UInt8] = []
+            PktLine.append(bytes, on: .progress, to: &packet)
+            if response.hasBegun {
+                try response.write(packet)
+            } else if pending.count < Self.maximumPending {
+                pending += packet
+            }
+        }
+    }
+
+    /// Ends the keep-alives. Nothing else writes from now on.
+    ///
+    /// - Returns: whether the 200 has begun.
+    func stop() -> Bool {
+        locked {
+            isDone = true
+            pthread_cond_broadcast(condition)
+        }
+        if let thread = take() { thread.join() }
+        return response.hasBegun
+    }
+
+    private func take() -> Thread? {
+        locked {
+            thread.take()
+        }
+    }
+
+    /// Writes a report and ends the answer.
+    func finish(_ report: PushReport) throws {
+        _ = stop()
+        if !response.hasBegun { try response.begin(type: Self.type) }
+        if reporting.sideBand == .sideBand64k { try response.write(pending) }
+        try response.write(report.body(for: reporting))
+    }
+
+    /// Tells of an error after the 200 has begun, which is only ever in a side-band stream: as
+    /// `ng` for every ref, or where no report was asked for as a fatal error.
+    func finish(failing commands: PushCommands, _ reason: String) throws {
+        _ = stop()
+        try response.write(pending)
+        switch reporting.report {
+        case .wanted:
+            let report = PushReport(
+                unpackError: nil,
+                rejected: commands.commands.map {
+                    PushReport.Rejection(rawName: $0.rawName, reason: reason)
+                })
+            try response.write(report.body(for: reporting))
+        case .unwanted:
+            var packet: [UInt8] = []
+            PktLine.append(Array("\(reason)\n".utf8), on: .error, to: &packet)
+            try response.write(packet + PktLine.flushBytes)
+        }
+    }
+}

@@ -1,0 +1,38 @@
+import GitProtocol
+import Repository
+
+/// What is refused of a push before git is started.
+struct PushCheck {
+    private let manifest: Manifest
+
+    init(_ manifest: Manifest) {
+        self.manifest = manifest
+    }
+
+    /// The report for a push with a name that is not safe, or the same name twice; nil if there is
+    /// nothing to refuse.
+    ///
+    /// - Throws: ``ProtocolError`` for ids that are none of the repository's.
+    func refusal(of commands: PushCommands) throws(ProtocolError) -> PushReport? {
+        var reasons: [[UInt8]: String] = [:]
+        var seen: Set<[UInt8]> = []
+        for command in commands.commands {
+            guard command.old.format == manifest.objectFormat else {
+                throw .badCommand(
+                    "this repository's object format is \(manifest.objectFormat.rawValue)")
+            }
+            if command.update == nil { reasons[command.rawName] = "funny refname" }
+            if !seen.insert(command.rawName).inserted {
+                reasons[command.rawName] = "multiple updates for one ref"
+            }
+        }
+        if reasons.isEmpty { return nil }
+        return PushReport(
+            unpackError: nil,
+            rejected: commands.commands.map {
+                PushReport.Rejection(
+                    rawName: $0.rawName,
+                    reason: reasons[$0.rawName] ?? "another ref of this push was refused")
+            })
+    }
+}

@@ -1,0 +1,67 @@
+/// One request as the web server passes it. RFC 3875 (CGI), and the variables that
+/// git-http-backend(1) names.
+package struct Request: Sendable {
+    package let method: String
+    /// `PATH_INFO`, percent-decoded by the web server.
+    package let path: String
+    /// `QUERY_STRING`, as it came.
+    package let query: String
+    package let contentType: String
+    package let contentLength: ContentLength
+    package let contentEncoding: String
+    /// The Git-Protocol header.
+    package let gitProtocol: String
+    /// `REMOTE_USER`: whatever we are told; the web server's to vouch for. nil: empty or absent.
+    package let user: String?
+    package let address: String
+    /// Names the request in its answer and in the log.
+    package let identifier: String
+
+    /// How long the body is.
+    package enum ContentLength: Equatable, Sendable {
+        /// Bytes.
+        case known(Int64)
+        /// Absent or empty: a chunked body, or none.
+        case unknown
+        case invalid(String)
+    }
+
+    /// Takes the request's variables.
+    package init(variables: [String: String], identifier: String) {
+        func variable(_ name: String) -> String { variables[name] ?? "" }
+        method = variable("REQUEST_METHOD")
+        path = variable("PATH_INFO")
+        query = variable("QUERY_STRING")
+        contentType = variable("CONTENT_TYPE")
+        contentEncoding = variable("HTTP_CONTENT_ENCODING").lowercased()
+        gitProtocol = Self.safeProtocol(variable("HTTP_GIT_PROTOCOL"))
+        user = variables["REMOTE_USER"].flatMap { $0.isEmpty ? nil : $0 }
+        address = variable("REMOTE_ADDR")
+        self.identifier = identifier
+
+        let length = variable("CONTENT_LENGTH")
+        if length.isEmpty {
+            contentLength = .unknown
+        } else if length.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let bytes = Int64(length)
+        {
+            contentLength = .known(bytes)
+        } else {
+            contentLength = .invalid(length)
+        }
+    }
+
+    /// Keys and values as protocol(5) has them, `version=2` say; anything else counts as none.
+    private static func safeProtocol(_ value: String) -> String {
+        let isSafe =
+            value.utf8.count <= 256
+            && value.utf8.allSatisfy { byte in
+                (0x21...0x7e).contains(byte) && byte != UInt8(ascii: "\"")
+            }
+        return isSafe ? value : ""
+    }
+
+    /// Whether the client asks for protocol version 2. gitprotocol-v2(5).
+    var wantsVersion2: Bool {
+        gitProtocol.split(separator: ":").contains("version=2")
+    }
+}

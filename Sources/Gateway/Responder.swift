@@ -1,0 +1,275 @@
+import GitProtocol
+import Glibc
+package import Logging
+import ObjectStore
+package import Policy
+import Posix
+package import Repository
+
+/// Answers requests: accept → route → authorize → resolve → hydrate → run git → publish → respond.
+package struct Responder: Sendable {
+    /// What an operator sets.
+    package struct Limits: Sendable {
+        /// Git processes at once.
+        package var git: Int
+        /// Bytes of a request's body; 0: none, the web server's limit.
+        package var body: Int64
+        /// How long git may take for one request.
+        package var gitTime: Duration
+        /// After how long a push that is not done is kept alive; zero: never.
+        package var pushKeepAlive: Duration
+
+        package init(
+            git: Int, body: Int64 = 0, gitTime: Duration = .seconds(3600),
+            pushKeepAlive: Duration = .seconds(5)
+        ) {
+            self.git = git
+            self.body = body
+            self.gitTime = gitTime
+            self.pushKeepAlive = pushKeepAlive
+        }
+    }
+
+    private let store: any ObjectStore
+    private let hydration: Hydration
+    private let git: GitProgram
+    private let rule: AccessRule
+    private let limits: Limits
+    private let slots: GitSlots
+    private let log: Logger
+
+    package init(
+        hydration: Hydration, git: GitProgram, rule: AccessRule, limits: Limits, log: Logger
+    ) {
+        store = hydration.store
+        self.hydration = hydration
+        self.git = git
+        self.rule = rule
+        self.limits = limits
+        self.log = log
+        slots = GitSlots(limits.git)
+    }
+
+    /// Answers one request, whatever happens.
+    package func respond(to request: Request, on connection: any Connection) {
+        var log = log
+        log[metadataKey: "request.id"] = "\(request.identifier)"
+        let response = Response(to: request, on: connection)
+        do {
+            switch try Route(request) {
+            case .advertise(let service, let name):
+                log[metadataKey: "repo.name"] = "\(name)"
+                try advertise(service, of: name, request, response, log)
+            case .fetch(let name):
+                log[metadataKey: "repo.name"] = "\(name)"
+                try fetch(from: name, request, connection, response, log)
+            case .push(let name):
+                log[metadataKey: "repo.name"] = "\(name)"
+                try push(to: name, request, connection, response, log)
+            }
+        } catch {
+            fail(error, request, connection, response, log)
+        }
+    }
+
+    /// The routes' first half: may they, and what is there.
+    private func authorize(_ verdict: Verdict) throws(RequestError) {
+        if case .deny(let reason) = verdict { throw .notAllowed(reason) }
+    }
+
+    private func resolve(_ name: RepositoryName) throws -> Snapshot {
+        guard case .live(let snapshot) = try Snapshot.resolve(name, in: store) else {
+            throw RequestError.notFound
+        }
+        return snapshot
+    }
+
+    private func client(of request: Request) -> GitProgram.Client {
+        GitProgram.Client(
+            user: request.user ?? "", address: request.address,
+            protocolVersion: request.gitProtocol)
+    }
+
+    private var deadline: ContinuousClock.Instant { .now + limits.gitTime }
+
+    /// `info/refs`. gitprotocol-http(5), "Smart Clients".
+    private func advertise(
+        _ service: UploadPack.Service, of name: RepositoryName, _ request: Request,
+        _ response: Response, _ log: Logger
+    ) throws {
+        let requester = Requester(user: request.user)
+        switch service {
+        case .uploadPack: try authorize(rule.read(name, by: requester))
+        case .receivePack: try authorize(rule.write(name, by: requester))
+        }
+        let snapshot = try resolve(name)
+        let slot = try slots.take()
+        defer { _ = slot }
+
+        // In version 2 fetching begins with capabilities alone, which no ref takes part in.
+        let isVersion2 = service == .uploadPack && request.wantsVersion2
+        let workspace = try hydration.readWorkspace(
+            snapshot, isVersion2 ? .skeleton : .complete, log: log)
+        let advertisement = try UploadPack(git: git, client: client(of: request))
+            .advertisement(of: service, in: workspace)
+
+        var body: [UInt8] = []
+        if !isVersion2 {
+            PktLine.append(Array("# service=git-\(service.rawValue)\n".utf8), to: &body)
+            body += PktLine.flushBytes
+        }
+        body += advertisement
+        try response.begin(type: "application/x-git-\(service.rawValue)-advertisement")
+        try response.write(body)
+    }
+
+    /// `git-upload-pack`: a fetch, or protocol v2's `ls-refs`.
+    private func fetch(
+        from name: RepositoryName, _ request: Request, _ connection: any Connection,
+        _ response: Response, _ log: Logger
+    ) throws {
+        try authorize(rule.read(name, by: Requester(user: request.user)))
+        let body = try Body(of: request, from: connection, limit: limits.body, framing: .pktLines)
+        let snapshot = try resolve(name)
+        let type = "application/x-git-upload-pack-result"
+        if try body.isProbe() {
+            try response.begin(type: type)
+            return
+        }
+
+        let slot = try slots.take()
+        defer { _ = slot }
+
+        let workspace = try hydration.readWorkspace(snapshot, log: log)
+        FaultPoint.reach(.fetchHydrated)
+        let ending = try UploadPack(git: git, client: client(of: request)).answer(
+            body, in: workspace, deadline: deadline
+        ) { bytes in
+            if !response.hasBegun { try response.begin(type: type) }
+            try response.write(bytes)
+        }
+        if response.hasBegun { return }
+        if ending == .exited(0) {
+            try response.begin(type: type)
+            return
+        }
+        let errors = workspace.gitErrors()
+        if errors.contains("protocol error") || errors.contains("unknown request") {
+            throw ProtocolError.badPktLine("git does not understand the request")
+        }
+        throw RepositoryError.git(step: "answer a fetch", reason: "\(ending): \(errors)")
+    }
+
+    /// `git-receive-pack`: a push.
+    private func push(
+        to name: RepositoryName, _ request: Request, _ connection: any Connection,
+        _ response: Response, _ log: Logger
+    ) throws {
+        let requester = Requester(user: request.user)
+        try authorize(rule.write(name, by: requester))
+        let body = try Body(
+            of: request, from: connection, limit: limits.body, framing: .commandsAndPack)
+        let snapshot = try resolve(name)
+        guard
+            let commands = try PushCommands.read(from: PktLineReader { try body.read(exactly: $0) })
+        else {
+            try response.begin(type: PushAnswer.type)
+            return
+        }
+        FaultPoint.reach(.pushStarted)
+
+        let answer = PushAnswer(
+            response, reporting: commands.capabilities.reporting, keepAlive: limits.pushKeepAlive)
+        if let refusal = try PushCheck(snapshot.manifest).refusal(of: commands) {
+            connection.drain()
+            return try answer.finish(refusal)
+        }
+        body.onEnd = { answer.arm() }
+        do {
+            try receive(commands, body, on: snapshot, requester, request, answer, log)
+        } catch {
+            // Whatever has to be told, the keep-alives must not write into it.
+            guard answer.stop() else { throw error }
+            let told = ErrorTable.answer(to: error)
+            record(error, told, log)
+            try answer.finish(failing: commands, told.text)
+        }
+        FaultPoint.reach(.pushAnswered)
+    }
+
+    private func receive(
+        _ commands: PushCommands, _ body: Body, on snapshot: Snapshot, _ requester: Requester,
+        _ request: Request, _ answer: PushAnswer, _ log: Logger
+    ) throws {
+        let reception = try runGit(commands, body, on: snapshot, requester, request, answer, log)
+        switch consume reception {
+        case .unchanged(let report):
+            try answer.finish(report)
+        case .received(let push):
+            switch try push.publish(to: store) {
+            case .published(let published):
+                log.info(
+                    "published a push",
+                    metadata: [
+                        "repo.name": "\(snapshot.repository)",
+                        "manifest.digest": "\(published.digest)",
+                        "manifest.parent": "\(snapshot.digest)",
+                        "push.user": "\(request.user ?? "")",
+                    ])
+                try Fence.succeed(published, on: answer)
+            case .lost(let lost):
+                guard answer.stop() else { throw RequestError.pushLost }
+                log.info("lost a push to another", metadata: ["push.user": "\(request.user ?? "")"])
+                try answer.finish(lost.report)
+            }
+        }
+    }
+
+    /// Receives a push in a workspace, holding a slot only as long as git runs.
+    private func runGit(
+        _ commands: PushCommands, _ body: Body, on snapshot: Snapshot, _ requester: Requester,
+        _ request: Request, _ answer: PushAnswer, _ log: Logger
+    ) throws -> Reception {
+        let slot = try slots.take()
+        defer { _ = slot }
+
+        let workspace = try hydration.writeWorkspace(snapshot, log: log)
+        FaultPoint.reach(.pushHydrated)
+        let bridge = PolicyBridge(
+            rule: rule, repository: snapshot.repository, requester: requester,
+            asked: commands.commands.compactMap(\.update))
+        return try ReceivedPush.receive(
+            commands, body: body, in: workspace, git: git, client: client(of: request),
+            bridge: bridge, deadline: deadline
+        ) { try answer.progress($0) }
+    }
+
+    /// Answers with an error, where an answer can still be one.
+    private func fail(
+        _ error: any Error, _ request: Request, _ connection: any Connection,
+        _ response: Response, _ log: Logger
+    ) {
+        let answer = ErrorTable.answer(to: error)
+        record(error, answer, log)
+        guard !response.hasBegun else { return }
+        // An answer before the request's end is not seen by every client.
+        if request.method == "POST" { connection.drain() }
+        do {
+            try response.begin(
+                status: answer.status, type: "text/plain; charset=utf-8", headers: answer.headers)
+            try response.write(Array("\(answer.text) (request \(request.identifier))\n".utf8))
+        } catch {
+            log.debug("could not answer", metadata: ["error": "\(error)"])
+        }
+    }
+
+    private func record(_ error: any Error, _ answer: ErrorAnswer, _ log: Logger) {
+        let metadata: Logger.Metadata = [
+            "http.status": "\(answer.status)", "error": "\(error)",
+        ]
+        switch answer.severity {
+        case .failed: log.error("a request failed", metadata: metadata)
+        case .refused: log.info("refused a request", metadata: metadata)
+        }
+    }
+}

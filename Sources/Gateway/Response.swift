@@ -1,0 +1,68 @@
+/// One answer: a head once, then bytes. RFC 3875 §6; the headers are those of `git http-backend`.
+///
+/// Used by one thread at a time.
+final class Response {
+    private let connection: any Connection
+    private let request: Request
+    /// Whether the head is out: no status can be said any more.
+    private(set) var hasBegun = false
+
+    init(to request: Request, on connection: any Connection) {
+        self.request = request
+        self.connection = connection
+    }
+
+    /// Sends the head. Nothing may be cached: git-http-backend's `hdr_nocache`.
+    func begin(
+        status: Int = 200, type: String, headers: [String] = []
+    ) throws(RequestError) {
+        let lines =
+            [
+                "Status: \(status) \(Self.reason(status))",
+                "Expires: Fri, 01 Jan 1980 00:00:00 GMT",
+                "Pragma: no-cache",
+                "Cache-Control: no-cache, max-age=0, must-revalidate",
+                "X-Request-Id: \(request.identifier)",
+                "Content-Type: \(type)",
+            ] + headers
+        hasBegun = true
+        try send(Array((lines.joined(separator: "\r\n") + "\r\n\r\n").utf8))
+    }
+
+    /// Sends bytes of the body; to a HEAD request there is none.
+    func write(_ bytes: UnsafeRawBufferPointer) throws(RequestError) {
+        if request.method == "HEAD" { return }
+        try connection.write(bytes)
+    }
+
+    /// Sends bytes of the body.
+    func write(_ bytes: [UInt8]) throws(RequestError) {
+        if request.method == "HEAD" { return }
+        try send(bytes)
+    }
+
+    private func send(_ bytes: [UInt8]) throws(RequestError) {
+        let result: Result<Void, RequestError> = bytes.withUnsafeBytes { buffer in
+            Result { () throws(RequestError) in try connection.write(buffer) }
+        }
+        try result.get()
+    }
+
+    /// RFC 9110 §15.
+    private static func reason(_ status: Int) -> String {
+        switch status {
+        case 200: "OK"
+        case 400: "Bad Request"
+        case 403: "Forbidden"
+        case 404: "Not Found"
+        case 405: "Method Not Allowed"
+        case 408: "Request Timeout"
+        case 409: "Conflict"
+        case 413: "Content Too Large"
+        case 415: "Unsupported Media Type"
+        case 503: "Service Unavailable"
+        case 504: "Gateway Timeout"
+        default: "Internal Server Error"
+        }
+    }
+}

@@ -1,0 +1,93 @@
+/// One pkt-line, or one of the special packets. gitprotocol-common(5), "pkt-line Format".
+package enum PktLine: Equatable, Sendable {
+    case data([UInt8])
+    /// `0000`.
+    case flush
+    /// `0001`. gitprotocol-v2(5).
+    case delimiter
+    /// `0002`. gitprotocol-v2(5).
+    case responseEnd
+
+    /// Bytes of payload. gitprotocol-common(5): a line is at most 65520 bytes with its length.
+    package static let maximumPayload = 65_516
+
+    /// Bytes of payload behind the band number. gitprotocol-capabilities(5), `side-band-64k`.
+    package static let maximumBandPayload = 65_515
+
+    /// Adds a line with `payload` to `bytes`; the payload must fit.
+    package static func append(_ payload: some Collection<UInt8>, to bytes: inout [UInt8]) {
+        precondition(payload.count <= maximumPayload)
+        bytes.append(contentsOf: header(payload.count + 4))
+        bytes.append(contentsOf: payload)
+    }
+
+    /// Adds `payload` on `band`, in as many lines as it takes; an empty one is one empty line, a
+    /// keep-alive.
+    package static func append(
+        _ payload: some Collection<UInt8>, on band: Band, to bytes: inout [UInt8]
+    ) {
+        var rest = payload[...]
+        repeat {
+            let part = rest.prefix(maximumBandPayload)
+            bytes.append(contentsOf: header(part.count + 5))
+            bytes.append(band.rawValue)
+            bytes.append(contentsOf: part)
+            rest = rest.dropFirst(part.count)
+        } while !rest.isEmpty
+    }
+
+    /// `0000`.
+    package static let flushBytes = Array("0000".utf8)
+
+    private static func header(_ length: Int) -> [UInt8] {
+        let digits = Array("0123456789abcdef".utf8)
+        return [12, 8, 4, 0].map { digits[(length >> $0) & 15] }
+    }
+
+    /// What a line's four length digits say.
+    package enum Header: Equatable, Sendable {
+        /// A line with this many bytes of payload.
+        case payload(Int)
+        case flush, delimiter, responseEnd
+    }
+
+    /// Reads four length digits; upper case is accepted, as git does.
+    package static func parseHeader(
+        _ digits: some Collection<UInt8>
+    ) throws(ProtocolError) -> Header {
+        var length = 0
+        for digit in digits {
+            guard let value = hexValue(digit) else {
+                throw .badPktLine("its length is not four hex digits")
+            }
+            length = length << 4 | value
+        }
+        switch length {
+        case 0: return .flush
+        case 1: return .delimiter
+        case 2: return .responseEnd
+        case 3: throw .badPktLine("a length of 3")
+        case 65_521...: throw .badPktLine("a length of \(length), more than 65520")
+        default: return .payload(length - 4)
+        }
+    }
+
+    private static func hexValue(_ digit: UInt8) -> Int? {
+        switch digit {
+        case 0x30...0x39: Int(digit) - 0x30
+        case 0x41...0x46: Int(digit) - 0x37
+        case 0x61...0x66: Int(digit) - 0x57
+        default: nil
+        }
+    }
+}
+
+/// A stream within the stream. gitprotocol-capabilities(5), `side-band-64k`.
+package enum Band: UInt8, Sendable {
+    /// Data: a push's report, a fetch's pack.
+    case data = 1
+    /// Progress, shown on the client's standard error.
+    case progress = 2
+    /// A fatal error's text.
+    case error = 3
+}

@@ -1,0 +1,47 @@
+/// The capabilities that a push's first command carries. gitprotocol-capabilities(5).
+package struct PushCapabilities: Equatable, Sendable {
+    private let words: [[UInt8]]
+
+    /// Takes the list as it stands behind the zero byte.
+    package init(_ bytes: some Collection<UInt8>) {
+        words = bytes.split(separator: UInt8(ascii: " ")).map { Array($0) }
+    }
+
+    /// Whether a capability without a value is there.
+    package func has(_ name: String) -> Bool {
+        words.contains { $0.elementsEqual(name.utf8) }
+    }
+
+    /// The value of `name=value`.
+    package func value(of name: String) -> [UInt8]? {
+        let prefix = Array("\(name)=".utf8)
+        return words.first { $0.starts(with: prefix) }.map { Array($0.dropFirst(prefix.count)) }
+    }
+
+    /// How the client wants to be told.
+    package var reporting: PushReporting {
+        PushReporting(
+            report: has("report-status-v2") || has("report-status") ? .wanted : .unwanted,
+            sideBand: has("side-band-64k") ? .sideBand64k : .none)
+    }
+
+    /// The same with `report-status`, where no report was asked for.
+    package var askingForReport: PushCapabilities {
+        if reporting.report == .wanted { return self }
+        return PushCapabilities(bytes + Array(" report-status".utf8))
+    }
+
+    /// As they stand on the line.
+    package var bytes: [UInt8] {
+        Array(words.joined(separator: [UInt8(ascii: " ")]))
+    }
+}
+
+/// How a push's client wants to be told what became of it.
+package struct PushReporting: Equatable, Sendable {
+    package let report: Report
+    package let sideBand: SideBand
+
+    package enum Report: Sendable { case wanted, unwanted }
+    package enum SideBand: Sendable { case none, sideBand64k }
+}

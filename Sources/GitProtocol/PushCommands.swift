@@ -1,0 +1,110 @@
+/// What a push asks for: everything of its request up to the pack. gitprotocol-pack(5),
+/// "Reference Update Request and Packfile Transfer".
+package struct PushCommands: Sendable {
+    /// One command as it came. The name is raw: it may not be a safe one.
+    package struct Command: Equatable, Sendable {
+        package let old: ObjectID
+        package let new: ObjectID
+        package let rawName: [UInt8]
+
+        /// The update, if the name is safe.
+        package var update: RefUpdate? {
+            RefName(rawName).map { RefUpdate(name: $0, old: old, new: new) }
+        }
+    }
+
+    package private(set) var commands: [Command] = []
+    package private(set) var capabilities = PushCapabilities([])
+    package private(set) var pushOptions: [[UInt8]] = []
+    private var shallows: [[UInt8]] = []
+
+    /// Bytes that the lines before the pack may have in all; 64 MiB are half a million refs.
+    package static let maximumSize = 64 << 20
+
+    /// Reads the commands, and the push options where they were announced.
+    ///
+    /// - Returns: nil for the client's probe, a lone `0000`, and for an empty request.
+    package static func read(from reader: PktLineReader) throws -> PushCommands? {
+        var push = PushCommands()
+        var size = 0
+        func next(_ place: String) throws -> [UInt8]? {
+            switch try reader.next() {
+            case .data(let payload):
+                size += payload.count + 4
+                if size > maximumSize {
+                    throw ProtocolError.tooLarge("more than \(maximumSize) bytes of commands")
+                }
+                return payload
+            case .flush: return nil
+            case .delimiter, .responseEnd:
+                throw ProtocolError.badCommand("a delimiter among the \(place)")
+            case nil: throw ProtocolError.truncated("the \(place)")
+            }
+        }
+
+        guard let first = try reader.next(), first != .flush else { return nil }
+        guard case .data(var line) = first else {
+            throw ProtocolError.badCommand("a delimiter among the commands")
+        }
+        while true {
+            try push.take(line)
+            guard let following = try next("commands") else { break }
+            line = following
+        }
+        if push.commands.isEmpty { throw ProtocolError.badCommand("there is none") }
+        if push.capabilities.has("push-options") {
+            while let option = try next("push options") { push.pushOptions.append(option) }
+        }
+        return push
+    }
+
+    private mutating func take(_ payload: [UInt8]) throws(ProtocolError) {
+        var line = payload[...]
+        if line.last == UInt8(ascii: "\n") { line = line.dropLast() }
+        if line.starts(with: "shallow ".utf8) {
+            guard ObjectID(line.dropFirst(8)) != nil else {
+                throw .badCommand("a shallow line without an object id")
+            }
+            shallows.append(Array(line))
+            return
+        }
+        if line.starts(with: "push-cert".utf8) {
+            throw .badCommand("a push certificate, which this server does not ask for")
+        }
+        if let zero = line.firstIndex(of: 0) {
+            // git lets any command carry capabilities; only the first one does in practice.
+            if commands.isEmpty {
+                capabilities = PushCapabilities(line[(zero + 1)...])
+            }
+            line = line[..<zero]
+        }
+        let parts = line.split(
+            separator: UInt8(ascii: " "), maxSplits: 2, omittingEmptySubsequences: false)
+        guard parts.count == 3, let old = ObjectID(parts[0]), let new = ObjectID(parts[1]) else {
+            throw .badCommand("not of the form 'old-id new-id name'")
+        }
+        guard old.format == new.format else { throw .badCommand("ids of different lengths") }
+        commands.append(Command(old: old, new: new, rawName: Array(parts[2])))
+    }
+
+    /// Whether a pack follows: not if every command deletes.
+    package var bringsPack: Bool { commands.contains { !$0.new.isZero } }
+
+    /// The command section for git: as it came, but that a report is always asked for, because
+    /// what git reports is part of the proof that a push was received.
+    package var requestForGit: [UInt8] {
+        var bytes: [UInt8] = []
+        for shallow in shallows { PktLine.append(shallow, to: &bytes) }
+        for (index, command) in commands.enumerated() {
+            var line = Array("\(command.old) \(command.new) ".utf8) + command.rawName
+            if index == 0 { line += [0] + capabilities.askingForReport.bytes }
+            PktLine.append(line, to: &bytes)
+        }
+        bytes += PktLine.flushBytes
+        if capabilities.has("push-options") {
+            for option in pushOptions { PktLine.append(option, to: &bytes) }
+            bytes += PktLine.flushBytes
+        }
+        return bytes
+    }
+}

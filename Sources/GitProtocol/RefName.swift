@@ -1,0 +1,60 @@
+/// A safe ref name: what `git check-ref-format` accepts, under `refs/`, in valid UTF-8.
+///
+/// Names are bytes. Swift strings compare by canonical equivalence, which would make one ref of
+/// two forms of `é`; this type hashes, compares and sorts by the bytes.
+package struct RefName: Hashable, Comparable, Sendable, CustomStringConvertible {
+    package let bytes: [UInt8]
+
+    /// Takes a name; nil if it is not a safe one.
+    package init?(_ bytes: some Collection<UInt8>) {
+        let bytes = Array(bytes)
+        guard Self.isSafe(bytes) else { return nil }
+        self.bytes = bytes
+    }
+
+    /// Takes a name; nil if it is not a safe one.
+    package init?(_ string: String) {
+        self.init(string.utf8)
+    }
+
+    package static func < (left: RefName, right: RefName) -> Bool {
+        left.bytes.lexicographicallyPrecedes(right.bytes)
+    }
+
+    /// Whether this is a branch, the only kind of ref that cannot name a tag object.
+    package var isBranch: Bool { bytes.starts(with: "refs/heads/".utf8) }
+
+    package var description: String { String(decoding: bytes, as: UTF8.self) }
+
+    /// git-check-ref-format(1), rules 1 to 10, and `refs/` and UTF-8.
+    private static func isSafe(_ name: [UInt8]) -> Bool {
+        guard name.starts(with: "refs/".utf8), name.last != dot, name.allSatisfy({ isAllowed($0) }),
+            String(validating: name, as: UTF8.self) != nil
+        else { return false }
+        let components = name.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
+        return components.allSatisfy { isSafeComponent($0) } && !contains(name, dot, dot)
+            && !contains(name, UInt8(ascii: "@"), UInt8(ascii: "{"))
+    }
+
+    private static let dot = UInt8(ascii: ".")
+
+    private static func isSafeComponent(_ component: ArraySlice<UInt8>) -> Bool {
+        guard let first = component.first, first != dot else { return false }
+        return !component.suffix(5).elementsEqual(".lock".utf8)
+    }
+
+    private static func isAllowed(_ byte: UInt8) -> Bool {
+        switch byte {
+        case 0...0x20, 0x7f, UInt8(ascii: "~"), UInt8(ascii: "^"), UInt8(ascii: ":"),
+            UInt8(ascii: "?"), UInt8(ascii: "*"), UInt8(ascii: "["), UInt8(ascii: "\\"):
+            false
+        default: true
+        }
+    }
+
+    private static func contains(
+        _ name: [UInt8], _ first: UInt8, _ second: UInt8
+    ) -> Bool {
+        zip(name, name.dropFirst()).contains { $0 == first && $1 == second }
+    }
+}

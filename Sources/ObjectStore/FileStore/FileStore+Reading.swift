@@ -1,0 +1,127 @@
+import Glibc
+import Posix
+
+extension FileStore {
+    func head(_ key: ObjectKey) throws(StoreError) -> StoreAnswer {
+        let status: FileStatus?
+        do {
+            status = try FileStatus(of: path(of: key))
+            if status == nil { try checkRoot() }
+        } catch {
+            throw .local(.init(.head, key.path), error)
+        }
+        guard let status else { return .absent }
+        guard status.isRegular else { throw .corrupt(key, reason: Self.notRegular) }
+        return .found(StoredObject(size: status.size, digest: nil, etag: status.etag))
+    }
+
+    /// Body and ETag come from one open file, which no writer changes any more.
+    func get(_ key: ObjectKey, into destination: Destination) throws(StoreError) -> StoreAnswer {
+        let opened: Opened
+        do {
+            guard let found = try open(key) else { return .absent }
+            opened = found
+        } catch {
+            throw .local(.init(.get, key.path), error)
+        }
+        guard opened.status.isRegular else { throw .corrupt(key, reason: Self.notRegular) }
+        if case .memory(let limit) = destination, opened.status.size > Int64(limit) {
+            throw .tooLarge(key, limit: limit)
+        }
+        let object: StoredObject
+        do {
+            object = try read(opened, into: destination)
+        } catch {
+            throw .local(.init(.get, key.path), error)
+        }
+        guard object.size == opened.status.size else {
+            throw .corrupt(
+                key, reason: "\(object.size) bytes were read of \(opened.status.size)")
+        }
+        return .found(object)
+    }
+
+    private static var notRegular: String { "it is not a regular file" }
+
+    private struct Opened: ~Copyable {
+        let file: OwnedDescriptor
+        let path: String
+        let status: FileStatus
+    }
+
+    /// nil: there is no such object.
+    private func open(_ key: ObjectKey) throws(SystemError) -> Opened? {
+        let path = path(of: key)
+        // Not to hang on what is no file of ours.
+        let raw = Glibc.open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+        if raw == -1 {
+            let error = SystemError("open", path)
+            guard error.code == ENOENT || error.code == ENOTDIR else { throw error }
+            try checkRoot()
+            return nil
+        }
+        let file = OwnedDescriptor(taking: raw)
+        let status = try FileStatus(raw, path)
+        return Opened(file: file, path: path, status: status)
+    }
+
+    private func read(
+        _ opened: borrowing Opened, into destination: Destination
+    ) throws(SystemError) -> StoredObject {
+        let etag = opened.status.etag
+        switch destination {
+        case .memory:
+            var bytes: [UInt8] = []
+            bytes.reserveCapacity(Int(opened.status.size))
+            let copied = try FileCopy.read(opened.file.raw) { (chunk) throws(SystemError) in
+                bytes.append(contentsOf: chunk)
+            }
+            return StoredObject(
+                bytes: bytes, size: copied.size, digest: copied.digest, etag: etag)
+        case .file(let path):
+            let target = try OwnedDescriptor.open(path, O_WRONLY | O_CREAT | O_TRUNC)
+            let raw = target.raw
+            let copied = try FileCopy.read(opened.file.raw) { (chunk) throws(SystemError) in
+                try FileCopy.writing(path) { () throws(SystemError) in try writeAll(raw, chunk) }
+            }
+            try target.close()
+            return StoredObject(size: copied.size, digest: copied.digest, etag: etag)
+        }
+    }
+}
+
+/// Reads a file to its end, hashing it on the way.
+enum FileCopy {
+    /// Bytes. Large enough that neither calls nor page faults count.
+    private static let chunkSize = 1 << 20
+
+    static func read(
+        _ source: Int32, _ consume: (UnsafeRawBufferPointer) throws(SystemError) -> Void
+    ) throws(SystemError) -> (size: Int64, digest: Digest) {
+        let chunk = UnsafeMutableRawBufferPointer.allocate(byteCount: chunkSize, alignment: 4096)
+        defer { chunk.deallocate() }
+
+        var hasher = SHA256()
+        var size: Int64 = 0
+        while true {
+            let count = try readSome(source, into: chunk)
+            if count == 0 { break }
+            let filled = UnsafeRawBufferPointer(rebasing: chunk[..<count])
+            hasher.update(filled)
+            try consume(filled)
+            size += Int64(count)
+        }
+        return (size, hasher.finish())
+    }
+
+    /// Names the file in an error of write(2), which knows only its descriptor.
+    static func writing(
+        _ path: String, _ body: () throws(SystemError) -> Void
+    ) throws(SystemError) {
+        do {
+            try body()
+        } catch {
+            throw SystemError(error.call, path, code: error.code)
+        }
+    }
+}

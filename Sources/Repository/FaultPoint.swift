@@ -1,0 +1,46 @@
+/// A place at which a test build can be stopped or killed.
+///
+/// `GIT_S3_BACKEND_FAULT` lists `point=action`, with commas: `kill` sends SIGKILL to the process
+/// itself, `barrier:DIR` leaves a file in DIR and waits for `DIR/go`. Release builds have none of it.
+package enum FaultPoint: String, Sendable {
+    case pushStarted = "push-started"
+    case pushHydrated = "push-hydrated"
+    case pushReceived = "push-received"
+    case pushStored = "push-stored"
+    case pushSwapped = "push-swapped"
+    case pushAnswered = "push-answered"
+    case fetchHydrated = "fetch-hydrated"
+
+    #if FAULT_POINTS
+        /// Does what the environment asks for at this point.
+        package static func reach(_ point: FaultPoint) {
+            guard let action = actions[point.rawValue] else { return }
+            if action == "kill" {
+                kill(getpid(), SIGKILL)
+            } else if action.hasPrefix("barrier:") {
+                let directory = String(action.dropFirst("barrier:".count))
+                let mark = "\(directory)/\(randomHex(bytes: 8))"
+                close(open(mark, O_CREAT | O_WRONLY | O_CLOEXEC, 0o600))
+                while access("\(directory)/go", F_OK) != 0 { usleep(5_000) }
+            }
+        }
+
+        private static let actions: [String: String] = {
+            guard let list = getenv("GIT_S3_BACKEND_FAULT") else { return [:] }
+            let pairs = String(cString: list).split(separator: ",").compactMap { entry in
+                entry.firstIndex(of: "=").map {
+                    (String(entry[..<$0]), String(entry[entry.index(after: $0)...]))
+                }
+            }
+            return Dictionary(pairs) { first, _ in first }
+        }()
+    #else
+        /// Nothing, in a release build.
+        @inline(__always) package static func reach(_ point: FaultPoint) {}
+    #endif
+}
+
+#if FAULT_POINTS
+    import Glibc
+    import Posix
+#endif

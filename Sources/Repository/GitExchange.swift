@@ -1,0 +1,176 @@
+import CSystem
+import Glibc
+import Posix
+import Synchronization
+
+/// One run of git between a request's body and its answer: a second thread feeds the body to git,
+/// the caller's thread takes what git says.
+struct GitExchange {
+    let git: GitProgram
+    /// For the error's text: `receive a push`.
+    let step: String
+    /// What git is fed before the body.
+    let preamble: [UInt8]
+    let body: any RequestBody
+    /// When git must be done.
+    let deadline: ContinuousClock.Instant
+
+    /// How feeding ended.
+    private enum Feed {
+        case running
+        case ended
+        case failed(any Error)
+    }
+
+    /// Shared by the two threads.
+    private final class Feeder: Sendable {
+        let state = Mutex(Feed.running)
+
+        func end(_ feed: consuming sending Feed) {
+            let feed = feed
+            state.withLock { $0 = feed }
+        }
+
+        var isRunning: Bool {
+            state.withLock { if case .running = $0 { true } else { false } }
+        }
+    }
+
+    /// Milliseconds between two looks at the deadline and at whether the body has ended.
+    private static let interval: Int32 = 200
+
+    /// Runs git to its end.
+    ///
+    /// - Parameter output: takes git's standard output as it comes.
+    /// - Throws: ``RepositoryError``, and what `output` throws; git and all its children are gone
+    ///   then.
+    func run(
+        _ arguments: [String], in workspace: borrowing Workspace, for client: GitProgram.Client,
+        channel: Int32? = nil, output: (UnsafeRawBufferPointer) throws -> Void
+    ) throws -> ChildProcess.Ending {
+        let started = try local(step) { () throws(SystemError) in
+            try start(arguments, in: workspace, for: client, channel: channel)
+        }
+        let child = started.child
+        let reading = started.reading
+        let feeding = started.feeding
+
+        let feeder = Feeder()
+        let thread: Thread
+        do {
+            thread = try Thread { [preamble, body] in
+                feeder.end(Self.feed(preamble, body, to: OwnedDescriptor(taking: feeding)))
+            }
+        } catch {
+            close(feeding)
+            throw RepositoryError.local(step: step, error)
+        }
+
+        do {
+            try relay(from: reading.raw, while: feeder, to: output)
+        } catch {
+            child.signalGroup(SIGKILL)
+            body.cancel()
+            thread.join()
+            throw error
+        }
+        let ending: ChildProcess.Ending
+        do {
+            ending = try child.wait()
+        } catch {
+            throw RepositoryError.local(step: step, error)
+        }
+        thread.join()
+        if case .failed(let error) = feeder.state.withLock({ $0 }) {
+            throw RepositoryError.badBody(error)
+        }
+        return ending
+    }
+
+    /// A started git, and our ends of its pipes.
+    private struct Started: ~Copyable {
+        let child: ChildProcess
+        let reading: OwnedDescriptor
+        /// The feeder's to close.
+        let feeding: Int32
+    }
+
+    private func start(
+        _ arguments: [String], in workspace: borrowing Workspace, for client: GitProgram.Client,
+        channel: Int32?
+    ) throws(SystemError) -> Started {
+        let errors = try workspace.openErrorFile()
+        let input = try OwnedDescriptor.pipe()
+        let answer = try OwnedDescriptor.pipe()
+        let child = try ChildProcess(
+            git.launch(
+                arguments, in: workspace, for: client, input: input.first.raw,
+                output: answer.second.raw, error: errors.raw, channel: channel))
+        return Started(
+            child: child, reading: answer.keepingFirst(), feeding: input.keepingSecond().release())
+    }
+
+    private func relay(
+        from reading: Int32, while feeder: Feeder,
+        to output: (UnsafeRawBufferPointer) throws -> Void
+    ) throws {
+        var buffer = [UInt8](repeating: 0, count: 1 << 16)
+        while true {
+            var polled = [pollfd(fd: reading, events: Int16(POLLIN), revents: 0)]
+            // While the body comes in, its reader notices a client that goes away.
+            if let hangup = body.hangupDescriptor, !feeder.isRunning {
+                polled.append(pollfd(fd: hangup, events: gs3_poll_hangup(), revents: 0))
+            }
+            _ = try local(step) { () throws(SystemError) in
+                try check("poll") { poll(&polled, nfds_t(polled.count), Self.interval) }
+            }
+            if polled.count > 1, polled[1].revents != 0 { throw RepositoryError.clientGone }
+            if ContinuousClock.now >= deadline { throw RepositoryError.gitTimedOut(step: step) }
+            if polled[0].revents == 0 { continue }
+
+            let count = try local(step) { () throws(SystemError) in
+                try buffer.withMutableBytes { (bytes) throws(SystemError) in
+                    try readSome(reading, into: bytes)
+                }
+            }
+            if count == 0 { return }
+            try buffer.withUnsafeBytes {
+                try output(UnsafeRawBufferPointer(rebasing: $0[..<count]))
+            }
+        }
+    }
+
+    /// Feeds git until the body ends. Once git has stopped reading, the rest is read and dropped:
+    /// a client that is still sending would not see the answer otherwise.
+    private static func feed(
+        _ preamble: [UInt8], _ body: any RequestBody, to writing: consuming OwnedDescriptor
+    ) -> sending Feed {
+        var isRead = preamble.withUnsafeBytes { write($0, to: writing) }
+        var buffer = [UInt8](repeating: 0, count: 1 << 16)
+        do {
+            while true {
+                let count = try buffer.withUnsafeMutableBytes { try body.read(into: $0) }
+                if count == 0 { return .ended }
+                if isRead {
+                    isRead = buffer.withUnsafeBytes {
+                        write(UnsafeRawBufferPointer(rebasing: $0[..<count]), to: writing)
+                    }
+                }
+            }
+        } catch {
+            return .failed(error)
+        }
+    }
+
+    /// - Returns: whether git still reads.
+    private static func write(
+        _ bytes: UnsafeRawBufferPointer, to writing: borrowing OwnedDescriptor
+    ) -> Bool {
+        do {
+            try writeAll(writing.raw, bytes)
+            return true
+        } catch {
+            return false
+        }
+    }
+}

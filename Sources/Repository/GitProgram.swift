@@ -1,0 +1,132 @@
+import GitProtocol
+import Glibc
+import Posix
+
+/// The installed git, run under a pinned configuration and an environment built from nothing.
+package struct GitProgram: Sendable {
+    /// The executable.
+    package let path: String
+
+    /// Takes the first `git` on a search path such as `$PATH`'s; nil if there is none.
+    package init?(searching searchPath: String) {
+        let candidates = searchPath.split(separator: ":").map { "\($0)/git" }
+        let found = candidates.first { access($0, X_OK) == 0 }
+        guard let found else { return nil }
+        path = found
+    }
+
+    /// Who is at the other end, as hooks and reflogs are told.
+    package struct Client: Sendable {
+        package var user: String
+        package var address: String
+        /// The value of Git-Protocol, `version=2` say; empty: none.
+        package var protocolVersion: String
+
+        package init(user: String, address: String, protocolVersion: String) {
+            self.user = user
+            self.address = address
+            self.protocolVersion = protocolVersion
+        }
+    }
+
+    /// What every git of ours is told on its command line, where no file overrides it.
+    ///
+    /// `core.fsync=none`: a workspace is disposable; what counts is synced by the store.
+    /// `receive.unpackLimit` and `transfer.unpackLimit`: a push is kept as the pack it came in,
+    /// however small. The wants that a partial clone fetches later are no tips, hence
+    /// `uploadpack.allowAnySHA1InWant`, which protocol v2 grants anyway.
+    private static let configuration = [
+        "core.fsync=none",
+        "core.logAllRefUpdates=false",
+        "gc.auto=0",
+        "maintenance.auto=false",
+        "receive.autogc=false",
+        "receive.updateServerInfo=false",
+        "receive.unpackLimit=1",
+        "transfer.unpackLimit=1",
+        "receive.shallowUpdate=false",
+        "receive.fsckObjects=true",
+        "transfer.fsckObjects=true",
+        "receive.advertisePushOptions=true",
+        "receive.advertiseAtomic=true",
+        "receive.keepAlive=0",
+        "transfer.advertiseSID=false",
+        "uploadpack.allowFilter=true",
+        "uploadpack.allowAnySHA1InWant=true",
+    ]
+
+    /// The arguments and environment for one command in a workspace; descriptors are the caller's.
+    func launch(
+        _ arguments: [String], in workspace: borrowing Workspace, for client: Client? = nil,
+        input: Int32, output: Int32, error: Int32, channel: Int32? = nil
+    ) -> ChildProcess.Launch {
+        let pinned = (Self.configuration + ["core.hooksPath=\(workspace.path)/hooks"])
+            .flatMap { ["-c", $0] }
+        let directory = Files.parent(of: path) ?? "/usr/bin"
+        var environment = [
+            "PATH=\(directory):/usr/local/bin:/usr/bin:/bin",
+            "HOME=\(workspace.path)",
+            "XDG_CONFIG_HOME=\(workspace.path)",
+            "TMPDIR=\(workspace.path)",
+            "LC_ALL=C.UTF-8",
+            "GIT_CONFIG_NOSYSTEM=1",
+            "GIT_CONFIG_SYSTEM=/dev/null",
+            "GIT_CONFIG_GLOBAL=/dev/null",
+            "GIT_ATTR_NOSYSTEM=1",
+            "GIT_TERMINAL_PROMPT=0",
+        ]
+        if let client {
+            environment += Self.environment(of: client)
+        }
+        return ChildProcess.Launch(
+            path: path, arguments: pinned + arguments, environment: environment,
+            directory: workspace.path, input: input, output: output, error: error,
+            channel: channel)
+    }
+
+    /// As `git http-backend` sets them, git-http-backend(1).
+    private static func environment(of client: Client) -> [String] {
+        let user = client.user.isEmpty ? "anonymous" : client.user
+        let address = client.address.isEmpty ? "(none)" : client.address
+        var environment = [
+            "REMOTE_USER=\(client.user)",
+            "REMOTE_ADDR=\(client.address)",
+            "GIT_COMMITTER_NAME=\(user)",
+            "GIT_COMMITTER_EMAIL=\(user)@http.\(address)",
+        ]
+        if !client.protocolVersion.isEmpty {
+            environment.append("GIT_PROTOCOL=\(client.protocolVersion)")
+        }
+        return environment
+    }
+
+    /// Runs a short command in a workspace to its end, with no input.
+    ///
+    /// - Returns: its standard output, at most `limit` bytes, and how it ended.
+    func run(
+        _ arguments: [String], in workspace: borrowing Workspace, for client: Client? = nil,
+        step: String, limit: Int = 1 << 30
+    ) throws(RepositoryError) -> (output: [UInt8], ending: ChildProcess.Ending) {
+        do {
+            let null = try OwnedDescriptor.open("/dev/null", O_RDONLY)
+            let errors = try workspace.openErrorFile()
+            let pipe = try OwnedDescriptor.pipe()
+            let child = try ChildProcess(
+                launch(
+                    arguments, in: workspace, for: client, input: null.raw, output: pipe.second.raw,
+                    error: errors.raw))
+            let reading = pipe.keepingFirst()
+            let output = try Files.readToEnd(reading.raw, limit: limit, subject: "git's output")
+            return (output, try child.wait())
+        } catch {
+            throw .local(step: step, error)
+        }
+    }
+}
+
+extension Workspace {
+    /// The file that git's standard error goes to.
+    func openErrorFile() throws(SystemError) -> OwnedDescriptor {
+        try OwnedDescriptor.open(path + "/" + Self.errorFile, O_WRONLY | O_CREAT | O_APPEND)
+    }
+}

@@ -1,0 +1,73 @@
+package import GitProtocol
+package import ObjectStore
+
+/// The published state of a repository: its refs, and the packs that hold what they reach.
+///
+/// Stored under the SHA-256 of its canonical bytes, and never changed. The bytes are those of
+/// ``ManifestFields``; this is what they mean, validated.
+package struct Manifest: Equatable, Sendable {
+    /// What the pointer that names this manifest says of the repository.
+    package enum Kind: Equatable, Sendable {
+        /// Version 1.
+        case live
+        /// Version 2: deleted or renamed.
+        case tombstone
+    }
+
+    package var kind: Kind
+    /// The branch that HEAD names; it may be unborn.
+    package var head: RefName
+    package var refs: [RefName: ObjectID]
+    /// The packs' digests.
+    package var packs: Set<Digest>
+    /// The manifest that this one supersedes; nil for the first.
+    package var parent: Digest?
+    /// Annotated tag ref → the object that it fully peels to. nil: not known, as writers of the
+    /// older format leave it; a ref that is not listed does not peel otherwise.
+    package var peeled: [RefName: ObjectID]?
+    package var objectFormat: ObjectFormat
+
+    package init(
+        kind: Kind = .live, head: RefName, refs: [RefName: ObjectID] = [:],
+        packs: Set<Digest> = [], parent: Digest? = nil, peeled: [RefName: ObjectID]? = nil,
+        objectFormat: ObjectFormat = .sha1
+    ) {
+        self.kind = kind
+        self.head = head
+        self.refs = refs
+        self.packs = packs
+        self.parent = parent
+        self.peeled = peeled
+        self.objectFormat = objectFormat
+    }
+
+    /// Bytes that a manifest may have; 256 MiB are some two million refs.
+    package static let maximumSize = 256 << 20
+
+    /// Why some bytes are no manifest, or some values none.
+    package struct Invalid: Error, Equatable, CustomStringConvertible {
+        package let description: String
+
+        init(_ description: String) { self.description = description }
+    }
+
+    /// Whether `peeled` must be there: as soon as a ref lies outside `refs/heads/`.
+    package var needsPeeled: Bool { refs.keys.contains { !$0.isBranch } }
+
+    /// What must hold of a manifest before it is written, and after it was read.
+    func validate() throws(Invalid) {
+        guard head.isBranch else { throw Invalid("its head is not under refs/heads/") }
+        for (name, id) in refs {
+            guard id.format == objectFormat, !id.isZero else {
+                throw Invalid("the id of '\(name)' is not one of \(objectFormat.rawValue)")
+            }
+        }
+        for (name, id) in peeled ?? [:] {
+            guard refs[name] != nil else { throw Invalid("'\(name)' is peeled but is no ref") }
+            guard id.format == objectFormat, !id.isZero else {
+                throw Invalid("'\(name)' peels to no id of \(objectFormat.rawValue)")
+            }
+        }
+        if kind == .tombstone, !refs.isEmpty { throw Invalid("a tombstone with refs") }
+    }
+}

@@ -1,0 +1,30 @@
+import GitProtocol
+
+/// A manifest's refs as git's `packed-refs` file. git-pack-refs(1); the format is in git's
+/// refs/packed-backend.c.
+struct PackedRefs {
+    private let manifest: Manifest
+
+    init(_ manifest: Manifest) {
+        self.manifest = manifest
+    }
+
+    /// The file. Where it is not known what refs peel to, git is left to find out.
+    var bytes: [UInt8] {
+        let isPeeled = manifest.peeled != nil || !manifest.needsPeeled
+        var file = Array(
+            "# pack-refs with:\(isPeeled ? " peeled fully-peeled" : "") sorted \n".utf8)
+        for (name, id) in manifest.refs.sorted(by: { $0.key < $1.key }) {
+            file += Array(id.hex.utf8)
+            file.append(UInt8(ascii: " "))
+            file += name.bytes
+            file.append(UInt8(ascii: "\n"))
+            if let peeled = manifest.peeled?[name] {
+                file.append(UInt8(ascii: "^"))
+                file += Array(peeled.hex.utf8)
+                file.append(UInt8(ascii: "\n"))
+            }
+        }
+        return file
+    }
+}

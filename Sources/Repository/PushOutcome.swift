@@ -1,0 +1,35 @@
+import GitProtocol
+
+/// What a push did, proven: the refs that differ are exactly those that git reports `ok`, each was
+/// asked for, and each was allowed by the bridge.
+struct PushOutcome {
+    /// Whether any ref differs from the parent's.
+    let isChange: Bool
+
+    init(
+        commands: PushCommands, report: PushReport, allowed: [RefUpdate]?, parent: Manifest,
+        refs: PublishedRefs
+    ) throws(RepositoryError) {
+        isChange = refs.ids != parent.refs
+        if let error = report.unpackError {
+            if isChange { throw .unproven("git could not unpack (\(error)), but refs changed") }
+            return
+        }
+        var expected = parent.refs
+        let asked = Dictionary(
+            commands.commands.map { ($0.rawName, $0) }, uniquingKeysWith: { first, _ in first })
+        let allowed = Set(allowed ?? [])
+        for name in report.accepted {
+            guard let update = asked[name]?.update else {
+                throw .unproven("git reports a ref that was not asked for")
+            }
+            guard allowed.contains(update) else {
+                throw .unproven("the bridge did not allow the update of '\(update.name)'")
+            }
+            expected[update.name] = update.new.isZero ? nil : update.new
+        }
+        guard refs.ids == expected else {
+            throw .unproven("the refs that differ are not those that git reports")
+        }
+    }
+}

@@ -1,0 +1,195 @@
+package import GitProtocol
+import Glibc
+import ObjectStore
+import Posix
+import Synchronization
+
+/// What became of running receive-pack.
+package enum Reception: ~Copyable {
+    /// Nothing differs from the parent: all was refused, or there was nothing to do. git's report
+    /// says so; there is nothing to publish.
+    case unchanged(PushReport)
+    case received(ReceivedPush)
+}
+
+/// A push that git and the bridge accepted in a workspace, to be published or dropped.
+///
+/// Made only by ``receive(_:body:in:git:client:bridge:deadline:progress:)``.
+package struct ReceivedPush: ~Copyable {
+    /// Holds the kept pack until it is stored.
+    let workspace: Workspace
+    /// The state that the push was received on, and that its swap is predicated on.
+    let parent: Snapshot
+    /// The state that the push makes of it.
+    let manifest: Manifest
+    /// The pack that receive-pack kept; nil if the push brought none.
+    let pack: KeptPack?
+    /// git's own report, withheld until the push is published.
+    let report: PushReport
+
+    /// The pack that receive-pack kept, with its index.
+    struct KeptPack {
+        let pack: ObjectBody
+        let index: ObjectBody
+    }
+
+    private init(
+        workspace: consuming Workspace, parent: Snapshot, manifest: Manifest, pack: KeptPack?,
+        report: PushReport
+    ) {
+        self.workspace = workspace
+        self.parent = parent
+        self.manifest = manifest
+        self.pack = pack
+        self.report = report
+    }
+
+    /// Runs `git receive-pack` in a write workspace and makes sure that what it did is what was
+    /// asked for, what it reports, and what the bridge allowed.
+    ///
+    /// - Parameter progress: takes what git says on band 2, as it comes.
+    /// - Throws: ``RepositoryError``; nothing has been stored.
+    package static func receive(
+        _ commands: PushCommands, body: any RequestBody, in target: consuming WriteWorkspace,
+        git: GitProgram, client: GitProgram.Client, bridge: any PreReceiveBridge,
+        deadline: ContinuousClock.Instant, progress: (ArraySlice<UInt8>) throws -> Void
+    ) throws -> Reception {
+        let parent = target.parent
+        let workspace = target.workspace
+        let hydrated = try local("list packs") { () throws(SystemError) in
+            Set(try Files.names(in: workspace.packDirectory))
+        }
+
+        var output = ReceivePackOutput(sideBand: commands.capabilities.reporting.sideBand)
+        let allowance = try BridgeRun(bridge)
+        let exchange = GitExchange(
+            git: git, step: "receive a push", preamble: commands.requestForGit, body: body,
+            deadline: deadline)
+        let ending: ChildProcess.Ending
+        do {
+            ending = try exchange.run(
+                ["receive-pack", "--stateless-rpc", "."], in: workspace, for: client,
+                channel: allowance.hookEnd
+            ) { try output.take($0, progress: progress) }
+        } catch {
+            _ = allowance.finish()
+            throw error
+        }
+        let allowed = allowance.finish()
+
+        guard ending == .exited(0) else {
+            throw RepositoryError.git(
+                step: "receive a push", reason: "\(ending): \(workspace.gitErrors())")
+        }
+        let report = try output.report()
+        let refs = try PublishedRefs.read(from: workspace, git: git)
+        let outcome = try PushOutcome(
+            commands: commands, report: report, allowed: allowed, parent: parent.manifest,
+            refs: refs)
+        try checkUntouched(workspace, parent.manifest)
+        guard outcome.isChange else { return .unchanged(report) }
+
+        let pack = try keptPack(in: workspace, besides: hydrated)
+        var manifest = parent.manifest
+        manifest.refs = refs.ids
+        manifest.peeled = nil
+        if manifest.needsPeeled || !refs.peeled.isEmpty { manifest.peeled = refs.peeled }
+        manifest.parent = parent.digest
+        if let pack { manifest.packs.insert(pack.pack.digest) }
+        return .received(
+            ReceivedPush(
+                workspace: workspace, parent: parent, manifest: manifest, pack: pack,
+                report: report))
+    }
+
+    /// HEAD must be what it was, and no shallow boundary may have come in.
+    private static func checkUntouched(
+        _ workspace: borrowing Workspace, _ manifest: Manifest
+    ) throws(RepositoryError) {
+        let path = workspace.path
+        let head = try local("read HEAD") { () throws(SystemError) in
+            try Files.read(path + "/HEAD", limit: 1 << 16)
+        }
+        guard head == Array("ref: ".utf8) + manifest.head.bytes + [UInt8(ascii: "\n")] else {
+            throw .unproven("HEAD changed")
+        }
+        let shallow = try local("look for a shallow file") { () throws(SystemError) in
+            try Files.size(of: path + "/shallow")
+        }
+        if let shallow, shallow > 0 { throw .unproven("it came from a shallow repository") }
+    }
+
+    /// The one new pack, if there is one. Anything else that appeared among the objects would not
+    /// be stored, and is refused.
+    private static func keptPack(
+        in workspace: borrowing Workspace, besides hydrated: Set<String>
+    ) throws(RepositoryError) -> KeptPack? {
+        let objects = workspace.path + "/objects"
+        let directory = workspace.packDirectory
+        let (top, names) = try local("list objects") { () throws(SystemError) in
+            (try Files.names(in: objects), try Files.names(in: directory))
+        }
+        if let loose = top.first(where: { $0 != "pack" && $0 != "info" }) {
+            throw .unproven("objects outside a pack, in '\(loose)'")
+        }
+        let added = names.filter { !hydrated.contains($0) && $0.hasSuffix(".pack") }
+        guard let name = added.first else { return nil }
+        guard added.count == 1 else { throw .unproven("\(added.count) packs were kept") }
+        let base = "\(directory)/\(name.dropLast(5))"
+        return KeptPack(
+            pack: try .file(hashing: base + ".pack"), index: try .file(hashing: base + ".idx"))
+    }
+}
+
+/// Serves the bridge on a thread of its own for as long as receive-pack runs.
+private struct BridgeRun: ~Copyable {
+    private let hook: OwnedDescriptor
+    private let thread: Thread
+    private let result: Result
+
+    private final class Result: Sendable {
+        let allowed = Mutex<[RefUpdate]?>(nil)
+    }
+
+    /// The hook's end, for the child alone.
+    var hookEnd: Int32 { hook.raw }
+
+    init(_ bridge: any PreReceiveBridge) throws(RepositoryError) {
+        let result = Result()
+        let ends = try local("open the bridge") { () throws(SystemError) in
+            try OwnedDescriptor.socketPair()
+        }
+        let (ours, theirs) = ends.release()
+        let theirEnd = OwnedDescriptor(taking: theirs)
+        let thread = try Self.serve(bridge, on: ours, into: result)
+        hook = theirEnd
+        self.thread = thread
+        self.result = result
+    }
+
+    private static func serve(
+        _ bridge: any PreReceiveBridge, on channel: Int32, into result: Result
+    ) throws(RepositoryError) -> Thread {
+        do {
+            return try Thread {
+                let allowed = bridge.serve(OwnedDescriptor(taking: channel))
+                result.allowed.withLock { $0 = allowed }
+            }
+        } catch {
+            close(channel)
+            throw .local(step: "open the bridge", error)
+        }
+    }
+
+    /// Ends the bridge, git being gone, and says what was allowed.
+    consuming func finish() -> [RefUpdate]? {
+        let result = result
+        Self.end(hook, thread)
+        return result.allowed.withLock { $0 }
+    }
+
+    private static func end(_ hook: consuming OwnedDescriptor, _ thread: consuming Thread) {
+        _ = consume hook
+        thread.join()
+    }
+}

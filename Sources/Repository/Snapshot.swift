@@ -1,0 +1,46 @@
+package import ObjectStore
+
+/// One observation of a repository's pointer: the token, and the manifest that it names.
+///
+/// Everything downstream takes a snapshot; nobody reads the pointer again.
+package struct Snapshot: Sendable {
+    package let repository: RepositoryName
+    package let etag: ETag
+    package let digest: Digest
+    package let manifest: Manifest
+
+    /// What a name resolves to.
+    package enum Resolution: Sendable {
+        /// There never was such a repository.
+        case absent
+        /// There was one: its pointer names a tombstone.
+        case deleted(Snapshot)
+        case live(Snapshot)
+    }
+
+    /// Resolves a name with two reads: the pointer and the manifest that it names.
+    ///
+    /// - Throws: ``StoreError``, or ``RepositoryError/damaged(_:reason:)``.
+    package static func resolve(
+        _ repository: RepositoryName, in store: any ObjectStore
+    ) throws -> Resolution {
+        guard let pointer = try store.readPointer(of: repository) else { return .absent }
+        let manifest = try manifest(pointer.digest, of: repository, in: store)
+        let snapshot = Snapshot(
+            repository: repository, etag: pointer.etag, digest: pointer.digest, manifest: manifest)
+        return manifest.kind == .live ? .live(snapshot) : .deleted(snapshot)
+    }
+
+    /// Reads and checks one manifest.
+    static func manifest(
+        _ digest: Digest, of repository: RepositoryName, in store: any ObjectStore
+    ) throws -> Manifest {
+        let key = ObjectKey.manifest(digest)
+        let bytes = try store.getVerified(key, digest: digest, limit: Manifest.maximumSize)
+        do {
+            return try Manifest(parsing: bytes)
+        } catch {
+            throw RepositoryError.damaged(repository, reason: "'\(key)': \(error)")
+        }
+    }
+}

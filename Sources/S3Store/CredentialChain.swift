@@ -1,0 +1,94 @@
+import ObjectStore
+
+/// One place where credentials may be found.
+protocol CredentialSource: Sendable {
+    /// The credentials as they are now; nil: none here, ask the next source.
+    ///
+    /// - Throws: ``StoreError/misconfigured(_:)`` where there is something, but not enough of it.
+    func credentials() throws(StoreError) -> Credentials?
+
+    /// What to set for this source to have some, such as "AWS_ACCESS_KEY_ID and …".
+    var remedy: String { get }
+}
+
+/// The sources in their order; the first that has credentials wins. Asked for every request, so
+/// that rotated credentials are picked up.
+struct CredentialChain: Sendable {
+    let sources: [any CredentialSource]
+
+    /// The order of the AWS tools: a profile that is asked for by name, else the environment, else
+    /// the profile that is the default.
+    init(profile: S3Location.ProfileChoice, environment: [String: String]) {
+        let file = ProfileCredentials(
+            profile: profile, files: SharedFiles(environment: environment))
+        sources =
+            switch profile {
+            case .required: [file]
+            case .fallback: [EnvironmentCredentials(environment), file]
+            }
+    }
+
+    func credentials() throws(StoreError) -> Credentials {
+        for source in sources {
+            if let found = try source.credentials() { return found }
+        }
+        let remedies = sources.map(\.remedy).joined(separator: ", or ")
+        throw .misconfigured("There are no credentials for S3: set \(remedies).")
+    }
+}
+
+/// AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN.
+struct EnvironmentCredentials: CredentialSource {
+    private let accessKey: String?
+    private let secretKey: Secret?
+    private let sessionToken: Secret?
+
+    init(_ environment: [String: String]) {
+        accessKey = environment.setting("AWS_ACCESS_KEY_ID")
+        secretKey = environment.setting("AWS_SECRET_ACCESS_KEY").map(Secret.init)
+        sessionToken = environment.setting("AWS_SESSION_TOKEN").map(Secret.init)
+    }
+
+    var remedy: String { "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY" }
+
+    func credentials() throws(StoreError) -> Credentials? {
+        switch (accessKey, secretKey) {
+        case (nil, nil): return nil
+        case (nil, _):
+            throw .misconfigured("AWS_SECRET_ACCESS_KEY is set; set AWS_ACCESS_KEY_ID too.")
+        case (_, nil):
+            throw .misconfigured("AWS_ACCESS_KEY_ID is set; set AWS_SECRET_ACCESS_KEY too.")
+        case (let accessKey?, let secretKey?):
+            return Credentials(
+                accessKey: accessKey, secretKey: secretKey, sessionToken: sessionToken)
+        }
+    }
+}
+
+/// A profile of the shared files.
+struct ProfileCredentials: CredentialSource {
+    let profile: S3Location.ProfileChoice
+    let files: SharedFiles
+
+    var remedy: String { "aws_access_key_id and aws_secret_access_key in \(place)" }
+
+    func credentials() throws(StoreError) -> Credentials? {
+        for section in try files.credentialSections(of: profile) {
+            let accessKey = section.setting("aws_access_key_id")
+            let secretKey = section.setting("aws_secret_access_key")
+            if accessKey == nil, secretKey == nil { continue }
+            guard let accessKey, let secretKey else {
+                throw .misconfigured(
+                    "Both aws_access_key_id and aws_secret_access_key are needed in \(place).")
+            }
+            return Credentials(
+                accessKey: accessKey, secretKey: Secret(secretKey),
+                sessionToken: section.setting("aws_session_token").map(Secret.init))
+        }
+        return nil
+    }
+
+    private var place: String {
+        "the profile '\(profile.name)' of \(files.credentialsPath ?? "~/.aws/credentials")"
+    }
+}

@@ -1,0 +1,74 @@
+import ObjectStore
+
+/// Where an S3 service answers: `http://host[:port]` or `https://host[:port]`.
+struct Endpoint: Hashable, Sendable, CustomStringConvertible {
+    /// `http` or `https`.
+    let scheme: String
+    /// As the Host header gives it: the port only where it is not the scheme's own.
+    let authority: String
+
+    /// Parses an endpoint. `source` says in an error where it was found.
+    init(_ text: String, source: String) throws(StoreError) {
+        let form = "an endpoint is http://HOST[:PORT] or https://HOST[:PORT], without a path"
+        let schemes = [("https://", "https", ":443"), ("http://", "http", ":80")]
+        guard let (start, scheme, usualPort) = schemes.first(where: { text.hasPrefix($0.0) }) else {
+            throw .misconfigured("\(source): \(form).")
+        }
+        var rest = text.dropFirst(start.count)
+        if rest.hasSuffix("/") { rest.removeLast() }
+        // A user name and password would be a secret: nothing of the text is repeated.
+        guard !rest.isEmpty, rest.utf8.allSatisfy(Self.isAllowed), Self.hasSoundPort(rest) else {
+            throw .misconfigured("\(source): \(form).")
+        }
+        self.scheme = scheme
+        authority = String(rest.hasSuffix(usualPort) ? rest.dropLast(usualPort.count) : rest)
+    }
+
+    private init(scheme: String, authority: String) {
+        self.scheme = scheme
+        self.authority = authority
+    }
+
+    /// Amazon's own of a region.
+    static func aws(region: String) -> Endpoint {
+        let domain = region.hasPrefix("cn-") ? "amazonaws.com.cn" : "amazonaws.com"
+        return Endpoint(scheme: "https", authority: "s3.\(region).\(domain)")
+    }
+
+    /// The endpoint's host with a bucket's name before it.
+    func hosting(_ bucket: String) -> Endpoint {
+        Endpoint(scheme: scheme, authority: "\(bucket).\(authority)")
+    }
+
+    /// Whether the host is a number, before which no bucket's name can stand.
+    var isNumeric: Bool {
+        authority.hasPrefix("[")
+            || authority.utf8.prefix { $0 != UInt8(ascii: ":") }
+                .allSatisfy { $0 == UInt8(ascii: ".") || Self.isDigit($0) }
+    }
+
+    var description: String { "\(scheme)://\(authority)" }
+
+    private static func hasSoundPort(_ authority: Substring) -> Bool {
+        let afterHost =
+            authority.hasPrefix("[")
+            ? authority.drop { $0 != "]" }.dropFirst() : authority.drop { $0 != ":" }
+        guard let colon = afterHost.first else { return true }
+        let port = afterHost.dropFirst()
+        return colon == ":" && port.utf8.allSatisfy(isDigit) && UInt16(port) != nil
+    }
+
+    private static func isDigit(_ byte: UInt8) -> Bool {
+        (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte)
+    }
+
+    private static func isAllowed(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "a")...UInt8(ascii: "z"),
+            UInt8(ascii: "."), UInt8(ascii: "-"), UInt8(ascii: "_"), UInt8(ascii: ":"),
+            UInt8(ascii: "["), UInt8(ascii: "]"):
+            true
+        default: isDigit(byte)
+        }
+    }
+}

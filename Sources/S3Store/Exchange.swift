@@ -1,0 +1,160 @@
+import CCurl
+import ObjectStore
+import Posix
+
+/// One request and its answer, while libcurl works on it. Used by one thread at a time.
+final class Exchange {
+    let request: HTTPRequest
+    private(set) var source: UploadSource?
+    private var sink: DownloadSink?
+    private var status = 0
+    private var headers = HTTPHeaders()
+    private var errorBytes: [UInt8] = []
+    /// Why we ourselves gave up.
+    private var failure: StoreError?
+    private var outcome: Result<HTTPAnswer, StoreError>?
+
+    init(_ request: HTTPRequest) {
+        self.request = request
+    }
+
+    /// The answer, or why there is none.
+    func result() throws(StoreError) -> HTTPAnswer {
+        guard let outcome else { preconditionFailure("the exchange has not ended") }
+        return try outcome.get()
+    }
+
+    /// Opens what is to be sent.
+    func begin() throws(StoreError) {
+        guard let body = request.body else { return }
+        do {
+            source = try UploadSource(body)
+        } catch {
+            throw .local(request.attempt, error)
+        }
+    }
+
+    /// Ends without having been sent.
+    func end(_ error: StoreError) {
+        outcome = .failure(error)
+        source = nil
+    }
+
+    /// Ends as libcurl says.
+    func end(_ code: CURLcode, explanation: @autoclosure () -> String) {
+        let body = sink?.finish()
+        source = nil
+        sink = nil
+        if let failure {
+            outcome = .failure(failure)
+        } else if code == CURLE_OK || isErrorRead(code) {
+            outcome = complete(body)
+        } else {
+            outcome = .failure(.unreachable(request.attempt, cause: explanation()))
+        }
+    }
+
+    private func complete(_ body: HTTPAnswer.Received?) -> Result<HTTPAnswer, StoreError> {
+        var answer = HTTPAnswer(status: status, headers: headers)
+        guard isSuccess else {
+            answer.error = ErrorBody(errorBytes)
+            return .success(answer)
+        }
+        if let body { answer.received = body }
+        guard request.method == .get else { return .success(answer) }
+        return checkLength(of: answer)
+    }
+
+    /// A cut answer must not look complete. libcurl compares the length too; here it does not
+    /// depend on libcurl's view of how the body was framed.
+    private func checkLength(of answer: HTTPAnswer) -> Result<HTTPAnswer, StoreError> {
+        let arrived = answer.received.size
+        if let announced = headers["content-length"].flatMap(Int64.init) {
+            guard announced == arrived else {
+                let cause = "\(arrived) of \(announced) bytes came"
+                return .failure(.unreachable(request.attempt, cause: cause))
+            }
+        } else if headers["transfer-encoding"] == nil {
+            let reason = "an answer without Content-Length: its end cannot be told from a cut"
+            return .failure(.nonConforming(request.attempt, reason: reason))
+        }
+        return .success(answer)
+    }
+
+    private var isSuccess: Bool { (200...299).contains(status) }
+
+    /// Whether it was only us who had read enough of an error's body.
+    private func isErrorRead(_ code: CURLcode) -> Bool {
+        code == CURLE_WRITE_ERROR && !isSuccess && errorBytes.count == ErrorBody.limit
+    }
+}
+
+/// What libcurl's callbacks do.
+extension Exchange {
+    /// Takes a line of the head. A status line begins anew: 1xx answers come before the real one.
+    func receive(headerLine line: UnsafeRawBufferPointer) {
+        if line.starts(with: "HTTP/".utf8) {
+            // `HTTP/1.1 200 OK`; what has no status is libcurl's to refuse.
+            let words = line.split(separator: UInt8(ascii: " "))
+            status =
+                words.dropFirst().first
+                .flatMap { Int(String(decoding: $0.prefix(3), as: UTF8.self)) } ?? 0
+            headers = HTTPHeaders()
+        } else {
+            headers.add(line: line)
+        }
+        // The end of the head: an answer without a body makes its file too.
+        if line.count <= 2, isSuccess, request.method == .get { _ = openSink() }
+    }
+
+    /// Takes a piece of the body; false: no more of it.
+    func receive(body chunk: UnsafeRawBufferPointer) -> Bool {
+        guard isSuccess else {
+            errorBytes.append(contentsOf: chunk.prefix(ErrorBody.limit - errorBytes.count))
+            return errorBytes.count < ErrorBody.limit
+        }
+        // A PUT's or DELETE's 2xx may have a body; nobody asked for it.
+        guard request.method == .get else { return true }
+        guard let sink = openSink() else { return false }
+        do {
+            try sink.append(chunk)
+            return true
+        } catch {
+            switch error {
+            case .tooLarge(let limit): failure = tooLarge(limit: limit)
+            case .system(let error): failure = .local(request.attempt, error)
+            }
+            return false
+        }
+    }
+
+    /// Reads a piece of the body to send; nil: it cannot be read.
+    func send(into buffer: UnsafeMutableRawBufferPointer) -> Int? {
+        do {
+            return try source?.read(into: buffer) ?? 0
+        } catch {
+            failure = .local(request.attempt, error)
+            return nil
+        }
+    }
+
+    private func openSink() -> DownloadSink? {
+        if let sink { return sink }
+        guard failure == nil else { return nil }
+        do {
+            let opened = try DownloadSink(request.destination)
+            sink = opened
+            return opened
+        } catch {
+            failure = .local(request.attempt, error)
+            return nil
+        }
+    }
+
+    private func tooLarge(limit: Int) -> StoreError {
+        guard let object = request.object else {
+            return .nonConforming(request.attempt, reason: "an answer of more than \(limit) bytes")
+        }
+        return .tooLarge(object, limit: limit)
+    }
+}

@@ -1,0 +1,76 @@
+import ObjectStore
+
+/// A request before it is signed.
+struct HTTPRequest: Sendable {
+    /// What an error says was tried.
+    let attempt: StoreError.Attempt
+    /// The object it is about; nil for the bucket itself.
+    var object: ObjectKey?
+    let method: Method
+    /// The key below the bucket, not encoded; empty for the bucket itself.
+    var key: String
+    var query: [(name: String, value: String)] = []
+    /// Beyond those that every request has.
+    var headers: [(name: String, value: String)] = []
+    var body: ObjectBody?
+    /// Where the body of a 2xx goes.
+    var destination: Destination = .memory(limit: 0)
+
+    enum Method: String, Sendable {
+        case get = "GET"
+        case head = "HEAD"
+        case put = "PUT"
+        case delete = "DELETE"
+    }
+}
+
+/// What goes out: the URL, and each header as one line.
+struct SignedRequest: Sendable {
+    let url: String
+    let headers: [String]
+}
+
+/// A complete answer.
+struct HTTPAnswer: Sendable {
+    let status: Int
+    var headers: HTTPHeaders
+    /// Of a 2xx: what came in.
+    var received = Received()
+    /// Of any other: what its body says.
+    var error = ErrorBody()
+
+    /// The body of a 2xx.
+    struct Received: Sendable {
+        /// Empty where the body went into a file.
+        var bytes: [UInt8] = []
+        var size: Int64 = 0
+        /// nil: no body was awaited.
+        var digest: Digest?
+    }
+
+    /// The code for an error value.
+    var asError: StoreError.Answer { .init(status: status, code: error.code) }
+}
+
+/// Response headers; names in lower case.
+struct HTTPHeaders: Sendable {
+    private var values: [String: String] = [:]
+
+    /// Adds a line as it came in; what is no header is left out. Of repeated ones the last counts.
+    mutating func add(line: some Collection<UInt8>) {
+        guard let colon = line.firstIndex(of: UInt8(ascii: ":")) else { return }
+        let name = String(decoding: line[..<colon], as: UTF8.self).lowercased()
+        let isSpace: (UInt8) -> Bool = { [0x20, 0x09, 0x0D, 0x0A].contains($0) }
+        var value = Array(line[line.index(after: colon)...].drop(while: isSpace))
+        while value.last.map(isSpace) == true { value.removeLast() }
+        values[name] = String(decoding: value, as: UTF8.self)
+    }
+
+    subscript(_ name: String) -> String? { values[name] }
+}
+
+extension HTTPHeaders: ExpressibleByDictionaryLiteral {
+    init(dictionaryLiteral elements: (String, String)...) {
+        values = Dictionary(elements) { $1 }
+    }
+}

@@ -1,0 +1,133 @@
+import ObjectStore
+
+/// The parts of `s3://bucket/prefix?item=value&…`, each checked for form. No error repeats the
+/// text: someone may have put a secret into it.
+struct LocationText {
+    let bucket: String
+    /// Empty, or ends in `/`.
+    let prefix: String
+    let items: LocationItems
+
+    init(_ text: String) throws(StoreError) {
+        guard text.hasPrefix("s3://") else {
+            throw .misconfigured("A store in S3 is given as s3://BUCKET[/PREFIX][?ITEM=VALUE&…].")
+        }
+        let halves = text.dropFirst("s3://".count)
+            .split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
+        let path = halves[0].split(separator: "/", omittingEmptySubsequences: false)
+        bucket = try Self.bucket(path[0])
+        prefix = try Self.prefix(path.dropFirst())
+        items = try LocationItems(halves.count > 1 ? halves[1] : "")
+    }
+
+    /// S3 "Bucket naming rules".
+    private static func bucket(_ name: Substring) throws(StoreError) -> String {
+        guard !name.utf8.contains(UInt8(ascii: "@")), !name.utf8.contains(UInt8(ascii: ":")) else {
+            throw .misconfigured(
+                "The store's location has no place for a user, a password or a port: credentials "
+                    + "come from the environment or a profile, an address from endpoint=….")
+        }
+        let bytes = Array(name.utf8)
+        let dot = UInt8(ascii: ".")
+        let isSound =
+            (3...63).contains(bytes.count)
+            && bytes.allSatisfy {
+                isLowerAlphanumeric($0) || $0 == dot || $0 == UInt8(ascii: "-")
+            }
+            && bytes.first.map(isLowerAlphanumeric) == true
+            && bytes.last.map(isLowerAlphanumeric) == true
+            && !zip(bytes, bytes.dropFirst()).contains { $0 == dot && $1 == dot }
+        guard isSound else {
+            throw .misconfigured(
+                "'\(name)' is no bucket's name: 3 to 63 of a-z, 0-9, '.' and '-', with a letter or "
+                    + "digit at both ends and no two dots in a row.")
+        }
+        return String(name)
+    }
+
+    private static func prefix(_ parts: some Sequence<Substring>) throws(StoreError) -> String {
+        var parts = Array(parts)
+        if parts.last?.isEmpty == true { parts.removeLast() }
+        for part in parts {
+            guard !part.isEmpty, part != ".", part != "..", part.utf8.allSatisfy(isKeySafe) else {
+                throw .misconfigured(
+                    "'\(part)' cannot be part of a prefix: A-Za-z0-9._- between single slashes, "
+                        + "and neither '.' nor '..'.")
+            }
+        }
+        return parts.map { $0 + "/" }.joined()
+    }
+
+    private static func isKeySafe(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "."), UInt8(ascii: "_"),
+            UInt8(ascii: "-"):
+            true
+        default: isLowerAlphanumeric(byte)
+        }
+    }
+}
+
+/// The query items of a location, decoded.
+struct LocationItems {
+    /// The items there are.
+    enum Name: String, CaseIterable {
+        case endpoint
+        case region
+        case addressing
+        case profile
+        case authorities = "ca-file"
+        case connectTimeout = "connect-timeout"
+        case stallTimeout = "stall-timeout"
+        case checksum
+    }
+
+    private var values: [Name: String] = [:]
+
+    init(_ query: some StringProtocol) throws(StoreError) {
+        for item in query.split(separator: "&") {
+            let halves = item.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            guard let name = Name(rawValue: String(halves[0])) else {
+                let known = Name.allCases.map(\.rawValue).joined(separator: ", ")
+                throw .misconfigured(
+                    "The store's location knows no item '\(halves[0])', only \(known).")
+            }
+            guard halves.count == 2, let value = PercentCoding.decode(halves[1]), !value.isEmpty
+            else {
+                throw .misconfigured(
+                    "The item '\(name.rawValue)' of the store's location needs a value, as in "
+                        + "\(name.rawValue)=VALUE; a '%' in it is written '%25'.")
+            }
+            guard values.updateValue(value, forKey: name) == nil else {
+                throw .misconfigured(
+                    "The item '\(name.rawValue)' stands twice in the store's location.")
+            }
+        }
+    }
+
+    subscript(_ name: Name) -> String? { values[name] }
+
+    /// An item that names one of some cases.
+    func choice<Choice: RawRepresentable & CaseIterable>(
+        _ name: Name
+    ) throws(StoreError) -> Choice? where Choice.RawValue == String {
+        guard let text = values[name] else { return nil }
+        guard let choice = Choice(rawValue: text) else {
+            let known = Choice.allCases.map(\.rawValue).joined(separator: " or ")
+            throw .misconfigured(
+                "The item '\(name.rawValue)' of the store's location is \(known), not '\(text)'.")
+        }
+        return choice
+    }
+
+    /// An item that is a whole number of seconds, 1 to 3600.
+    func seconds(_ name: Name) throws(StoreError) -> Duration? {
+        guard let text = values[name] else { return nil }
+        guard let number = Int(text), (1...3600).contains(number) else {
+            throw .misconfigured(
+                "The item '\(name.rawValue)' of the store's location is a whole number of seconds, "
+                    + "1 to 3600, not '\(text)'.")
+        }
+        return .seconds(number)
+    }
+}

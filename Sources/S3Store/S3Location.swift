@@ -1,0 +1,134 @@
+package import ObjectStore
+
+/// Where a store is and how to reach it: `s3://bucket/prefix?endpoint=…`, with what the location
+/// leaves open taken from the environment and the profile, as the AWS tools do.
+package struct S3Location: Sendable {
+    /// The bucket's name.
+    package let bucket: String
+    /// Stands before every key: empty, or ends in `/`.
+    package let prefix: String
+    let endpoint: Endpoint
+    let region: String
+    let addressing: Addressing
+    let profile: ProfileChoice
+    /// A file of CA certificates that replaces the system's.
+    let authorities: String?
+    let connectTimeout: Duration
+    /// A transfer on which no byte moves for this long is given up.
+    let stallTimeout: Duration
+    let checksums: Checksums
+
+    /// Where a URL names the bucket.
+    enum Addressing: String, CaseIterable, Sendable {
+        case path
+        case virtualHost = "virtual"
+    }
+
+    /// Whose credentials and settings of the shared files are used.
+    enum ProfileChoice: Hashable, Sendable {
+        /// Named by the location, which goes before keys in the environment.
+        case required(String)
+        /// AWS_PROFILE or `default`.
+        case fallback(String)
+
+        var name: String {
+            switch self {
+            case .required(let name), .fallback(let name): name
+            }
+        }
+    }
+
+    /// Whether a PUT hands the body's SHA-256 to the backend, for it to check and to keep.
+    enum Checksums: String, CaseIterable, Sendable {
+        case sha256
+        case none
+    }
+
+    /// `s3://bucket/prefix`.
+    package var description: String {
+        prefix.isEmpty ? "s3://\(bucket)" : "s3://\(bucket)/\(prefix.dropLast())"
+    }
+
+    /// Parses a location. `environment` stands for the process's own.
+    package init(_ text: String, environment: [String: String]) throws(StoreError) {
+        let parts = try LocationText(text)
+        let items = parts.items
+        bucket = parts.bucket
+        prefix = parts.prefix
+
+        profile =
+            items[.profile].map(ProfileChoice.required)
+            ?? .fallback(environment.setting("AWS_PROFILE") ?? "default")
+        let settings = try SharedFiles(environment: environment).settings(of: profile)
+
+        let given = try Self.endpoint(items, environment, settings)
+        region = try Self.region(items, environment, settings, endpoint: given)
+        endpoint = given ?? .aws(region: region)
+        addressing = try Self.addressing(items, bucket: bucket, endpoint: given)
+        if addressing == .virtualHost, endpoint.isNumeric {
+            throw .misconfigured(
+                "addressing=virtual puts the bucket's name before the endpoint's, which must be a "
+                    + "name then, not an address: '\(endpoint)'.")
+        }
+        checksums = try items.choice(.checksum) ?? (given == nil ? .sha256 : .none)
+        authorities = items[.authorities] ?? environment.setting("AWS_CA_BUNDLE")
+        connectTimeout = try items.seconds(.connectTimeout) ?? .seconds(5)
+        stallTimeout = try items.seconds(.stallTimeout) ?? .seconds(30)
+    }
+
+    private static func endpoint(
+        _ items: LocationItems, _ environment: [String: String], _ settings: [String: String]
+    ) throws(StoreError) -> Endpoint? {
+        if let text = items[.endpoint] {
+            return try Endpoint(text, source: "endpoint in the store's location")
+        }
+        for variable in ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"] {
+            if let text = environment.setting(variable) {
+                return try Endpoint(text, source: variable)
+            }
+        }
+        guard let text = settings["endpoint_url"] else { return nil }
+        return try Endpoint(text, source: "endpoint_url in the AWS configuration file")
+    }
+
+    private static func region(
+        _ items: LocationItems, _ environment: [String: String], _ settings: [String: String],
+        endpoint: Endpoint?
+    ) throws(StoreError) -> String {
+        let found =
+            items[.region] ?? environment.setting("AWS_REGION")
+            ?? environment.setting("AWS_DEFAULT_REGION") ?? settings["region"]
+        // Backends other than Amazon's do not care, or take this one for none.
+        guard let region = found ?? endpoint.map({ _ in "us-east-1" }) else {
+            throw .misconfigured(
+                "No region is known: add region=… to the store's location or set AWS_REGION. For a "
+                    + "service other than Amazon's, add endpoint=… or set AWS_ENDPOINT_URL_S3.")
+        }
+        guard region.utf8.allSatisfy({ isLowerAlphanumeric($0) || $0 == UInt8(ascii: "-") }) else {
+            throw .misconfigured("A region has lower-case letters, digits and dashes only.")
+        }
+        return region
+    }
+
+    private static func addressing(
+        _ items: LocationItems, bucket: String, endpoint: Endpoint?
+    ) throws(StoreError) -> Addressing {
+        if let chosen: Addressing = try items.choice(.addressing) { return chosen }
+        // A certificate for *.s3.region.amazonaws.com does not cover a name with further dots.
+        return endpoint == nil && !bucket.utf8.contains(UInt8(ascii: ".")) ? .virtualHost : .path
+    }
+}
+
+extension Dictionary where Key == String, Value == String {
+    /// A variable that is set and not empty.
+    func setting(_ name: String) -> String? {
+        self[name].flatMap { $0.isEmpty ? nil : $0 }
+    }
+}
+
+func isLowerAlphanumeric(_ byte: UInt8) -> Bool {
+    switch byte {
+    case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "a")...UInt8(ascii: "z"): true
+    default: false
+    }
+}

@@ -1,0 +1,90 @@
+package import ObjectStore
+
+extension S3Store {
+    /// The keys below the store's prefix. S3 ListObjectsV2.
+    package func list(
+        prefix: String, startingAfter: String?
+    ) throws(StoreError) -> [ListedObject] {
+        var last = StoreError.misconfigured("No attempt was made.")
+        for attempt in 1...max(retryPolicy.attempts, 1) {
+            if attempt > 1 { retryPolicy.pause(before: attempt - 1) }
+            do {
+                return try listOnce(prefix: prefix, startingAfter: startingAfter)
+            } catch  where error.isTransient {
+                last = error
+            }
+        }
+        throw last
+    }
+
+    private func listOnce(
+        prefix: String, startingAfter: String?
+    ) throws(StoreError) -> [ListedObject] {
+        let attempt = StoreError.Attempt(.list, prefix)
+        var query = [
+            (name: "list-type", value: "2"), ("prefix", target.prefix + prefix),
+            ("max-keys", "1000"), ("encoding-type", "url"),
+        ]
+        if let startingAfter { query.append(("start-after", target.prefix + startingAfter)) }
+        let request = HTTPRequest(
+            attempt: attempt, method: .get, key: "", query: query,
+            destination: .memory(limit: Self.listingLimit))
+
+        let answer = try sendOne(request)
+        guard let listing = Listing(answer.received.bytes) else {
+            throw .nonConforming(attempt, reason: "the answer is not a listing")
+        }
+        let objects = try relative(listing, prefix, startingAfter, attempt)
+        if objects.isEmpty, listing.isTruncated {
+            throw .nonConforming(attempt, reason: "an empty page says that more follows")
+        }
+        return objects
+    }
+
+    /// Bytes. 1000 keys of 1024 bytes, each of which may be encoded as three, and what surrounds
+    /// them.
+    private static var listingLimit: Int { 1 << 23 }
+
+    /// Makes keys relative to the store's prefix, and checks that the page is what was asked for:
+    /// who pages through it relies on the order.
+    private func relative(
+        _ listing: Listing, _ prefix: String, _ startingAfter: String?,
+        _ attempt: StoreError.Attempt
+    ) throws(StoreError) -> [ListedObject] {
+        var previous = Array((startingAfter ?? "").utf8)
+        var objects: [ListedObject] = []
+        for object in listing.objects {
+            let key = Array(object.key.utf8)
+            guard key.starts(with: (target.prefix + prefix).utf8) else {
+                throw .nonConforming(attempt, reason: "a key outside the prefix that was asked for")
+            }
+            let relative = Array(key.dropFirst(target.prefix.utf8.count))
+            guard previous.lexicographicallyPrecedes(relative) else {
+                throw .nonConforming(attempt, reason: "the keys are not in byte order")
+            }
+            previous = relative
+            objects.append(
+                ListedObject(key: String(decoding: relative, as: UTF8.self), size: object.size))
+        }
+        return objects
+    }
+
+    /// Makes the bucket. S3 CreateBucket, with no other setting: what a self-hosted store needs.
+    package func makeBucket() throws(StoreError) {
+        let attempt = StoreError.Attempt(.put, "")
+        let body = ObjectBody.bytes([])
+        _ = try sendOne(HTTPRequest(attempt: attempt, method: .put, key: "", body: body))
+    }
+
+    /// Sends one request; an answer but 2xx is an error.
+    private func sendOne(_ request: HTTPRequest) throws(StoreError) -> HTTPAnswer {
+        guard let result = send([request]).first else {
+            throw .nonConforming(request.attempt, reason: "no result")
+        }
+        let answer = try result.get()
+        guard classification.isSuccess(answer) else {
+            throw classification.error(request.attempt, answer)
+        }
+        return answer
+    }
+}

@@ -1,0 +1,58 @@
+import Glibc
+import ObjectStore
+import Posix
+
+/// The body of a PUT on its way out; can be begun again, for libcurl re-sends on a new connection
+/// when a reused one turns out dead.
+final class UploadSource {
+    let size: Int64
+    private let bytes: [UInt8]
+    /// Owns ``descriptor``.
+    private let file: OwnedDescriptor?
+    private let descriptor: Int32?
+    private let path: String
+    private var offset: Int64 = 0
+
+    init(_ body: ObjectBody) throws(SystemError) {
+        size = body.size
+        switch body {
+        case .bytes(let bytes, _):
+            self.bytes = bytes
+            file = nil
+            descriptor = nil
+            path = ""
+        case .file(let path, _, _):
+            bytes = []
+            let opened = try OwnedDescriptor.open(path, O_RDONLY)
+            descriptor = opened.raw
+            file = consume opened
+            self.path = path
+        }
+    }
+
+    /// Goes on from here.
+    func seek(to offset: Int64) { self.offset = offset }
+
+    /// Reads what comes next; 0 at the end. pread(2).
+    func read(into buffer: UnsafeMutableRawBufferPointer) throws(SystemError) -> Int {
+        let wanted = Int(min(Int64(buffer.count), size - offset))
+        guard wanted > 0 else { return 0 }
+        let count = try read(wanted, into: buffer)
+        // The length has been announced: an end before it would leave the server waiting.
+        if count == 0 { throw SystemError("pread", path, code: ENODATA) }
+        offset += Int64(count)
+        return count
+    }
+
+    private func read(
+        _ wanted: Int, into buffer: UnsafeMutableRawBufferPointer
+    ) throws(SystemError) -> Int {
+        guard let descriptor else {
+            let start = Int(offset)
+            buffer.copyBytes(from: bytes[start..<start + wanted])
+            return wanted
+        }
+        let start = off_t(offset)
+        return try check("pread", path) { pread(descriptor, buffer.baseAddress, wanted, start) }
+    }
+}

@@ -1,0 +1,320 @@
+import Glibc
+package import ObjectStore
+import Synchronization
+
+/// What a ``FaultyStore`` does to a request.
+package enum Fault: Sendable {
+    // Passing faults of the way there and back.
+
+    /// Applied; the answer is lost.
+    case dropReply
+    /// Not applied; no answer.
+    case dropRequest
+    /// No answer; a PUT is applied once this many further requests have been made.
+    case late(requests: Int)
+    /// Applied, then sent again, as an HTTP library does on a dead connection; the second answer
+    /// is what the caller sees.
+    case resend
+    /// 503, not applied.
+    case unavailable
+    /// 500 after applying.
+    case failAfterApplying
+    /// 409 ConditionalRequestConflict, not applied.
+    case conflict
+    /// 403, not applied.
+    case denied
+    /// A wait first.
+    case delay(Duration)
+    /// Something else first, on the store within.
+    case interleave(@Sendable (any ObjectStore) -> Void)
+
+    // What backends that do not conform do.
+
+    /// A conditional PUT becomes a plain one.
+    case ignoreCondition
+    /// A conditional PUT looks first and writes then.
+    case race
+    /// The answer has no ETag, or a weak one.
+    case dropETag
+    /// The answer has another ETag than the object.
+    case strayETag
+    /// If-Match with a quoted token never holds.
+    case refuseQuotes
+    /// A refused PUT is applied all the same.
+    case applyRefused
+    /// A success without effect.
+    case pretend
+    /// A GET's first byte is another one.
+    case flipByte
+    /// A GET finds nothing.
+    case hide
+}
+
+/// Which requests a fault befalls.
+package struct FaultRule: Sendable {
+    package typealias Verb = StoreError.Attempt.Verb
+
+    package var fault: Fault
+    package var verbs: Set<Verb>
+    package var keys: @Sendable (ObjectKey) -> Bool
+    package var condition: @Sendable (PutCondition) -> Bool
+    /// Matching requests that are spared first.
+    package var sparing: Int
+    /// Matching requests that are befallen then.
+    package var limit: Int
+    /// Of each, 0 to 1.
+    package var probability: Double
+
+    package init(
+        _ fault: Fault, on verbs: Set<Verb> = [.put],
+        keys: @escaping @Sendable (ObjectKey) -> Bool = { _ in true },
+        condition: @escaping @Sendable (PutCondition) -> Bool = { _ in true },
+        sparing: Int = 0, limit: Int = .max, probability: Double = 1
+    ) {
+        self.fault = fault
+        self.verbs = verbs
+        self.keys = keys
+        self.condition = condition
+        self.sparing = sparing
+        self.limit = limit
+        self.probability = probability
+    }
+}
+
+/// A store that lets others fail. One seed gives one sequence of faults, as long as the requests
+/// come in one order; `story` tells both when a test fails.
+package final class FaultyStore: ObjectStore {
+    package enum TagForm: Sendable { case quoted, bare }
+
+    private struct State {
+        var rules: [FaultRule]
+        var random: SplitMix64
+        var late: [(remaining: Int, request: StoreRequest)] = []
+        var told: [String] = []
+    }
+
+    private final class Shared: Sendable {
+        let state: Mutex<State>
+        init(_ state: State) { self.state = Mutex(state) }
+    }
+
+    private let inner: any ObjectStore
+    private let seed: UInt64
+    private let shared: Shared
+    private let form: TagForm
+
+    package init(wrapping inner: any ObjectStore, seed: UInt64 = 0, _ rules: [FaultRule]) {
+        self.inner = inner
+        self.seed = seed
+        shared = Shared(State(rules: rules, random: SplitMix64(seed: seed)))
+        form = .quoted
+    }
+
+    private init(bareFormOf other: FaultyStore) {
+        inner = other.inner
+        seed = other.seed
+        shared = other.shared
+        form = .bare
+    }
+
+    package var location: String { "faulty+" + inner.location }
+    package var retryPolicy: RetryPolicy { inner.retryPolicy }
+
+    /// The seed and the faults that came about: for a failing test's message.
+    package var story: String {
+        shared.state.withLock { state in
+            "seed \(seed); \(state.told.count) faults: "
+                + state.told.suffix(40).joined(separator: ", ")
+        }
+    }
+
+    /// How many faults came about.
+    package var faultCount: Int { shared.state.withLock { $0.told.count } }
+
+    /// Lets what is late land.
+    package func landLate() {
+        let late = shared.state.withLock { state in
+            defer { state.late = [] }
+            return state.late
+        }
+        _ = inner.perform(late.map(\.request))
+    }
+
+    package func sendingBareETags() -> (any ObjectStore)? { FaultyStore(bareFormOf: self) }
+
+    package func list(
+        prefix: String, startingAfter: String?
+    ) throws(StoreError) -> [ListedObject] {
+        try inner.list(prefix: prefix, startingAfter: startingAfter)
+    }
+
+    package func perform(_ requests: [StoreRequest]) -> [Result<StoreAnswer, StoreError>] {
+        requests.map { request in
+            landDue()
+            guard let fault = chooseFault(for: request) else { return send(request) }
+            return befall(request, fault)
+        }
+    }
+
+    private func send(_ request: StoreRequest) -> Result<StoreAnswer, StoreError> {
+        inner.perform([request]).first
+            ?? .failure(.nonConforming(.init(request), reason: "no result"))
+    }
+
+    private func landDue() {
+        let due = shared.state.withLock { state in
+            for index in state.late.indices { state.late[index].remaining -= 1 }
+            defer { state.late.removeAll { $0.remaining < 0 } }
+            return state.late.filter { $0.remaining < 0 }.map(\.request)
+        }
+        if !due.isEmpty { _ = inner.perform(due) }
+    }
+
+    private func chooseFault(for request: StoreRequest) -> Fault? {
+        shared.state.withLock { state in
+            for index in state.rules.indices where state.rules[index].matches(request) {
+                if state.rules[index].sparing > 0 {
+                    state.rules[index].sparing -= 1
+                    continue
+                }
+                let rule = state.rules[index]
+                if rule.limit == 0 { continue }
+                if rule.probability < 1, state.random.nextFraction() >= rule.probability {
+                    continue
+                }
+                if case .refuseQuotes = rule.fault, form == .bare { continue }
+                state.rules[index].limit -= 1
+                state.told.append("\(rule.fault) on \(StoreError.Attempt(request))")
+                return rule.fault
+            }
+            return nil
+        }
+    }
+
+    private func befall(
+        _ request: StoreRequest, _ fault: Fault
+    ) -> Result<StoreAnswer, StoreError> {
+        let attempt = StoreError.Attempt(request)
+        switch fault {
+        case .dropReply:
+            _ = send(request)
+            return .failure(.unreachable(attempt, cause: "reply dropped"))
+        case .dropRequest:
+            return .failure(.unreachable(attempt, cause: "request dropped"))
+        case .late(let requests):
+            if case .put = request {
+                shared.state.withLock { $0.late.append((requests, request)) }
+            }
+            return .failure(.unreachable(attempt, cause: "timed out"))
+        case .resend:
+            _ = send(request)
+            return send(request)
+        case .unavailable:
+            return .failure(.unavailable(attempt, .init(status: 503, code: "SlowDown")))
+        case .failAfterApplying:
+            _ = send(request)
+            return .failure(.unavailable(attempt, .init(status: 500, code: "InternalError")))
+        case .conflict:
+            return .success(.notStored(.conflict))
+        case .denied:
+            return .failure(.denied(attempt, .init(status: 403, code: "AccessDenied")))
+        case .delay(let duration):
+            RetryPolicy(attempts: 1, base: duration, ceiling: duration).pause(before: 1)
+            return send(request)
+        case .interleave(let body):
+            body(inner)
+            return send(request)
+        case .ignoreCondition:
+            return send(request.unconditional)
+        case .race:
+            return lookThenWrite(request)
+        case .dropETag, .strayETag:
+            return send(request).map { $0.retagged(by: fault) }
+        case .refuseQuotes:
+            guard case .put(_, _, .ifMatch) = request else { return send(request) }
+            return .success(.notStored(.conditionFailed))
+        case .applyRefused:
+            let answer = send(request)
+            if case .success(.notStored) = answer { _ = send(request.unconditional) }
+            return answer
+        case .pretend:
+            return .success(.stored(ETag("\"pretended\"")))
+        case .flipByte:
+            return send(request).map(\.withFirstByteFlipped)
+        case .hide:
+            return .success(.absent)
+        }
+    }
+
+    private func lookThenWrite(_ request: StoreRequest) -> Result<StoreAnswer, StoreError> {
+        guard case .put(_, let key, let condition) = request else { return send(request) }
+        var current: StoredObject?
+        if case .success(.found(let object)) = send(.head(key)) { current = object }
+        usleep(2000)
+        switch condition {
+        case .always: break
+        case .ifAbsent: if current != nil { return .success(.notStored(.conditionFailed)) }
+        case .ifMatch(let etag):
+            if current?.etag != etag { return .success(.notStored(.conditionFailed)) }
+        }
+        return send(request.unconditional)
+    }
+}
+
+extension FaultRule {
+    fileprivate func matches(_ request: StoreRequest) -> Bool {
+        guard verbs.contains(StoreError.Attempt(request).verb), keys(request.key) else {
+            return false
+        }
+        if case .put(_, _, let condition) = request { return self.condition(condition) }
+        return true
+    }
+}
+
+extension StoreRequest {
+    fileprivate var unconditional: StoreRequest {
+        if case .put(let body, let key, _) = self { return .put(body, at: key, .always) }
+        return self
+    }
+}
+
+extension StoreAnswer {
+    fileprivate func retagged(by fault: Fault) -> StoreAnswer {
+        var etag: ETag?
+        if case .strayETag = fault { etag = ETag("\"stray\"") }
+        switch self {
+        case .stored: return .stored(etag)
+        case .found(var object):
+            object.etag = etag
+            return .found(object)
+        default: return self
+        }
+    }
+
+    fileprivate var withFirstByteFlipped: StoreAnswer {
+        guard case .found(var object) = self, let first = object.bytes.first else { return self }
+        object.bytes[0] = first ^ 1
+        object.digest = Digest(of: object.bytes)
+        return .found(object)
+    }
+}
+
+/// A small generator whose sequence is its seed's alone. Steele, Lea, Flood, "Fast Splittable
+/// Pseudorandom Number Generators", 2014.
+package struct SplitMix64: RandomNumberGenerator, Sendable {
+    private var state: UInt64
+
+    package init(seed: UInt64) { state = seed }
+
+    package mutating func next() -> UInt64 {
+        state &+= 0x9e37_79b9_7f4a_7c15
+        var mixed = state
+        mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
+        mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
+        return mixed ^ (mixed >> 31)
+    }
+
+    fileprivate mutating func nextFraction() -> Double {
+        Double(next() >> 11) / Double(1 << 53)
+    }
+}
