@@ -63,12 +63,9 @@ package struct Command: Sendable {
         let output = try OwnedDescriptor.open(scratch.path + "/out", O_RDWR | O_CREAT)
         let errors = try OwnedDescriptor.open(scratch.path + "/err", O_RDWR | O_CREAT)
         // Its writing end is the child's alone: the end of the pipe is the end of the child.
-        var reading: OwnedDescriptor?
-        var writing: OwnedDescriptor?
-        try OwnedDescriptor.pipe().split { first, second in
-            reading = consume first
-            writing = consume second
-        }
+        let (first, second) = try OwnedDescriptor.pipe().release()
+        let reading = OwnedDescriptor(taking: first)
+        var writing: OwnedDescriptor? = OwnedDescriptor(taking: second)
         let child = try ChildProcess(
             ChildProcess.Launch(
                 path: path, arguments: arguments,
@@ -76,7 +73,7 @@ package struct Command: Sendable {
                 input: input.raw, output: output.raw, error: errors.raw,
                 channel: writing?.raw))
         writing = nil
-        let ended = try Self.hasEnded(reading?.raw ?? -1, within: limit)
+        let ended = try Self.hasEnded(reading.raw, within: limit)
         if !ended { child.signalGroup(SIGKILL) }
         let result = CommandResult(
             command: ([path] + arguments).joined(separator: " "), ending: try child.wait(),

@@ -37,9 +37,7 @@ final class Janitor: Sendable {
             ChildProcess.Launch(
                 path: "/bin/sh", arguments: ["-c", Self.script, directory], environment: [],
                 directory: "/", input: ends.first.raw, output: null.raw, error: null.raw))
-        pipe = OwnedDescriptor(taking: try check("fcntl") {
-            fcntl(ends.second.raw, F_DUPFD_CLOEXEC, 3)
-        })
+        pipe = ends.keepingSecond()
     }
 
     /// Has a process group ended when this process ends.
