@@ -74,9 +74,13 @@ let package = Package(
         .target(
             name: "TestSupport", dependencies: ["ObjectStore", "S3Store", "Posix"],
             path: "Tests/TestSupport", swiftSettings: settings),
+        // A process to race and to kill.
+        .executableTarget(
+            name: "FileStoreRacer", dependencies: ["ObjectStore", "Posix"],
+            path: "Tests/FileStoreRacer", swiftSettings: settings),
         .testTarget(
             name: "ObjectStoreTests",
-            dependencies: ["ObjectStore", "S3Store", "Posix", "TestSupport"],
+            dependencies: ["ObjectStore", "S3Store", "Posix", "TestSupport", "FileStoreRacer"],
             swiftSettings: settings),
         .testTarget(
             name: "S3StoreTests", dependencies: ["S3Store", "ObjectStore", "Posix", "TestSupport"],

@@ -1,0 +1,72 @@
+import ArgumentParser
+import Gateway
+import Glibc
+import Logging
+import ObjectStore
+import Policy
+import Posix
+import Repository
+
+/// Puts the parts together.
+struct Assembly {
+    let responder: Responder
+    let state: StateDirectory
+
+    /// Opens the state directory, admits the store, and finds git and the hook.
+    init(
+        store: any ObjectStore, statePath: String, limits: Responder.Limits,
+        environment: [String: String], log: Logger
+    ) throws {
+        state = try StateDirectory(path: statePath)
+        let admission = try Admission.admit(store, stateDirectory: statePath)
+        if admission.source == .probe {
+            log.notice(
+                "admitted the store",
+                metadata: [
+                    "store.location": "\(store.location)",
+                    "probe.report": "\(admission.report)",
+                ])
+        }
+        let path = environment["PATH"] ?? "/usr/local/bin:/usr/bin:/bin"
+        guard let git = GitProgram(searching: path) else {
+            throw ValidationError("There is no git on the path '\(path)'. Install git.")
+        }
+        let hydration = Hydration(
+            store: admission.store, state: state, git: git, hook: try Self.hookPath())
+        responder = Responder(
+            hydration: hydration, git: git, rule: AccessRule(), limits: limits, log: log)
+    }
+
+    /// The hook is installed beside this program, or in `../libexec`.
+    private static func hookPath() throws -> String {
+        var buffer = [CChar](repeating: 0, count: Int(PATH_MAX) + 1)
+        let count = readlink("/proc/self/exe", &buffer, buffer.count - 1)
+        guard count > 0 else { throw SystemError("readlink", "/proc/self/exe") }
+        let own = String(
+            decoding: buffer[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        let directory = Files.parent(of: own) ?? "/"
+        let candidates = [
+            "\(directory)/git-s3-backend-hook", "\(directory)/../libexec/git-s3-backend-hook",
+        ]
+        guard let found = candidates.first(where: { access($0, F_OK) == 0 }) else {
+            throw ValidationError(
+                "git-s3-backend-hook is not beside '\(own)'. Install both programs together.")
+        }
+        return found
+    }
+
+    /// The log goes to standard error: the journal's, or the web server's error log.
+    static func makeLog(_ environment: [String: String]) throws -> Logger {
+        LoggingSystem.bootstrap(StreamLogHandler.standardError(label:))
+        var log = Logger(label: "git-s3-backend")
+        if let setting = Setting(option: nil, "log-level", in: environment) {
+            guard let level = Logger.Level(rawValue: setting.text.lowercased()) else {
+                throw ValidationError(
+                    "\(setting.source) is '\(setting.text)'; give debug, info, notice, warning "
+                        + "or error.")
+            }
+            log.logLevel = level
+        }
+        return log
+    }
+}

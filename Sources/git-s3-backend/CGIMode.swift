@@ -1,0 +1,38 @@
+import ArgumentParser
+import Gateway
+import Glibc
+import Logging
+import Posix
+import Repository
+
+/// One request by CGI, configured by variables alone. RFC 3875.
+enum CGIMode {
+    /// Answers the request.
+    ///
+    /// - Returns: the exit status.
+    static func run() -> Int32 {
+        FastCGIServer.blockSignals()
+        let environment = ProcessEnvironment.variables
+        do {
+            let storeOptions = try StoreOptions.parse([])
+            let options = try ServeOptions.parse([])
+            let log = try Assembly.makeLog(environment)
+            let assembly = try Assembly(
+                store: try storeOptions.open(environment),
+                statePath: try storeOptions.statePath(environment),
+                limits: try options.limits(environment), environment: environment, log: log)
+            try OneShotCGI.endOnSignal(removing: assembly.state)
+            OneShotCGI.run(assembly.responder, environment: environment)
+            assembly.state.remove()
+            return 0
+        } catch {
+            Failure.say("\(error)")
+            let head = "Status: 503 Service Unavailable\r\nRetry-After: 10\r\n"
+            let text =
+                "Content-Type: text/plain\r\n\r\nThe server is not set up; its log says how.\n"
+            // The client may be gone already; the log has the cause.
+            try? writeAll(STDOUT_FILENO, Array((head + text).utf8))
+            return 1
+        }
+    }
+}

@@ -1,0 +1,55 @@
+import ArgumentParser
+import GitProtocol
+import ObjectStore
+import Repository
+
+extension RepositoryName: ExpressibleByArgument {
+    public init?(argument: String) {
+        self.init(argument)
+    }
+}
+
+extension ObjectFormat: ExpressibleByArgument {}
+
+/// `create OWNER/REPO`.
+struct Create: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Create an empty repository.",
+        discussion: "Repeating it is harmless; asking for another default branch or object "
+            + "format than the repository has is an error.")
+
+    @Argument(help: "The repository, OWNER/REPO.")
+    var repository: RepositoryName
+
+    @Option(help: "The branch that HEAD names. (default: main)")
+    var defaultBranch: String?
+
+    @Option(help: "sha1 or sha256. (default: sha1)")
+    var objectFormat: ObjectFormat?
+
+    @OptionGroup var storeOptions: StoreOptions
+
+    func run() throws {
+        var head: RefName?
+        if let defaultBranch {
+            guard let name = RefName("refs/heads/\(defaultBranch)") else {
+                throw ValidationError(
+                    "--default-branch is '\(defaultBranch)', which is no branch name; give one "
+                        + "like main.")
+            }
+            head = name
+        }
+        let environment = ProcessEnvironment.variables
+        let store = try storeOptions.open(environment)
+        let statePath = try storeOptions.statePath(environment)
+        try Failure.explained {
+            let admission = try Admission.admit(store, stateDirectory: statePath)
+            let creation = Creation(
+                repository: repository, defaultBranch: head, objectFormat: objectFormat)
+            switch try creation.run(in: admission.store) {
+            case .created: print("Created '\(repository)'.")
+            case .existed: print("'\(repository)' is there already.")
+            }
+        }
+    }
+}

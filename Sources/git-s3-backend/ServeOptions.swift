@@ -1,0 +1,88 @@
+import ArgumentParser
+import Gateway
+import Glibc
+
+/// How requests are served.
+struct ServeOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "Where to listen: unix:/path or host:port.",
+            discussion: "By default descriptor 0, if it is a listening socket."))
+    var listen: String?
+
+    @Flag(help: "Let --listen name an address beyond loopback. FastCGI has no authentication.")
+    var listenAnywhere = false
+
+    @Option(help: "Requests at once. (default: 64)")
+    var workers: String?
+
+    @Option(help: "git processes at once. (default: 2 for each core)")
+    var maxGit: String?
+
+    @Option(help: "Bytes that a request's body may have, as 512M; 0: no limit. (default: 0)")
+    var maxBody: String?
+
+    @Option(help: "How long git may take for one request. (default: 1h)")
+    var gitTimeout: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "How often a push is tried. (default: 5)",
+            discussion: "In this version a push that another one came before is answered with "
+                + "409 whatever is given."))
+    var pushAttempts: String?
+
+    @Option(
+        help: "After how long a push that is not done is kept alive; 0: never. (default: 5s)")
+    var pushKeepalive: String?
+
+    /// The limits, from options and variables.
+    func limits(_ environment: [String: String]) throws -> Responder.Limits {
+        func setting(_ option: String?, _ name: String) -> Setting? {
+            Setting(option: option, name, in: environment)
+        }
+        _ = try setting(pushAttempts, "push-attempts")?.number(in: 1...1000)
+        let cores = max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
+        return Responder.Limits(
+            git: try setting(maxGit, "max-git")?.number(in: 1...10_000) ?? 2 * cores,
+            body: try setting(maxBody, "max-body")?.bytes() ?? 0,
+            gitTime: try setting(gitTimeout, "git-timeout")?.duration() ?? .seconds(3600),
+            pushKeepAlive: try setting(pushKeepalive, "push-keepalive")?.duration() ?? .seconds(5))
+    }
+
+    /// Worker threads.
+    func workerCount(_ environment: [String: String]) throws -> Int {
+        try Setting(option: workers, "workers", in: environment)?.number(in: 1...10_000) ?? 64
+    }
+
+    /// Where to listen.
+    func address(_ environment: [String: String]) throws -> Listener.Address {
+        guard let setting = Setting(option: listen, "listen", in: environment) else {
+            if Listener.isInherited { return .inherited }
+            throw ValidationError(
+                "There is nowhere to listen: descriptor 0 is no listening socket. Give --listen "
+                    + "unix:/path or --listen 127.0.0.1:9000.")
+        }
+        if setting.text.hasPrefix("unix:") {
+            let path = String(setting.text.dropFirst("unix:".count))
+            if path.hasPrefix("/") { return .unix(path) }
+        } else if let colon = setting.text.lastIndex(of: ":") {
+            let host = String(setting.text[..<colon])
+            let port = String(setting.text[setting.text.index(after: colon)...])
+            if !host.isEmpty, UInt16(port) != nil {
+                try requireLoopback(host, environment)
+                return .tcp(host: host, port: port)
+            }
+        }
+        throw ValidationError(
+            "\(setting.source) is '\(setting.text)'; give unix:/path or host:port.")
+    }
+
+    private func requireLoopback(_ host: String, _ environment: [String: String]) throws {
+        let anywhere = Setting(option: nil, "listen-anywhere", in: environment)
+        if try Listener.isLoopback(host) || listenAnywhere || anywhere?.flag() == true { return }
+        throw ValidationError(
+            "'\(host)' is reachable from other machines, and FastCGI has no authentication: who "
+                + "connects can name any user. Add --listen-anywhere if that is what you want.")
+    }
+}

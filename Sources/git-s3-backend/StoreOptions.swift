@@ -1,0 +1,76 @@
+import ArgumentParser
+import Glibc
+import ObjectStore
+import Posix
+import S3Store
+
+/// Which store, and where local state may be kept.
+struct StoreOptions: ParsableArguments {
+    @Option(help: "The store: file:///path, or s3://bucket/prefix.")
+    var store: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "The directory for workspaces and the admission record.",
+            discussion: "By default $STATE_DIRECTORY, $XDG_CACHE_HOME/git-s3-backend, or a "
+                + "directory of this user under /var/tmp."))
+    var stateDir: String?
+
+    /// Opens the store; sends nothing.
+    func open(_ environment: [String: String]) throws -> any ObjectStore {
+        guard let setting = Setting(option: store, "store", in: environment) else {
+            throw ValidationError(Self.noStore)
+        }
+        if setting.text.hasPrefix("s3://") {
+            return try S3Store(location: setting.text, environment: environment)
+        }
+        if setting.text.hasPrefix("file://") {
+            return try FileStore(location: setting.text)
+        }
+        throw ValidationError(
+            "\(setting.source) is '\(setting.text)'; give file:///path or s3://bucket/prefix.")
+    }
+
+    /// What is said where no store is named.
+    static let noStore =
+        "No store is named. Give --store file:///path or --store s3://bucket/prefix, or set "
+        + "GIT_S3_BACKEND_STORE."
+
+    /// The state directory's path.
+    func statePath(_ environment: [String: String]) throws -> String {
+        if let setting = Setting(option: stateDir, "state-dir", in: environment) {
+            return try Self.absolute(setting.text)
+        }
+        // systemd lists several directories with colons; the first one is the unit's own.
+        if let directory = environment["STATE_DIRECTORY"]?.split(separator: ":").first {
+            return String(directory)
+        }
+        if let cache = environment["XDG_CACHE_HOME"], cache.hasPrefix("/") {
+            return cache + "/git-s3-backend"
+        }
+        return try Self.perUserDirectory()
+    }
+
+    /// git runs in workspaces of its own, where a relative path would mean another place.
+    private static func absolute(_ path: String) throws -> String {
+        if path.hasPrefix("/") { return path }
+        guard let current = getcwd(nil, 0) else { throw SystemError("getcwd") }
+        defer { free(current) }
+
+        return String(cString: current) + "/" + path
+    }
+
+    /// `/var/tmp` is everybody's: a directory there must be ours and nobody else's.
+    private static func perUserDirectory() throws -> String {
+        let path = "/var/tmp/git-s3-backend-\(getuid())"
+        if mkdir(path, 0o700) != 0, errno != EEXIST { throw SystemError("mkdir", path) }
+        var status = stat()
+        guard lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR,
+            status.st_uid == getuid(), status.st_mode & 0o022 == 0
+        else {
+            throw ValidationError(
+                "'\(path)' is not a directory of this user alone. Name another with --state-dir.")
+        }
+        return path
+    }
+}

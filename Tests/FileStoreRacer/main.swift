@@ -1,0 +1,84 @@
+import Glibc
+import ObjectStore
+import Posix
+
+// A process that races others for a file store, to be killed at any moment.
+//
+//     FileStoreRacer count <location> <name> <steps>   add 1 to a counter by compare-and-swap
+//     FileStoreRacer create <location> <name> <count>  create <name>-0, <name>-1, …
+//     FileStoreRacer churn <location> <name>           replace until killed
+//
+// Each line of the output is a write that was reported as done.
+
+func say(_ line: some CustomStringConvertible, to descriptor: Int32 = 1) {
+    do {
+        try writeAll(descriptor, Array("\(line)\n".utf8))
+    } catch {
+        // Nobody listens any more.
+        exit(3)
+    }
+}
+
+func fail(_ sentence: String) -> Never {
+    say(sentence, to: 2)
+    exit(2)
+}
+
+func put(
+    _ store: FileStore, _ text: String, _ key: ObjectKey, _ condition: PutCondition
+) -> StoreAnswer {
+    let request = StoreRequest.put(.bytes(Array(text.utf8)), at: key, condition)
+    switch store.perform([request]).first {
+    case .success(let answer): return answer
+    case .failure(let error): fail("\(error)")
+    case nil: fail("no result")
+    }
+}
+
+func current(_ store: FileStore, _ key: ObjectKey) throws(StoreError) -> (text: String, etag: ETag)
+{
+    guard let object = try store.get(key, limit: 1 << 20), let etag = object.etag else {
+        fail("nothing at \(key)")
+    }
+    return (String(decoding: object.bytes, as: UTF8.self), etag)
+}
+
+let arguments = CommandLine.arguments
+guard arguments.count >= 4 else { fail("usage: FileStoreRacer count|create|churn …") }
+let number = arguments.count > 4 ? Int(arguments[4]) ?? 0 : 0
+do {
+    let store = try FileStore(location: arguments[2])
+    let key = ObjectKey.probe(run: "racer", name: arguments[3])
+    switch arguments[1] {
+    case "count":
+        var won = 0
+        while won < number {
+            let (text, etag) = try current(store, key)
+            guard let value = Int(text) else { fail("'\(text)' is no number") }
+            if case .stored = put(store, "\(value + 1)", key, .ifMatch(etag)) {
+                won += 1
+                say(value + 1)
+            }
+        }
+    case "create":
+        for index in 0..<number {
+            let key = ObjectKey.probe(run: "racer", name: "\(arguments[3])-\(index)")
+            if case .stored = put(store, "\(getpid())", key, .ifAbsent) { say(index) }
+        }
+    case "churn":
+        // Whole or not: every state is one character, repeated as often as its number says.
+        while true {
+            let (text, etag) = try current(store, key)
+            guard
+                let next = text.utf8.split(separator: UInt8(ascii: " ")).first.flatMap({
+                    Int(String(decoding: $0, as: UTF8.self))
+                }).map({ $0 + 1 })
+            else { fail("'\(text.prefix(20))' has no number") }
+            let body = "\(next) " + String(repeating: "x", count: next * 97 % 5000)
+            if case .stored = put(store, body, key, .ifMatch(etag)) { say(next) }
+        }
+    default: fail("unknown mode \(arguments[1])")
+    }
+} catch {
+    fail("\(error)")
+}

@@ -1,0 +1,40 @@
+import Posix
+import Synchronization
+
+/// Runs `body` on as many threads, and brings back what each returned, in order.
+package func inParallel<Outcome: Sendable>(
+    _ width: Int, _ body: (Int) throws -> Outcome
+) throws -> [Outcome] {
+    let outcomes = Mutex<[Int: Result<Outcome, any Error>]>([:])
+    try withoutActuallyEscaping(body) { body in
+        // Every thread is joined before this closure returns.
+        nonisolated(unsafe) let body = body
+        func start(_ number: Int) throws {
+            if number == width { return }
+            let thread = try Thread {
+                let outcome = Result { try body(number) }
+                outcomes.withLock { $0[number] = outcome }
+            }
+            let rest = Result { try start(number + 1) }
+            thread.join()
+            try rest.get()
+        }
+        try start(0)
+    }
+    let all = outcomes.withLock { $0 }
+    return try (0..<width).compactMap { try all[$0]?.get() }
+}
+
+/// A directory of a test's own; removed when its owner goes.
+package final class ScratchDirectory: Sendable {
+    package let path: String
+
+    package init() throws {
+        path = "/tmp/git-s3-backend-test-" + randomHex(bytes: 8)
+        try Files.makeDirectories(path)
+    }
+
+    deinit {
+        Files.removeTree(path)
+    }
+}
