@@ -132,13 +132,18 @@ package struct Responder: Sendable {
             .advertisement(of: service, in: workspace)
     }
 
+    /// Bytes of a fetch's request, decoded: git keeps it in memory, and anybody may send it, a
+    /// thousand times smaller as gzip. A million wants have 50 MB; git http-backend takes 10.
+    private static let maximumFetch: Int64 = 64 << 20
+
     /// `git-upload-pack`: a fetch, or protocol v2's `ls-refs`.
     private func fetch(
         from name: RepositoryName, _ request: Request, _ connection: any Connection,
         _ response: Response, _ log: Logger
     ) throws {
         try authorize(rule.read(name, by: Requester(user: request.user)))
-        let body = try Body(of: request, from: connection, limit: limits.body, framing: .pktLines)
+        let limit = limits.body > 0 ? min(limits.body, Self.maximumFetch) : Self.maximumFetch
+        let body = try Body(of: request, from: connection, limit: limit, framing: .pktLines)
         let snapshot = try resolve(name)
         let type = "application/x-git-upload-pack-result"
         if try body.isProbe() {
