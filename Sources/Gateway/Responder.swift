@@ -202,7 +202,7 @@ package struct Responder: Sendable {
             response, reporting: commands.capabilities.reporting, keepAlive: limits.pushKeepAlive)
         if let refusal = try PushCheck(snapshot.manifest).refusal(of: commands) {
             connection.drain()
-            return try answer.finish(refusal)
+            return try answer.finish(unpublished: refusal)
         }
         body.onEnd = { answer.arm() }
         do {
@@ -224,7 +224,7 @@ package struct Responder: Sendable {
         let reception = try runGit(commands, body, on: snapshot, requester, request, answer, log)
         switch consume reception {
         case .unchanged(let report):
-            try answer.finish(report)
+            try answer.finish(unpublished: report)
         case .received(let push):
             switch try push.publish(to: store) {
             case .published(let published):
@@ -236,11 +236,16 @@ package struct Responder: Sendable {
                         "manifest.parent": "\(snapshot.digest)",
                         "push.user": "\(request.user ?? "")",
                     ])
-                try Fence.succeed(published, on: answer)
+                do {
+                    try Fence.succeed(published, on: answer)
+                } catch {
+                    // The push stands, whoever heard of it: nothing may say otherwise now.
+                    log.info("could not answer a published push", metadata: ["error": "\(error)"])
+                }
             case .lost(let lost):
                 guard answer.stop() else { throw RequestError.pushLost }
                 log.info("lost a push to another", metadata: ["push.user": "\(request.user ?? "")"])
-                try answer.finish(lost.report)
+                try answer.finish(unpublished: lost.report)
             }
         }
     }
