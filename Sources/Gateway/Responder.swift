@@ -136,6 +136,12 @@ package struct Responder: Sendable {
     /// thousand times smaller as gzip. A million wants have 50 MB; git http-backend takes 10.
     private static let maximumFetch: Int64 = 64 << 20
 
+    /// How long it may take to come in.
+    private static let fetchPatience = Duration.seconds(300)
+
+    /// Bytes of it that are waited for before a git process is: nearly always all of them.
+    private static let fetchReadAhead = 1 << 20
+
     /// `git-upload-pack`: a fetch, or protocol v2's `ls-refs`.
     private func fetch(
         from name: RepositoryName, _ request: Request, _ connection: any Connection,
@@ -143,7 +149,9 @@ package struct Responder: Sendable {
     ) throws {
         try authorize(rule.read(name, by: Requester(user: request.user)))
         let limit = limits.body > 0 ? min(limits.body, Self.maximumFetch) : Self.maximumFetch
-        let body = try Body(of: request, from: connection, limit: limit, framing: .pktLines)
+        let body = try Body(
+            of: request, from: connection, limit: limit,
+            deadline: .now + min(limits.gitTime, Self.fetchPatience), framing: .pktLines)
         let snapshot = try resolve(name)
         let type = "application/x-git-upload-pack-result"
         if try body.isProbe() {
@@ -156,6 +164,8 @@ package struct Responder: Sendable {
             try response.begin(type: type)
             return try response.write(answer)
         }
+        // Whoever asks slowly keeps a worker, but none of the few git processes.
+        try body.readAhead(Self.fetchReadAhead)
 
         let slot = try slots.take()
         defer { _ = slot }
@@ -188,7 +198,8 @@ package struct Responder: Sendable {
         let requester = Requester(user: request.user)
         try authorize(rule.write(name, by: requester))
         let body = try Body(
-            of: request, from: connection, limit: limits.body, framing: .commandsAndPack)
+            of: request, from: connection, limit: limits.body, deadline: deadline,
+            framing: .commandsAndPack)
         let snapshot = try resolve(name)
         guard
             let commands = try PushCommands.read(from: PktLineReader { try body.read(exactly: $0) })
