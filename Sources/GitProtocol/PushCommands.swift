@@ -51,7 +51,13 @@ package struct PushCommands: Sendable {
             guard let following = try next("commands") else { break }
             line = following
         }
-        if push.commands.isEmpty { throw ProtocolError.badCommand("there is none") }
+        guard let leading = push.commands.first else {
+            throw ProtocolError.badCommand("there is none")
+        }
+        // A report is asked for on the first line, which must have room for that.
+        if push.line(of: leading, isFirst: true).count > PktLine.maximumPayload {
+            throw ProtocolError.badCommand("the first is too long")
+        }
         if push.capabilities.has("push-options") {
             while let option = try next("push options") { push.pushOptions.append(option) }
         }
@@ -96,9 +102,7 @@ package struct PushCommands: Sendable {
         var bytes: [UInt8] = []
         for shallow in shallows { PktLine.append(shallow, to: &bytes) }
         for (index, command) in commands.enumerated() {
-            var line = Array("\(command.old) \(command.new) ".utf8) + command.rawName
-            if index == 0 { line += [0] + capabilities.askingForReport.bytes }
-            PktLine.append(line, to: &bytes)
+            PktLine.append(line(of: command, isFirst: index == 0), to: &bytes)
         }
         bytes += PktLine.flushBytes
         if capabilities.has("push-options") {
@@ -106,5 +110,10 @@ package struct PushCommands: Sendable {
             bytes += PktLine.flushBytes
         }
         return bytes
+    }
+
+    private func line(of command: Command, isFirst: Bool) -> [UInt8] {
+        let line = Array("\(command.old) \(command.new) ".utf8) + command.rawName
+        return isFirst ? line + [0] + capabilities.askingForReport.bytes : line
     }
 }
