@@ -91,8 +91,8 @@ let package = Package(
         .testTarget(
             name: "RepositoryTests",
             dependencies: [
-                "Repository", "GitProtocol", "ObjectStore", "Policy", "Posix", "TestSupport", logging,
-                "git-s3-backend-hook",
+                "Repository", "GitProtocol", "ObjectStore", "Policy", "Bridge", "Posix", "TestSupport",
+                logging, "git-s3-backend-hook",
             ],
             swiftSettings: settings),
         .testTarget(
