@@ -105,8 +105,21 @@ final class Body: RequestBody, @unchecked Sendable {
     /// to learn whether it is let in. Otherwise nothing is taken from it.
     func isProbe() throws -> Bool {
         let head = try read(exactly: 5)
-        pushedBack = head[...]
+        pushedBack = head + pushedBack
         return head == PktLine.flushBytes
+    }
+
+    /// Reads pkt-lines from the body; what was read is put back if that comes to nothing.
+    func peek<Value>(_ body: (PktLineReader) throws -> Value?) throws -> Value? {
+        var taken: [UInt8] = []
+        let reader = PktLineReader { count in
+            let bytes = try self.read(exactly: count)
+            taken += bytes
+            return bytes
+        }
+        let value = try body(reader)
+        if value == nil { pushedBack = taken + pushedBack }
+        return value
     }
 
     private func decodedBytes(into buffer: UnsafeMutableRawBufferPointer) throws -> Int {

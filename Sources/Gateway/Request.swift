@@ -59,9 +59,4 @@ package struct Request: Sendable {
             }
         return isSafe ? value : ""
     }
-
-    /// Whether the client asks for protocol version 2. gitprotocol-v2(5).
-    var wantsVersion2: Bool {
-        gitProtocol.split(separator: ":").contains("version=2")
-    }
 }

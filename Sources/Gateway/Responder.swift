@@ -36,6 +36,7 @@ package struct Responder: Sendable {
     private let rule: AccessRule
     private let limits: Limits
     private let slots: GitSlots
+    private let answers: ManifestAnswers
     private let log: Logger
 
     package init(
@@ -48,6 +49,7 @@ package struct Responder: Sendable {
         self.limits = limits
         self.log = log
         slots = GitSlots(limits.git)
+        answers = ManifestAnswers(LearnedCapabilities(git: git, state: hydration.state))
     }
 
     /// Answers one request, whatever happens.
@@ -103,24 +105,31 @@ package struct Responder: Sendable {
         case .receivePack: try authorize(rule.write(name, by: requester))
         }
         let snapshot = try resolve(name)
-        let slot = try slots.take()
-        defer { _ = slot }
-
-        // In version 2 fetching begins with capabilities alone, which no ref takes part in.
-        let isVersion2 = service == .uploadPack && request.wantsVersion2
-        let workspace = try hydration.readWorkspace(
-            snapshot, isVersion2 ? .skeleton : .complete, log: log)
-        let advertisement = try UploadPack(git: git, client: client(of: request))
-            .advertisement(of: service, in: workspace)
+        let version = ProtocolVersion(header: request.gitProtocol)
+        let advertisement =
+            try answers.advertisement(of: service, version, snapshot.manifest)
+            ?? advertiseByGit(service, snapshot, request, log)
 
         var body: [UInt8] = []
-        if !isVersion2 {
+        if service == .receivePack || version != .v2 {
             PktLine.append(Array("# service=git-\(service.rawValue)\n".utf8), to: &body)
             body += PktLine.flushBytes
         }
         body += advertisement
         try response.begin(type: "application/x-git-\(service.rawValue)-advertisement")
         try response.write(body)
+    }
+
+    /// Where the manifest does not tell what its refs peel to, git finds out.
+    private func advertiseByGit(
+        _ service: UploadPack.Service, _ snapshot: Snapshot, _ request: Request, _ log: Logger
+    ) throws -> [UInt8] {
+        let slot = try slots.take()
+        defer { _ = slot }
+
+        let workspace = try hydration.readWorkspace(snapshot, log: log)
+        return try UploadPack(git: git, client: client(of: request))
+            .advertisement(of: service, in: workspace)
     }
 
     /// `git-upload-pack`: a fetch, or protocol v2's `ls-refs`.
@@ -135,6 +144,12 @@ package struct Responder: Sendable {
         if try body.isProbe() {
             try response.begin(type: type)
             return
+        }
+        if ProtocolVersion(header: request.gitProtocol) == .v2,
+            let answer = try answers.lsRefs(body, snapshot.manifest)
+        {
+            try response.begin(type: type)
+            return try response.write(answer)
         }
 
         let slot = try slots.take()

@@ -55,6 +55,9 @@ package struct GitProgram: Sendable {
         "uploadpack.allowAnySHA1InWant=true",
     ]
 
+    /// The pinned configuration, as it goes into the identity of what is learned under it.
+    var pinned: [String] { Self.configuration }
+
     /// The arguments and environment for one command in a workspace; descriptors are the caller's.
     func launch(
         _ arguments: [String], in workspace: borrowing Workspace, for client: Client? = nil,

@@ -19,22 +19,12 @@ package struct Hydration: Sendable {
         self.hook = hook
     }
 
-    /// What a workspace is for.
-    package enum Contents: Sendable {
-        /// Refs and objects.
-        case complete
-        /// HEAD and the object format alone: enough to ask git for its capabilities.
-        case skeleton
-    }
-
     /// A workspace to read from.
     ///
     /// - Throws: ``StoreError`` or ``RepositoryError``; nothing is left behind then.
-    package func readWorkspace(
-        _ snapshot: Snapshot, _ contents: Contents = .complete, log: Logger
-    ) throws -> Workspace {
+    package func readWorkspace(_ snapshot: Snapshot, log: Logger) throws -> Workspace {
         let workspace = try open(snapshot)
-        if contents == .complete { try fill(workspace, from: snapshot, log: log) }
+        try fill(workspace, from: snapshot, log: log)
         return workspace
     }
 
@@ -50,26 +40,9 @@ package struct Hydration: Sendable {
         return WriteWorkspace(workspace: workspace, parent: snapshot)
     }
 
-    /// An empty repository with the snapshot's HEAD and object format.
     private func open(_ snapshot: Snapshot) throws(RepositoryError) -> Workspace {
-        let manifest = snapshot.manifest
-        return try local("make a workspace") { () throws(SystemError) in
-            let workspace = try Workspace(in: state)
-            for directory in ["/refs", "/objects", "/objects/pack", "/objects/info"] {
-                let path = workspace.path + directory
-                try check("mkdir", path) { mkdir(path, 0o700) }
-            }
-            try Files.write(
-                Array("ref: ".utf8) + manifest.head.bytes + [UInt8(ascii: "\n")],
-                to: workspace.path + "/HEAD")
-            let version = manifest.objectFormat == .sha1 ? 0 : 1
-            var config = "[core]\n\trepositoryformatversion = \(version)\n\tbare = true\n"
-            if manifest.objectFormat == .sha256 {
-                config += "[extensions]\n\tobjectformat = sha256\n"
-            }
-            try Files.write(Array(config.utf8), to: workspace.path + "/config")
-            return workspace
-        }
+        try .empty(
+            head: snapshot.manifest.head, format: snapshot.manifest.objectFormat, in: state)
     }
 
     /// Every pack and index first, each verified, and only then refs.

@@ -12,7 +12,8 @@ struct Classification {
         let attempt = StoreError.Attempt(request)
         switch request {
         case .get:
-            if isSuccess(answer) { return .found(object(answer, size: answer.received.size)) }
+            // No other 2xx carries the whole object; 206, for one, carries a part.
+            if answer.status == 200 { return .found(object(answer, size: answer.received.size)) }
             if answer.error.code == "NoSuchKey", answer.status == 404 { return .absent }
         case .head:
             if isSuccess(answer) { return .found(try looked(answer, attempt)) }

@@ -55,6 +55,9 @@ package struct S3Location: Sendable {
         let items = parts.items
         bucket = parts.bucket
         prefix = parts.prefix
+        authorities = items[.authorities] ?? environment.setting("AWS_CA_BUNDLE")
+        connectTimeout = try items.seconds(.connectTimeout) ?? .seconds(5)
+        stallTimeout = try items.seconds(.stallTimeout) ?? .seconds(30)
 
         profile =
             items[.profile].map(ProfileChoice.required)
@@ -62,18 +65,16 @@ package struct S3Location: Sendable {
         let settings = try SharedFiles(environment: environment).settings(of: profile)
 
         let given = try Self.endpoint(items, environment, settings)
+        addressing = try Self.addressing(items, bucket: bucket, endpoint: given)
+        // Not every other backend takes the header.
+        checksums = try items.choice(.checksum) ?? (given == nil ? .sha256 : .none)
         region = try Self.region(items, environment, settings, endpoint: given)
         endpoint = given ?? .aws(region: region)
-        addressing = try Self.addressing(items, bucket: bucket, endpoint: given)
         if addressing == .virtualHost, endpoint.isNumeric {
             throw .misconfigured(
                 "addressing=virtual puts the bucket's name before the endpoint's, which must be a "
                     + "name then, not an address: '\(endpoint)'.")
         }
-        checksums = try items.choice(.checksum) ?? (given == nil ? .sha256 : .none)
-        authorities = items[.authorities] ?? environment.setting("AWS_CA_BUNDLE")
-        connectTimeout = try items.seconds(.connectTimeout) ?? .seconds(5)
-        stallTimeout = try items.seconds(.stallTimeout) ?? .seconds(30)
     }
 
     private static func endpoint(

@@ -4,6 +4,7 @@ import ObjectStore
 import Repository
 
 extension RepositoryName: ExpressibleByArgument {
+    /// Takes `OWNER/REPO`. ArgumentParser wants it public.
     public init?(argument: String) {
         self.init(argument)
     }

@@ -7,6 +7,7 @@ import Posix
 //     FileStoreRacer count <location> <name> <steps>   add 1 to a counter by compare-and-swap
 //     FileStoreRacer create <location> <name> <count>  create <name>-0, <name>-1, …
 //     FileStoreRacer churn <location> <name>           replace until killed
+//     FileStoreRacer limited <location> <name> <bytes> write in every way, with files limited to that
 //
 // Each line of the output is a write that was reported as done.
 
@@ -77,6 +78,19 @@ do {
             let body = "\(next) " + String(repeating: "x", count: next * 97 % 5000)
             if case .stored = put(store, body, key, .ifMatch(etag)) { say(next) }
         }
+    case "limited":
+        // What a full disk does, without filling one: a write(2) that ends half-way.
+        signal(SIGXFSZ, SIG_IGN)
+        var limit = rlimit(rlim_cur: rlim_t(number), rlim_max: rlim_t(number))
+        setrlimit(__rlimit_resource_t(1), &limit)  // RLIMIT_FSIZE
+        let (_, etag) = try current(store, key)
+        let large = ObjectBody.bytes([UInt8](repeating: 1, count: number * 2))
+        let fresh = ObjectKey.probe(run: "racer", name: arguments[3] + "-fresh")
+        let results = store.perform([
+            .put(large, at: key, .ifMatch(etag)), .put(large, at: key, .always),
+            .put(large, at: fresh, .ifAbsent),
+        ])
+        for case .failure(let error) in results { say(error) }
     default: fail("unknown mode \(arguments[1])")
     }
 } catch {

@@ -21,6 +21,8 @@ package enum Fault: Sendable {
     case failAfterApplying
     /// 409 ConditionalRequestConflict, not applied.
     case conflict
+    /// 409 in place of 412.
+    case refuseAsConflict
     /// 403, not applied.
     case denied
     /// A wait first.
@@ -216,6 +218,10 @@ package final class FaultyStore: ObjectStore {
             return .failure(.unavailable(attempt, .init(status: 500, code: "InternalError")))
         case .conflict:
             return .success(.notStored(.conflict))
+        case .refuseAsConflict:
+            let answer = send(request)
+            if case .success(.notStored) = answer { return .success(.notStored(.conflict)) }
+            return answer
         case .denied:
             return .failure(.denied(attempt, .init(status: 403, code: "AccessDenied")))
         case .delay(let duration):

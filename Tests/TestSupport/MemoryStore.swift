@@ -14,6 +14,15 @@ package final class MemoryStore: ObjectStore {
         package var puts = 0
         package var deletes = 0
         package var lists = 0
+
+        package init(gets: Int = 0, heads: Int = 0, puts: Int = 0, deletes: Int = 0, lists: Int = 0)
+        {
+            self.gets = gets
+            self.heads = heads
+            self.puts = puts
+            self.deletes = deletes
+            self.lists = lists
+        }
     }
 
     private struct Object {

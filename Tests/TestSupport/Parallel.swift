@@ -24,17 +24,3 @@ package func inParallel<Outcome: Sendable>(
     let all = outcomes.withLock { $0 }
     return try (0..<width).compactMap { try all[$0]?.get() }
 }
-
-/// A directory of a test's own; removed when its owner goes.
-package final class ScratchDirectory: Sendable {
-    package let path: String
-
-    package init() throws {
-        path = "/tmp/git-s3-backend-test-" + randomHex(bytes: 8)
-        try Files.makeDirectories(path)
-    }
-
-    deinit {
-        Files.removeTree(path)
-    }
-}

@@ -1,6 +1,5 @@
 package import ObjectStore
 import Posix
-import Synchronization
 
 /// What every store must do, as named cases that any test target can run on any store.
 package struct StoreContract: Sendable, CustomStringConvertible {
@@ -38,15 +37,15 @@ package struct StoreContract: Sendable, CustomStringConvertible {
         StoreContract(name: "readers of a racing key see whole states", check: readersDuringWrites),
     ]
 
-    private static func key() -> ObjectKey {
+    static func key() -> ObjectKey {
         .probe(run: "contract", name: randomHex(bytes: 8))
     }
 
-    private static func expect(_ condition: Bool, _ sentence: @autoclosure () -> String) throws {
+    static func expect(_ condition: Bool, _ sentence: @autoclosure () -> String) throws {
         if !condition { throw Violation(description: sentence()) }
     }
 
-    private static func one(
+    static func one(
         _ store: any ObjectStore, _ request: StoreRequest
     ) throws -> StoreAnswer {
         guard let result = store.perform([request]).first else {
@@ -55,7 +54,7 @@ package struct StoreContract: Sendable, CustomStringConvertible {
         return try result.get()
     }
 
-    private static func put(
+    static func put(
         _ store: any ObjectStore, _ text: String, _ key: ObjectKey, _ condition: PutCondition
     ) throws -> ETag {
         let answer = try one(store, .put(.bytes(Array(text.utf8)), at: key, condition))
@@ -74,14 +73,14 @@ package struct StoreContract: Sendable, CustomStringConvertible {
         }
     }
 
-    private static func read(_ store: any ObjectStore, _ key: ObjectKey) throws -> StoredObject {
+    static func read(_ store: any ObjectStore, _ key: ObjectKey) throws -> StoredObject {
         guard let object = try store.get(key, limit: 1 << 20) else {
             throw Violation(description: "an object is not there")
         }
         return object
     }
 
-    private static func text(_ store: any ObjectStore, _ key: ObjectKey) throws -> String {
+    static func text(_ store: any ObjectStore, _ key: ObjectKey) throws -> String {
         String(decoding: try read(store, key).bytes, as: UTF8.self)
     }
 
@@ -314,102 +313,5 @@ package struct StoreContract: Sendable, CustomStringConvertible {
             try expect(winner == current, "a lost advance names another winner")
         }
         try expect(try store.readPointer(of: name) == current, "a lost advance changed the pointer")
-    }
-
-    // MARK: Races
-
-    @Sendable private static func racingSwaps(_ store: any ObjectStore) throws {
-        let key = key()
-        var etag = try put(store, "start", key, .ifAbsent)
-        for round in 0..<8 {
-            let token = etag
-            let outcomes = try inParallel(12) { racer in
-                (
-                    racer,
-                    try one(
-                        store,
-                        .put(.bytes(Array("\(round) \(racer)".utf8)), at: key, .ifMatch(token)))
-                )
-            }
-            etag = try soleWinner(outcomes, store, key) { "\(round) \($0)" }
-        }
-    }
-
-    @Sendable private static func racingCreates(_ store: any ObjectStore) throws {
-        for _ in 0..<8 {
-            let key = key()
-            let outcomes = try inParallel(12) { racer in
-                (racer, try one(store, .put(.bytes(Array("\(racer)".utf8)), at: key, .ifAbsent)))
-            }
-            _ = try soleWinner(outcomes, store, key) { "\($0)" }
-        }
-    }
-
-    private static func soleWinner(
-        _ outcomes: [(Int, StoreAnswer)], _ store: any ObjectStore, _ key: ObjectKey,
-        _ body: (Int) -> String
-    ) throws -> ETag {
-        var winners: [(Int, ETag)] = []
-        for (racer, answer) in outcomes {
-            switch answer {
-            case .stored(let etag?): winners.append((racer, etag))
-            case .notStored: break
-            default: throw Violation(description: "racer \(racer) was answered \(answer)")
-            }
-        }
-        guard winners.count == 1, let (winner, etag) = winners.first else {
-            throw Violation(description: "\(winners.count) racers won")
-        }
-        let object = try read(store, key)
-        try expect(object.bytes == Array(body(winner).utf8), "the winner's body is not there")
-        try expect(object.etag == etag, "the token is not the winner's")
-        return etag
-    }
-
-    @Sendable private static func counters(_ store: any ObjectStore) throws {
-        let key = key()
-        _ = try put(store, "0", key, .ifAbsent)
-        let steps = try inParallel(4) { _ in
-            var won = 0
-            for _ in 0..<15 {
-                let object = try read(store, key)
-                guard let etag = object.etag,
-                    let value = Int(String(decoding: object.bytes, as: UTF8.self))
-                else { throw Violation(description: "no counter") }
-                let next = ObjectBody.bytes(Array("\(value + 1)".utf8))
-                if case .stored = try one(store, .put(next, at: key, .ifMatch(etag))) { won += 1 }
-            }
-            return won
-        }
-        let total = steps.reduce(0, +)
-        try expect(try text(store, key) == "\(total)", "\(total) steps won, counted otherwise")
-    }
-
-    @Sendable private static func readersDuringWrites(_ store: any ObjectStore) throws {
-        let key = key()
-        _ = try put(store, "0", key, .always)
-        let tokens = Mutex<[ETag: String]>([:])
-        func note(_ etag: ETag, _ body: String) throws {
-            let before = tokens.withLock { tokens in
-                defer { tokens[etag] = body }
-                return tokens[etag]
-            }
-            // MD5 tokens repeat for one body, and that is all that may share a token.
-            try expect(before == nil || before == body, "one token for '\(body)' and another body")
-        }
-        _ = try inParallel(4) { racer in
-            for step in 0..<25 {
-                if racer == 0 {
-                    let body = String(repeating: "\(step) ", count: 1 + step * 50)
-                    try note(try put(store, body, key, .always), body)
-                } else {
-                    let object = try read(store, key)
-                    guard let etag = object.etag else {
-                        throw Violation(description: "a GET gave no token")
-                    }
-                    try note(etag, String(decoding: object.bytes, as: UTF8.self))
-                }
-            }
-        }
     }
 }

@@ -1,0 +1,82 @@
+/// A repository's refs as git's services tell them, without git.
+package struct RefListing: Sendable {
+    private let head: RefName
+    /// Sorted by name.
+    private let refs: [(name: RefName, id: ObjectID)]
+    private let peeled: [RefName: ObjectID]
+    /// What HEAD's branch names; nil where it is unborn.
+    private let headID: ObjectID?
+
+    /// - Parameter peeled: annotated tag ref → what it fully peels to; others do not peel.
+    package init(head: RefName, refs: [RefName: ObjectID], peeled: [RefName: ObjectID]) {
+        self.head = head
+        self.refs = refs.map { ($0.key, $0.value) }.sorted { $0.name < $1.name }
+        self.peeled = peeled
+        headID = refs[head]
+    }
+
+    package var isEmpty: Bool { refs.isEmpty }
+
+    /// What `git upload-pack` advertises in v0 and v1; there must be refs.
+    package func uploadPackAdvertisement(_ capabilities: AdvertisedCapabilities) -> [UInt8] {
+        var lines: [[UInt8]] = []
+        if let headID { lines.append(Self.line(headID, Array("HEAD".utf8))) }
+        for (name, id) in refs {
+            lines.append(Self.line(id, name.bytes))
+            if let target = peeled[name] {
+                lines.append(Self.line(target, name.bytes + Array("^{}".utf8)))
+            }
+        }
+        return Self.advertisement(
+            lines, capabilities.beginning, capabilities.list(head: headID == nil ? nil : head))
+    }
+
+    /// What `git receive-pack` advertises in v0 and v1.
+    package func receivePackAdvertisement(_ capabilities: AdvertisedCapabilities) -> [UInt8] {
+        var lines = refs.map { Self.line($0.id, $0.name.bytes) }
+        if lines.isEmpty {
+            let zero = ObjectID.zero(capabilities.objectFormat)
+            lines.append(Self.line(zero, Array("capabilities^{}".utf8)))
+        }
+        return Self.advertisement(lines, capabilities.beginning, capabilities.list(head: nil))
+    }
+
+    /// What protocol v2's `ls-refs` answers. gitprotocol-v2(5).
+    package func answer(to request: LsRefsRequest) -> [UInt8] {
+        var bytes: [UInt8] = []
+        let headName = Array("HEAD".utf8)
+        let symref = Array(" symref-target:".utf8) + head.bytes
+        if request.matches(headName) {
+            if let headID {
+                let line = Self.line(headID, headName) + (request.symrefs ? symref : [])
+                PktLine.append(line + [UInt8(ascii: "\n")], to: &bytes)
+            } else if request.unborn, request.symrefs {
+                let line = Array("unborn HEAD".utf8) + symref
+                PktLine.append(line + [UInt8(ascii: "\n")], to: &bytes)
+            }
+        }
+        for (name, id) in refs where request.matches(name.bytes) {
+            var line = Self.line(id, name.bytes)
+            if request.peel, let target = peeled[name] {
+                line += Array(" peeled:\(target)".utf8)
+            }
+            PktLine.append(line + [UInt8(ascii: "\n")], to: &bytes)
+        }
+        return bytes + PktLine.flushBytes
+    }
+
+    private static func line(_ id: ObjectID, _ name: [UInt8]) -> [UInt8] {
+        Array(id.hex.utf8) + [UInt8(ascii: " ")] + name
+    }
+
+    private static func advertisement(
+        _ lines: [[UInt8]], _ beginning: [UInt8], _ capabilities: [UInt8]
+    ) -> [UInt8] {
+        var bytes = beginning
+        for (index, line) in lines.enumerated() {
+            let tail = index == 0 ? [0] + capabilities : []
+            PktLine.append(line + tail + [UInt8(ascii: "\n")], to: &bytes)
+        }
+        return bytes + PktLine.flushBytes
+    }
+}

@@ -1,0 +1,134 @@
+package import GitProtocol
+import Glibc
+import ObjectStore
+import Posix
+import Synchronization
+
+/// What the installed git advertises, learned from it under the pinned configuration and kept in
+/// the state directory under git's path, size and time. Nothing here is written by hand: another
+/// git says other things.
+package final class LearnedCapabilities: Sendable {
+    private let git: GitProgram
+    private let state: StateDirectory
+    private let known = Mutex<[String: [UInt8]]>([:])
+
+    package init(git: GitProgram, state: StateDirectory) {
+        self.git = git
+        self.state = state
+    }
+
+    /// The repository that an advertisement is learned from.
+    private enum Scratch: String {
+        /// Without a ref.
+        case empty
+        /// With one commit, on HEAD's branch.
+        case born
+    }
+
+    /// The capabilities of a service in protocol v0 or v1.
+    package func capabilities(
+        of service: UploadPack.Service, _ version: ProtocolVersion, _ format: ObjectFormat
+    ) throws -> AdvertisedCapabilities {
+        try AdvertisedCapabilities(
+            parsing: advertisement(of: service, version, format, from: .born))
+    }
+
+    /// A whole advertisement for a repository without refs: which in version 2 is that of any.
+    package func advertisementWithoutRefs(
+        of service: UploadPack.Service, _ version: ProtocolVersion, _ format: ObjectFormat
+    ) throws -> [UInt8] {
+        try advertisement(of: service, version, format, from: .empty)
+    }
+
+    private func advertisement(
+        of service: UploadPack.Service, _ version: ProtocolVersion, _ format: ObjectFormat,
+        from scratch: Scratch
+    ) throws -> [UInt8] {
+        let name = "\(service.rawValue)-\(version.rawValue)-\(format.rawValue)-\(scratch.rawValue)"
+        if let learned = known.withLock({ $0[name] }) { return learned }
+
+        let directory = try local("find git's size and time") { () throws(SystemError) in
+            "\(state.path)/capabilities/\(try git.identity)"
+        }
+        let path = "\(directory)/\(name)"
+        let learned: [UInt8]
+        // A copy that is missing is learned anew.
+        if let kept = try? Files.read(path), !kept.isEmpty {
+            learned = kept
+        } else {
+            learned = try learn(service, version, format, scratch)
+            try local("keep capabilities") { () throws(SystemError) in
+                try Files.makeDirectories(directory)
+                let temporary = "\(path).\(randomHex(bytes: 8))"
+                try Files.write(learned, to: temporary)
+                _ = try check("rename", path) { rename(temporary, path) }
+            }
+        }
+        known.withLock { $0[name] = learned }
+        return learned
+    }
+
+    private func learn(
+        _ service: UploadPack.Service, _ version: ProtocolVersion, _ format: ObjectFormat,
+        _ scratch: Scratch
+    ) throws(RepositoryError) -> [UInt8] {
+        guard let head = RefName("refs/heads/main") else {
+            preconditionFailure("refs/heads/main is a safe name")
+        }
+        let workspace = try Workspace.empty(head: head, format: format, in: state)
+        if scratch == .born {
+            let tree = try run(["hash-object", "-w", "-t", "tree", "/dev/null"], workspace)
+            let identity = ["-c", "user.name=git-s3-backend", "-c", "user.email=none@invalid"]
+            let commit = try run(identity + ["commit-tree", "-m", "scratch", tree], workspace)
+            _ = try run(["update-ref", head.description, commit], workspace)
+        }
+        let client = GitProgram.Client(user: "", address: "", protocolVersion: version.header)
+        return try UploadPack(git: git, client: client).advertisement(of: service, in: workspace)
+    }
+
+    private func run(
+        _ arguments: [String], _ workspace: borrowing Workspace
+    ) throws(RepositoryError) -> String {
+        let step = "learn its capabilities"
+        let result = try git.run(arguments, in: workspace, step: step)
+        guard result.ending == .exited(0) else {
+            throw .git(step: step, reason: "\(result.ending): \(workspace.gitErrors())")
+        }
+        return String(decoding: result.output.prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self)
+    }
+}
+
+/// A version of git's wire protocol. protocol(5).
+package enum ProtocolVersion: Int, Sendable {
+    case v0 = 0
+    case v1 = 1
+    case v2 = 2
+
+    /// The highest version that a Git-Protocol header names, as git chooses.
+    package init(header: String) {
+        let keys = header.split(separator: ":")
+        if keys.contains("version=2") {
+            self = .v2
+        } else if keys.contains("version=1") {
+            self = .v1
+        } else {
+            self = .v0
+        }
+    }
+
+    /// The header that asks for it.
+    var header: String { self == .v0 ? "" : "version=\(rawValue)" }
+}
+
+extension GitProgram {
+    /// Changes with the program and with the configuration that we pin.
+    fileprivate var identity: String {
+        get throws(SystemError) {
+            var status = stat()
+            if stat(path, &status) != 0 { throw SystemError("stat", path) }
+            let time = "\(status.st_mtim.tv_sec).\(status.st_mtim.tv_nsec)"
+            let text = "\(path) \(status.st_size) \(time) \(pinned.joined(separator: " "))"
+            return String(Digest(of: Array(text.utf8)).hex.prefix(32))
+        }
+    }
+}

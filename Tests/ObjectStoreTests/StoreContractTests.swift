@@ -1,0 +1,34 @@
+import ObjectStore
+import S3Store
+import TestSupport
+import Testing
+
+/// A store that the contract is run on.
+struct ContractStore: Sendable, CustomTestStringConvertible {
+    let testDescription: String
+    let make: @Sendable (ScratchDirectory) throws -> any ObjectStore
+
+    /// Another store is added here, and nowhere else.
+    static let all: [ContractStore] = [
+        ContractStore(testDescription: "file") { scratch in
+            try FileStore(location: "file://" + scratch.path + "/store")
+        },
+        ContractStore(testDescription: "memory") { _ in MemoryStore() },
+        ContractStore(testDescription: "SeaweedFS") { _ in
+            let server = try SeaweedFS.shared()
+            return try S3Store(
+                location: server.storeURL(bucket: try server.makeBucket()),
+                environment: server.environment)
+        },
+    ]
+}
+
+@Suite("Every store") struct StoreContractTests {
+    @Test(arguments: ContractStore.all, StoreContract.all)
+    func keepsTheContract(_ store: ContractStore, _ part: StoreContract) throws {
+        let scratch = try ScratchDirectory()
+        try withExtendedLifetime(scratch) {
+            try part.check(try store.make(scratch))
+        }
+    }
+}

@@ -1,0 +1,305 @@
+import Glibc
+import ObjectStore
+import Posix
+import Synchronization
+import TestSupport
+import Testing
+
+@testable import S3Store
+
+/// The store against a real S3 server.
+@Suite("SeaweedFS", .serialized) struct SeaweedTests {
+    private let server: SeaweedFS
+    private let bucket: String
+    private let store: S3Store
+
+    init() throws {
+        server = try SeaweedFS.shared()
+        bucket = try server.makeBucket()
+        store = try S3Store(
+            location: server.storeURL(bucket: bucket, prefix: "pre/fix"),
+            environment: server.environment)
+    }
+
+    private func key(_ name: String) -> ObjectKey { .probe(run: "test", name: name) }
+
+    private func one(_ request: StoreRequest) throws -> StoreAnswer {
+        try #require(store.perform([request]).first).get()
+    }
+
+    private func put(
+        _ text: String, at key: ObjectKey, _ condition: PutCondition = .always
+    ) throws -> StoreAnswer {
+        try one(.put(.bytes(Array(text.utf8)), at: key, condition))
+    }
+
+    private func etag(_ answer: StoreAnswer) throws -> ETag {
+        guard case .stored(let etag?) = answer else {
+            throw SystemError("stored", "\(answer)", code: 0)
+        }
+        return etag
+    }
+
+    private func errorOf(_ store: S3Store, _ request: StoreRequest) -> StoreError? {
+        #expect(throws: StoreError.self) {
+            try #require(store.perform([request]).first).get()
+        }
+    }
+
+    @Test func anObjectIsWrittenReadLookedUpAndDeleted() throws {
+        let key = key("a")
+        guard case .absent = try one(.get(key, into: .memory(limit: 9))) else {
+            Issue.record("there before it was written")
+            return
+        }
+        let written = try etag(try put("hello", at: key))
+        let object = try #require(try store.get(key, limit: 5))
+        #expect(object.bytes == Array("hello".utf8))
+        #expect(object.digest == Digest(of: object.bytes))
+        #expect(object.etag == written)
+        guard case .found(let looked) = try one(.head(key)) else {
+            Issue.record("not found")
+            return
+        }
+        #expect(looked.size == 5)
+        #expect(looked.etag == written)
+        #expect(looked.digest == nil)
+
+        _ = try one(.delete(key))
+        guard case .absent = try one(.head(key)) else {
+            Issue.record("there after it was deleted")
+            return
+        }
+    }
+
+    @Test func checksumsAreCheckedAndKept() throws {
+        let store = try S3Store(
+            location: server.storeURL(bucket: bucket) + "&checksum=sha256",
+            environment: server.environment)
+        let key = key("checksum")
+        let digest = Digest(of: [1, 2])
+        _ = try #require(store.perform([.put(.bytes([1, 2]), at: key, .always)]).first).get()
+        let looked = try #require(store.perform([.head(key)]).first).get()
+        guard case .found(let object) = looked else {
+            Issue.record("\(looked)")
+            return
+        }
+        #expect(object.storedChecksum == digest)
+        // A body damaged on its way.
+        guard case .rejected? = errorOf(store, .put(.bytes([1, 3], digest), at: key, .always))
+        else {
+            Issue.record("a damaged body was taken")
+            return
+        }
+        #expect(try store.get(key, limit: 9)?.bytes == [1, 2])
+    }
+
+    @Test func anEmptyObjectIsStored() throws {
+        _ = try put("", at: key("empty"))
+        #expect(try store.get(key("empty"), limit: 0)?.bytes == [])
+    }
+
+    @Test func aLimitIsKept() throws {
+        _ = try put("hello", at: key("limit"))
+        guard case .tooLarge = errorOf(store, .get(key("limit"), into: .memory(limit: 4))) else {
+            Issue.record("read in spite of the limit")
+            return
+        }
+    }
+
+    @Test func conditionsAreKept() throws {
+        let key = key("condition")
+        guard case .notStored = try put("x", at: key, .ifMatch(try #require(ETag("\"no\"")))) else {
+            Issue.record("If-Match on a missing key wrote")
+            return
+        }
+        let first = try etag(try put("1", at: key, .ifAbsent))
+        guard case .notStored(.conditionFailed) = try put("2", at: key, .ifAbsent) else {
+            Issue.record("created twice")
+            return
+        }
+        let second = try etag(try put("3", at: key, .ifMatch(first)))
+        #expect(second != first)
+        guard case .notStored(.conditionFailed) = try put("4", at: key, .ifMatch(first)) else {
+            Issue.record("a stale ETag wrote")
+            return
+        }
+        #expect(try store.get(key, limit: 9)?.bytes == Array("3".utf8))
+    }
+
+    @Test(arguments: ["If-None-Match", "If-Match"])
+    func ofThirtyTwoRacersOneWins(_ header: String) throws {
+        // One round: SeaweedFS makes losers wait for its lock in steps of a second.
+        let key = key("race-\(header)")
+        let condition =
+            header == "If-Match"
+            ? PutCondition.ifMatch(try etag(try put("start", at: key))) : .ifAbsent
+        let answers = try race(32) { number in
+            .put(.bytes(Array("racer \(number)".utf8)), at: key, condition)
+        }
+        let winners = answers.indices.filter { number in
+            if case .success(.stored) = answers[number] { true } else { false }
+        }
+        #expect(winners.count == 1)
+        let body = try #require(try store.get(key, limit: 99)).bytes
+        #expect(body == Array("racer \(winners.first ?? -1)".utf8))
+        for case .failure(let error) in answers { Issue.record("\(error)") }
+    }
+
+    /// Sends each request from a thread of its own, all at once; the answers in order.
+    private func race(
+        _ width: Int, _ request: @escaping @Sendable (Int) -> StoreRequest
+    ) throws -> [Result<StoreAnswer, StoreError>] {
+        let answers = Answers()
+        let store = store
+        let threads = try (0..<width).map { number in
+            try RunningThread {
+                for answer in store.perform([request(number)]) { answers.set(number, answer) }
+            }
+        }
+        for thread in threads { thread.join() }
+        let byNumber = answers.all
+        return try (0..<width).map { try #require(byNumber[$0]) }
+    }
+
+    @Test func aWrongSecretIsDenied() throws {
+        var environment = server.environment
+        environment["AWS_SECRET_ACCESS_KEY"] = "wrong-hunter2"
+        let other = try S3Store(
+            location: server.storeURL(bucket: bucket), environment: environment)
+        let error = try #require(errorOf(other, .get(key("a"), into: .memory(limit: 1))))
+        guard case .denied = error else {
+            Issue.record("\(error)")
+            return
+        }
+        #expect("\(error)".contains("credentials"))
+        #expect(!"\(error)".contains("hunter2"))
+    }
+
+    @Test func aMissingBucketIsNamed() throws {
+        let other = try S3Store(
+            location: server.storeURL(bucket: "no-such-bucket"), environment: server.environment)
+        for request in [
+            StoreRequest.get(key("a"), into: .memory(limit: 1)),
+            .put(.bytes([1]), at: key("a"), .always), .put(.bytes([1]), at: key("a"), .ifAbsent),
+        ] {
+            let error = try #require(errorOf(other, request))
+            guard case .misconfigured(let sentence) = error else {
+                Issue.record("\(error)")
+                continue
+            }
+            #expect(sentence.contains("'no-such-bucket'"))
+        }
+    }
+
+    @Test func keysAreListedInOrderAndInPages() throws {
+        let names = (0..<30).map { "k-\($0 + 100)" } + ["a.b", "Z", "_", "z-1"]
+        let requests = names.map { StoreRequest.put(.bytes([1, 2]), at: key($0), .always) }
+        for result in store.perform(requests) { _ = try result.get() }
+
+        let all = try store.list(prefix: "probe/test/", startingAfter: nil)
+        let expected = names.map { "probe/test/\($0)" }
+            .sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+        #expect(all.map(\.key) == expected)
+        #expect(all.allSatisfy { $0.size == 2 })
+        let rest = try store.list(prefix: "probe/test/", startingAfter: "probe/test/k-128")
+        #expect(rest.map(\.key) == ["probe/test/k-129", "probe/test/z-1"])
+        #expect(try store.list(prefix: "repos/", startingAfter: nil).isEmpty)
+    }
+
+    @Test func aBatchOfManyIsCarriedOut() throws {
+        let bodies = (0..<100).map { ObjectBody.bytes(Array("body \($0)".utf8)) }
+        try store.write(bodies.map(ObjectWrite.pack))
+        try store.write(bodies.map(ObjectWrite.pack))
+        let directory = try ScratchDirectory()
+        let found = try store.download(
+            bodies.enumerated().map { number, body in
+                let path = "\(directory.path)/\(number)"
+                return Download(key: .pack(body.digest), digest: body.digest, path: path)
+            })
+        #expect(found == Array(repeating: true, count: 100))
+        #expect(try Files.read("\(directory.path)/42") == Array("body 42".utf8))
+    }
+
+    @Test func aPointerIsAdvanced() throws {
+        let name = try #require(RepositoryName("acme/site"))
+        let first = Digest(of: [1])
+        guard
+            case .won(let etag?) = try store.advancePointer(
+                of: name, expecting: nil, to: first, lineage: { _ in .excludesOurs })
+        else {
+            Issue.record("not won")
+            return
+        }
+        #expect(try store.readPointer(of: name) == PointerValue(digest: first, etag: etag))
+    }
+
+    /// 200 MiB up and down. Another test's memory counts too, hence some room.
+    @Test func aLargeObjectTakesLittleMemory() throws {
+        let directory = try ScratchDirectory()
+        let size: Int64 = 200 << 20
+        let digest = try directory.writeLarge("up", bytes: size)
+        let body = ObjectBody.file(path: directory.path + "/up", size: size, digest: digest)
+
+        let before = try peakMemory()
+        try store.write([.pack(body)])
+        let found = try store.download([
+            Download(key: .pack(digest), digest: digest, path: directory.path + "/down")
+        ])
+        #expect(found == [true])
+        #expect(try Files.size(of: directory.path + "/down") == size)
+        #expect(try peakMemory() - before < 32 << 20)
+
+        // A create of what is there is refused however large the body is.
+        try store.write([.pack(body)])
+    }
+}
+
+private final class Answers: Sendable {
+    private let answers = Mutex<[Int: Result<StoreAnswer, StoreError>]>([:])
+
+    func set(_ number: Int, _ answer: Result<StoreAnswer, StoreError>) {
+        answers.withLock { $0[number] = answer }
+    }
+
+    var all: [Int: Result<StoreAnswer, StoreError>] { answers.withLock { $0 } }
+}
+
+/// A thread to be waited for, in a box: an array cannot hold what has one owner.
+private final class RunningThread {
+    private var thread: Posix.Thread?
+
+    init(_ body: @escaping @Sendable () -> Void) throws {
+        thread = try Thread(body)
+    }
+
+    func join() {
+        thread.take()?.join()
+    }
+}
+
+extension ScratchDirectory {
+    /// Writes a file that does not compress, piece by piece; its digest.
+    fileprivate func writeLarge(_ name: String, bytes: Int64) throws -> Digest {
+        let file = try OwnedDescriptor.open("\(path)/\(name)", O_WRONLY | O_CREAT)
+        var generator = SplitMix(state: 1)
+        var hasher = SHA256()
+        var piece = [UInt64](repeating: 0, count: 1 << 17)
+        for _ in 0..<bytes >> 20 {
+            for index in piece.indices { piece[index] = generator.next() }
+            try piece.withUnsafeBytes { buffer in
+                hasher.update(buffer)
+                try writeAll(file.raw, buffer)
+            }
+        }
+        try file.close()
+        return hasher.finish()
+    }
+}
+
+/// Bytes. VmHWM of proc(5).
+private func peakMemory() throws -> Int {
+    let status = String(decoding: try Files.read("/proc/self/status"), as: UTF8.self)
+    let line = try #require(status.split(separator: "\n").first { $0.hasPrefix("VmHWM:") })
+    return try #require(line.split(separator: " ").dropFirst().first.flatMap { Int($0) }) << 10
+}

@@ -1,0 +1,78 @@
+import Glibc
+import ObjectStore
+import Posix
+import TestSupport
+import Testing
+
+@testable import S3Store
+
+/// Certificates are verified, against the system's authorities or those given.
+@Suite("TLS") struct TLSTests {
+    private let directory: ScratchDirectory
+    private let port: UInt16
+    private let server: SupervisedProcess
+
+    private static let script = """
+        import http.server, ssl
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = 'HTTP/1.1'
+            def do_GET(self):
+                self.send_response(200)
+                self.send_header('Content-Length', '2')
+                self.end_headers()
+                self.wfile.write(b'ok')
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain('cert.pem', 'key.pem')
+        import sys
+        server = http.server.HTTPServer(('127.0.0.1', int(sys.argv[1])), Handler)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        open('ready', 'w').close()
+        server.serve_forever()
+        """
+
+    init() throws {
+        directory = try ScratchDirectory()
+        try directory.write("server.py", Self.script)
+        let made = system(
+            "cd \(directory.path) && openssl req -x509 -newkey rsa:2048 -nodes -days 2"
+                + " -keyout key.pem -out cert.pem -subj /CN=localhost"
+                + " -addext subjectAltName=DNS:localhost >log 2>&1")
+        try #require(made == 0, "no certificate could be made: apt install openssl")
+        port = try #require(try SupervisedProcess.freePorts(1).first)
+        server = try SupervisedProcess(
+            path: "/usr/bin/env", arguments: ["python3", "server.py", "\(port)"],
+            environment: ["PATH=" + (getenv("PATH").map { String(cString: $0) } ?? "/usr/bin")],
+            directory: directory.path, logPath: directory.path + "/server.log",
+            ownedDirectory: directory.path)
+        let deadline = ContinuousClock.now + .seconds(20)
+        while try Files.size(of: directory.path + "/ready") == nil {
+            try #require(server.isRunning && ContinuousClock.now < deadline, "\(server.logTail)")
+            usleep(10_000)
+        }
+    }
+
+    private func read(host: String, items: String) throws -> String {
+        let store = try S3Store(
+            location: "s3://bucket?endpoint=https://\(host):\(port)" + items,
+            environment: ["AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "secret"])
+        let request = StoreRequest.get(.probe(run: "r", name: "n"), into: .memory(limit: 9))
+        let result = try #require(store.perform([request]).first)
+        do {
+            guard case .found(let object) = try result.get() else { return "not found" }
+            return String(decoding: object.bytes, as: UTF8.self)
+        } catch {
+            return "\(error)"
+        }
+    }
+
+    @Test func onlyTrustedCertificatesOfTheRightNameAreTaken() throws {
+        let trusted = "&ca-file=\(directory.path)/cert.pem"
+        #expect(try read(host: "localhost", items: trusted) == "ok")
+        let unknown = try read(host: "localhost", items: "")
+        #expect(unknown.contains("no answer") && unknown.contains("certificate"), "\(unknown)")
+        let otherName = try read(host: "127.0.0.1", items: trusted)
+        #expect(otherName.contains("no answer"), "\(otherName)")
+        let noFile = try read(host: "localhost", items: "&ca-file=/nonexistent")
+        #expect(noFile.contains("no answer"), "\(noFile)")
+    }
+}
