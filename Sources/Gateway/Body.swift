@@ -12,6 +12,8 @@ final class Body: RequestBody, @unchecked Sendable {
     private let contentLength: Request.ContentLength
     /// Bytes, encoded or decoded; 0: none.
     private let limit: Int64
+    /// When all of it must be in.
+    private let deadline: ContinuousClock.Instant
     private var gzip: GzipDecoder?
     private let framing: Framing
 
@@ -37,10 +39,12 @@ final class Body: RequestBody, @unchecked Sendable {
 
     /// Takes a request's body.
     init(
-        of request: Request, from connection: any Connection, limit: Int64, framing: Framing
+        of request: Request, from connection: any Connection, limit: Int64,
+        deadline: ContinuousClock.Instant, framing: Framing
     ) throws(RequestError) {
         self.connection = connection
         self.limit = limit
+        self.deadline = deadline
         self.framing = framing
         contentLength = request.contentLength
         switch contentLength {
@@ -70,6 +74,7 @@ final class Body: RequestBody, @unchecked Sendable {
             return taken.count
         }
         if hasEnded { return 0 }
+        if ContinuousClock.now >= deadline { throw RequestError.bodyTooSlow }
         let count = try decodedBytes(into: buffer)
         if count == 0 {
             if framing == .pktLines { try follower.end() }
@@ -107,6 +112,12 @@ final class Body: RequestBody, @unchecked Sendable {
         let head = try read(exactly: 5)
         pushedBack = head + pushedBack
         return head == PktLine.flushBytes
+    }
+
+    /// Waits for the body's first `count` bytes, or for its end. Nothing is taken from it.
+    func readAhead(_ count: Int) throws {
+        let head = try read(exactly: count)
+        pushedBack = head + pushedBack
     }
 
     /// Reads pkt-lines from the body; what was read is put back if that comes to nothing.

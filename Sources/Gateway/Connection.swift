@@ -23,12 +23,16 @@ extension Connection {
     /// Bytes of a refused body that are waited for.
     private static var maximumDrained: Int { 1 << 30 }
 
+    /// For how long they are.
+    private static var drainTime: Duration { .seconds(300) }
+
     /// Reads what is left of the body and drops it, so that the client is done sending when it is
-    /// answered. A body that cannot be read to its end is left.
+    /// answered. A body that cannot be read to its end, or takes too long, is left.
     func drain() {
         var buffer = [UInt8](repeating: 0, count: 1 << 16)
         var left = Self.maximumDrained
-        while left > 0 {
+        let deadline = ContinuousClock.now + Self.drainTime
+        while left > 0, ContinuousClock.now < deadline {
             // What is wrong with a body that is dropped anyway says nothing new.
             let count = buffer.withUnsafeMutableBytes { try? read(into: $0) }
             guard let count, count > 0 else { return }

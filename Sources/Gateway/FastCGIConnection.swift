@@ -16,6 +16,10 @@ final class FastCGIConnection: Connection, @unchecked Sendable {
     /// arrive within ``BodyWatch/patience``.
     private static let readSize = 8192
 
+    /// Seconds that a write waits for a client who does not read: `send_timeout` in our nginx
+    /// configuration comes first; other web servers may know none.
+    private static let writePatience = 360
+
     /// Takes over a connection from the web server and reads the request's head.
     ///
     /// - Returns: nil if what came is no FastCGI request; the connection is closed then.
@@ -24,6 +28,9 @@ final class FastCGIConnection: Connection, @unchecked Sendable {
         request = .allocate(capacity: 1)
         request.initialize(to: FCGX_Request())
         self.watch = watch.add(descriptor)
+        var patience = timeval(tv_sec: Self.writePatience, tv_usec: 0)
+        setsockopt(
+            descriptor, SOL_SOCKET, SO_SNDTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
         guard FCGX_InitRequest(request, -1, 0) == 0 else { return nil }
         request.pointee.ipcFd = descriptor
         // Accept_r first finishes the request before: it must not close the new connection.
@@ -82,7 +89,11 @@ final class FastCGIConnection: Connection, @unchecked Sendable {
     func write(_ bytes: UnsafeRawBufferPointer) throws(RequestError) {
         guard let base = bytes.baseAddress?.assumingMemoryBound(to: CChar.self) else { return }
         guard FCGX_PutStr(base, Int32(bytes.count), request.pointee.out) == Int32(bytes.count),
-            FCGX_FFlush(request.pointee.out) == 0
-        else { throw .disconnected }
+            FCGX_FFlush(request.pointee.out) == 0, FCGX_GetError(request.pointee.out) == 0
+        else {
+            // libfcgi would send what it still has once more when the request is finished.
+            shutdown(descriptor, Int32(SHUT_RDWR))
+            throw .disconnected
+        }
     }
 }

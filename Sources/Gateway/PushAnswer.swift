@@ -129,6 +129,19 @@ final class PushAnswer: @unchecked Sendable {
         try response.write(report.body(for: reporting))
     }
 
+    /// Writes the report of a push that published nothing.
+    ///
+    /// A client that asked for no report takes silence for success: what was refused is an error
+    /// to it.
+    func finish(unpublished report: PushReport) throws {
+        guard reporting.report == .unwanted, let reason = report.refusal else {
+            return try finish(report)
+        }
+        guard stop() else { throw RequestError.notAllowed(reason) }
+        try response.write(pending)
+        try writeFatal(reason)
+    }
+
     /// Tells of an error after the 200 has begun, which is only ever in a side-band stream: as
     /// `ng` for every ref, or where no report was asked for as a fatal error.
     func finish(failing commands: PushCommands, _ reason: String) throws {
@@ -144,10 +157,13 @@ final class PushAnswer: @unchecked Sendable {
                     PushReport.Rejection(rawName: $0.rawName, reason: reason)
                 })
             try response.write(report.body(for: reporting))
-        case .unwanted:
-            var packet: [UInt8] = []
-            PktLine.append(Array("\(reason)\n".utf8), on: .error, to: &packet)
-            try response.write(packet + PktLine.flushBytes)
+        case .unwanted: try writeFatal(reason)
         }
+    }
+
+    private func writeFatal(_ reason: String) throws(RequestError) {
+        var packet: [UInt8] = []
+        PktLine.append(Array("\(reason)\n".utf8), on: .error, to: &packet)
+        try response.write(packet + PktLine.flushBytes)
     }
 }

@@ -9,8 +9,8 @@ struct PushCheck {
         self.manifest = manifest
     }
 
-    /// The report for a push with a name that is not safe, or the same name twice; nil if there is
-    /// nothing to refuse.
+    /// The report for a push with a name that is not safe, the same name twice, or a deletion of
+    /// another value than the ref has; nil if there is nothing to refuse.
     ///
     /// - Throws: ``ProtocolError`` for ids that are none of the repository's.
     func refusal(of commands: PushCommands) throws(ProtocolError) -> PushReport? {
@@ -21,7 +21,16 @@ struct PushCheck {
                 throw .badCommand(
                     "this repository's object format is \(manifest.objectFormat.rawValue)")
             }
-            if command.update == nil { reasons[command.rawName] = "funny refname" }
+            if let update = command.update {
+                // git deletes whatever is there when it does not know the old value's object.
+                if update.new.isZero, let current = manifest.refs[update.name],
+                    current != update.old
+                {
+                    reasons[command.rawName] = "stale info"
+                }
+            } else {
+                reasons[command.rawName] = "funny refname"
+            }
             if !seen.insert(command.rawName).inserted {
                 reasons[command.rawName] = "multiple updates for one ref"
             }

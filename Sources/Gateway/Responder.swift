@@ -132,13 +132,26 @@ package struct Responder: Sendable {
             .advertisement(of: service, in: workspace)
     }
 
+    /// Bytes of a fetch's request, decoded: git keeps it in memory, and anybody may send it, a
+    /// thousand times smaller as gzip. A million wants have 50 MB; git http-backend takes 10.
+    private static let maximumFetch: Int64 = 64 << 20
+
+    /// How long it may take to come in.
+    private static let fetchPatience = Duration.seconds(300)
+
+    /// Bytes of it that are waited for before a git process is: nearly always all of them.
+    private static let fetchReadAhead = 1 << 20
+
     /// `git-upload-pack`: a fetch, or protocol v2's `ls-refs`.
     private func fetch(
         from name: RepositoryName, _ request: Request, _ connection: any Connection,
         _ response: Response, _ log: Logger
     ) throws {
         try authorize(rule.read(name, by: Requester(user: request.user)))
-        let body = try Body(of: request, from: connection, limit: limits.body, framing: .pktLines)
+        let limit = limits.body > 0 ? min(limits.body, Self.maximumFetch) : Self.maximumFetch
+        let body = try Body(
+            of: request, from: connection, limit: limit,
+            deadline: .now + min(limits.gitTime, Self.fetchPatience), framing: .pktLines)
         let snapshot = try resolve(name)
         let type = "application/x-git-upload-pack-result"
         if try body.isProbe() {
@@ -151,6 +164,8 @@ package struct Responder: Sendable {
             try response.begin(type: type)
             return try response.write(answer)
         }
+        // Whoever asks slowly keeps a worker, but none of the few git processes.
+        try body.readAhead(Self.fetchReadAhead)
 
         let slot = try slots.take()
         defer { _ = slot }
@@ -183,7 +198,8 @@ package struct Responder: Sendable {
         let requester = Requester(user: request.user)
         try authorize(rule.write(name, by: requester))
         let body = try Body(
-            of: request, from: connection, limit: limits.body, framing: .commandsAndPack)
+            of: request, from: connection, limit: limits.body, deadline: deadline,
+            framing: .commandsAndPack)
         let snapshot = try resolve(name)
         guard
             let commands = try PushCommands.read(from: PktLineReader { try body.read(exactly: $0) })
@@ -197,7 +213,7 @@ package struct Responder: Sendable {
             response, reporting: commands.capabilities.reporting, keepAlive: limits.pushKeepAlive)
         if let refusal = try PushCheck(snapshot.manifest).refusal(of: commands) {
             connection.drain()
-            return try answer.finish(refusal)
+            return try answer.finish(unpublished: refusal)
         }
         body.onEnd = { answer.arm() }
         do {
@@ -219,7 +235,7 @@ package struct Responder: Sendable {
         let reception = try runGit(commands, body, on: snapshot, requester, request, answer, log)
         switch consume reception {
         case .unchanged(let report):
-            try answer.finish(report)
+            try answer.finish(unpublished: report)
         case .received(let push):
             switch try push.publish(to: store) {
             case .published(let published):
@@ -231,11 +247,16 @@ package struct Responder: Sendable {
                         "manifest.parent": "\(snapshot.digest)",
                         "push.user": "\(request.user ?? "")",
                     ])
-                try Fence.succeed(published, on: answer)
+                do {
+                    try Fence.succeed(published, on: answer)
+                } catch {
+                    // The push stands, whoever heard of it: nothing may say otherwise now.
+                    log.info("could not answer a published push", metadata: ["error": "\(error)"])
+                }
             case .lost(let lost):
                 guard answer.stop() else { throw RequestError.pushLost }
                 log.info("lost a push to another", metadata: ["push.user": "\(request.user ?? "")"])
-                try answer.finish(lost.report)
+                try answer.finish(unpublished: lost.report)
             }
         }
     }

@@ -3,23 +3,35 @@ package struct LsRefsRequest: Equatable, Sendable {
     package private(set) var peel = false
     package private(set) var symrefs = false
     package private(set) var unborn = false
+    /// Sorted, and none begins with another, once the request is read.
     private var prefixes: [[UInt8]] = []
 
     /// As many prefixes as this, or more, count as none: git's `TOO_MANY_PREFIXES`.
     private static let tooManyPrefixes = 65_536
 
+    /// Bytes of a request that is read here: some 65,536 prefixes. What is read is kept in memory,
+    /// and anybody may send it.
+    private static let maximumSize = 4 << 20
+
     /// Reads a request.
     ///
-    /// - Returns: nil for another command, and for anything out of the ordinary, which git is to
-    ///   answer in its own words.
+    /// - Returns: nil for another command, and for anything out of the ordinary, too long a request
+    ///   included, which git is to answer in its own words.
     package static func read(
         from reader: PktLineReader, format: ObjectFormat
     ) throws -> LsRefsRequest? {
-        guard case .data(let command)? = try reader.next(),
+        var size = 0
+        func next() throws -> PktLine? {
+            let line = try reader.next()
+            if case .data(let payload) = line { size += payload.count + 4 }
+            return size > maximumSize ? nil : line
+        }
+
+        guard case .data(let command)? = try next(),
             text(command).elementsEqual("command=ls-refs".utf8)
         else { return nil }
         capabilities: while true {
-            switch try reader.next() {
+            switch try next() {
             case .data(let payload):
                 let word = text(payload)
                 let isOrdinary =
@@ -33,11 +45,11 @@ package struct LsRefsRequest: Equatable, Sendable {
         }
         var request = LsRefsRequest()
         while true {
-            switch try reader.next() {
+            switch try next() {
             case .data(let payload):
                 if !request.take(text(payload)) { return nil }
             case .flush:
-                if request.prefixes.count >= tooManyPrefixes { request.prefixes = [] }
+                request.arrangePrefixes()
                 return request
             case .delimiter, .responseEnd, nil: return nil
             }
@@ -63,9 +75,30 @@ package struct LsRefsRequest: Equatable, Sendable {
         return true
     }
 
-    /// Whether a name is asked for.
+    private mutating func arrangePrefixes() {
+        if prefixes.count >= Self.tooManyPrefixes { prefixes = [] }
+        var arranged: [[UInt8]] = []
+        for prefix in prefixes.sorted(by: { $0.lexicographicallyPrecedes($1) }) {
+            if let last = arranged.last, prefix.starts(with: last) { continue }
+            arranged.append(prefix)
+        }
+        prefixes = arranged
+    }
+
+    /// Whether a name is asked for. Of the prefixes only the last that does not sort after the name
+    /// can stand at its beginning: many prefixes and many refs must not multiply.
     func matches(_ name: [UInt8]) -> Bool {
-        prefixes.isEmpty || prefixes.contains { name.starts(with: $0) }
+        if prefixes.isEmpty { return true }
+        var (low, high) = (0, prefixes.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if name.lexicographicallyPrecedes(prefixes[middle]) {
+                high = middle
+            } else {
+                low = middle + 1
+            }
+        }
+        return low > 0 && name.starts(with: prefixes[low - 1])
     }
 
     private static func text(_ payload: [UInt8]) -> ArraySlice<UInt8> {

@@ -11,6 +11,8 @@ package struct PushCommands: Sendable {
         package var update: RefUpdate? {
             RefName(rawName).map { RefUpdate(name: $0, old: old, new: new) }
         }
+
+        fileprivate var line: [UInt8] { Array("\(old) \(new) ".utf8) + rawName }
     }
 
     package private(set) var commands: [Command] = []
@@ -51,13 +53,7 @@ package struct PushCommands: Sendable {
             guard let following = try next("commands") else { break }
             line = following
         }
-        guard let leading = push.commands.first else {
-            throw ProtocolError.badCommand("there is none")
-        }
-        // A report is asked for on the first line, which must have room for that.
-        if push.line(of: leading, isFirst: true).count > PktLine.maximumPayload {
-            throw ProtocolError.badCommand("the first is too long")
-        }
+        if push.commands.isEmpty { throw ProtocolError.badCommand("there is none") }
         if push.capabilities.has("push-options") {
             while let option = try next("push options") { push.pushOptions.append(option) }
         }
@@ -90,7 +86,16 @@ package struct PushCommands: Sendable {
             throw .badCommand("not of the form 'old-id new-id name'")
         }
         guard old.format == new.format else { throw .badCommand("ids of different lengths") }
-        commands.append(Command(old: old, new: new, rawName: Array(parts[2])))
+        let command = Command(old: old, new: new, rawName: Array(parts[2]))
+        if commands.isEmpty, lineForGit(of: command).count > PktLine.maximumPayload {
+            throw .badCommand("a line without room for 'report-status'")
+        }
+        commands.append(command)
+    }
+
+    /// The first command's line, which grows where a report has to be asked for.
+    private func lineForGit(of first: Command) -> [UInt8] {
+        first.line + [0] + capabilities.askingForReport.bytes
     }
 
     /// Whether a pack follows: not if every command deletes.
@@ -102,7 +107,7 @@ package struct PushCommands: Sendable {
         var bytes: [UInt8] = []
         for shallow in shallows { PktLine.append(shallow, to: &bytes) }
         for (index, command) in commands.enumerated() {
-            PktLine.append(line(of: command, isFirst: index == 0), to: &bytes)
+            PktLine.append(index == 0 ? lineForGit(of: command) : command.line, to: &bytes)
         }
         bytes += PktLine.flushBytes
         if capabilities.has("push-options") {
@@ -110,10 +115,5 @@ package struct PushCommands: Sendable {
             bytes += PktLine.flushBytes
         }
         return bytes
-    }
-
-    private func line(of command: Command, isFirst: Bool) -> [UInt8] {
-        let line = Array("\(command.old) \(command.new) ".utf8) + command.rawName
-        return isFirst ? line + [0] + capabilities.askingForReport.bytes : line
     }
 }

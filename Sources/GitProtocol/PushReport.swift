@@ -95,6 +95,15 @@ package struct PushReport: Equatable, Sendable {
         self.rejected = rejected
     }
 
+    /// What was refused, in a line; nil: nothing.
+    package var refusal: String? {
+        if let unpackError { return "The push could not be unpacked: \(unpackError)." }
+        guard let first = rejected.first else { return nil }
+        let (name, reason) = (first.rawName, first.reason)
+        return "'\(String(decoding: name, as: UTF8.self))' was refused: "
+            + "\(String(decoding: reason, as: UTF8.self))."
+    }
+
     /// The report as the body of an answer to a client that talks like `reporting`.
     package func body(for reporting: PushReporting) -> [UInt8] {
         switch (reporting.report, reporting.sideBand) {

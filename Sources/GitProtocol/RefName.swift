@@ -1,9 +1,14 @@
-/// A safe ref name: what `git check-ref-format` accepts, under `refs/`, in valid UTF-8.
+/// A safe ref name: what `git check-ref-format` accepts, under `refs/`, in valid UTF-8, of at most
+/// ``maximumLength`` bytes.
 ///
 /// Names are bytes. Swift strings compare by canonical equivalence, which would make one ref of
 /// two forms of `é`; this type hashes, compares and sorts by the bytes.
 package struct RefName: Hashable, Comparable, Sendable, CustomStringConvertible {
     package let bytes: [UInt8]
+
+    /// Bytes. A name must fit a pkt-line several times over, and as a path below a workspace stay
+    /// under PATH_MAX, or what git makes of it could not be removed again.
+    package static let maximumLength = 1024
 
     /// Takes a name; nil if it is not a safe one.
     package init?(_ bytes: some Collection<UInt8>) {
@@ -26,10 +31,10 @@ package struct RefName: Hashable, Comparable, Sendable, CustomStringConvertible 
 
     package var description: String { String(decoding: bytes, as: UTF8.self) }
 
-    /// git-check-ref-format(1), rules 1 to 10, and `refs/` and UTF-8.
+    /// git-check-ref-format(1), rules 1 to 10, and `refs/`, UTF-8 and the length.
     private static func isSafe(_ name: [UInt8]) -> Bool {
-        guard name.starts(with: "refs/".utf8), name.last != dot, name.allSatisfy({ isAllowed($0) }),
-            String(validating: name, as: UTF8.self) != nil
+        guard name.count <= maximumLength, name.starts(with: "refs/".utf8), name.last != dot,
+            name.allSatisfy({ isAllowed($0) }), String(validating: name, as: UTF8.self) != nil
         else { return false }
         let components = name.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
         return components.allSatisfy { isSafeComponent($0) } && !contains(name, dot, dot)

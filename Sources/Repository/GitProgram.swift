@@ -77,6 +77,8 @@ package struct GitProgram: Sendable {
             "GIT_CONFIG_GLOBAL=/dev/null",
             "GIT_ATTR_NOSYSTEM=1",
             "GIT_TERMINAL_PROMPT=0",
+            // refs/replace/ is anybody's to push: what is checked, peeled and sent is what is there.
+            "GIT_NO_REPLACE_OBJECTS=1",
         ]
         if let client {
             environment += Self.environment(of: client)

@@ -29,6 +29,10 @@ struct PushOutcome {
             guard allowed.contains(update) else {
                 throw .unproven("the bridge did not allow the update of '\(update.name)'")
             }
+            let current = parent.refs[update.name] ?? .zero(update.old.format)
+            guard current == update.old || current == update.new else {
+                throw .unproven("'\(update.name)' had another value than the push took it to have")
+            }
             expected[update.name] = update.new.isZero ? nil : update.new
         }
         guard refs.ids == expected else {

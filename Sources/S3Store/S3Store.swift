@@ -37,7 +37,9 @@ package struct S3Store: ObjectStore {
         pool = store.pool
     }
 
-    package var location: String { target.description }
+    /// With the endpoint: a bucket of the same name elsewhere is another store, to be admitted by
+    /// itself.
+    package var location: String { "\(target.description)?endpoint=\(target.endpoint)" }
 
     package func sendingBareETags() -> (any ObjectStore)? {
         S3Store(self, etagForm: .bare)

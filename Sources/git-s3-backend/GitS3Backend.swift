@@ -7,8 +7,8 @@ struct GitS3Backend: ParsableCommand {
         abstract: "Serve git repositories out of an S3 bucket, behind a web server.",
         discussion: """
             A FastCGI and CGI responder for git's smart HTTP protocol: what `git http-backend` is \
-            to a directory, this is to a bucket. Alone, it serves. With GATEWAY_INTERFACE set and \
-            no arguments it answers one CGI request.
+            to a directory, this is to a bucket. Alone, it serves. With GATEWAY_INTERFACE set it \
+            answers one CGI request, whatever its arguments.
 
             Every option can be given as a variable instead, GIT_S3_BACKEND_STORE for --store and \
             so on. S3 is configured as the AWS tools are: AWS_ACCESS_KEY_ID, AWS_PROFILE, \

@@ -2,9 +2,10 @@ import ArgumentParser
 import Gateway
 import Glibc
 
-// A CGI is recognised by its environment: the web server gives it no arguments. Everything else
-// is a command line.
-if CommandLine.arguments.count == 1, getenv("GATEWAY_INTERFACE") != nil, !Listener.isInherited {
+// A CGI is recognised by its environment alone. Its arguments are the client's: a web server makes
+// them from a query string without '=' (RFC 3875 §4.4), and as a command line anyone could
+// give orders.
+if getenv("GATEWAY_INTERFACE") != nil, !Listener.isInherited {
     exit(CGIMode.run())
 }
 GitS3Backend.main()
