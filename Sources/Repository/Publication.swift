@@ -46,9 +46,6 @@ extension ReceivedPush {
             guard try Manifest(parsing: bytes) == manifest else {
                 throw Manifest.Invalid("it does not read back as itself")
             }
-            guard bytes.count <= Manifest.maximumSize else {
-                throw Manifest.Invalid("it has more bytes than a reader takes")
-            }
         } catch let error as Manifest.Invalid {
             throw RepositoryError.unproven("the manifest cannot be written: \(error)")
         }
