@@ -104,7 +104,10 @@ package struct Listener: ~Copyable, Sendable {
                 probe.raw, UnsafeRawPointer(pointer).assumingMemoryBound(to: sockaddr.self),
                 socklen_t(MemoryLayout<sockaddr_un>.size))
         }
-        if connected == 0 { throw SystemError("bind", path, code: EADDRINUSE) }
+        // Only a refusal says that nobody listens; a full backlog or a permission does not.
+        guard connected != 0, errno == ECONNREFUSED else {
+            throw SystemError("bind", path, code: EADDRINUSE)
+        }
         _ = unlink(path)
     }
 
