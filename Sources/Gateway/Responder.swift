@@ -243,6 +243,10 @@ package struct Responder: Sendable {
         case .unchanged(let report):
             try answer.finish(unpublished: report)
         case .received(let push):
+            // Without a report nobody could be told which part was done: all of it or nothing.
+            if commands.capabilities.reporting.report == .unwanted, let refusal = push.refusal {
+                throw RequestError.notAllowed(refusal)
+            }
             switch try push.publish(to: store, attempts: limits.pushAttempts) {
             case .published(let published):
                 log.info(

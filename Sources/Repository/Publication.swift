@@ -101,9 +101,6 @@ extension Manifest {
             guard try Manifest(parsing: bytes) == self else {
                 throw Invalid("it does not read back as itself")
             }
-            guard bytes.count <= Self.maximumSize else {
-                throw Invalid("it has more bytes than a reader takes")
-            }
             return bytes
         } catch {
             throw .unproven("the manifest cannot be written: \(error)")
