@@ -17,6 +17,8 @@ final class PushAnswer: @unchecked Sendable {
     /// Progress that waits for the answer to begin.
     private var pending: [UInt8] = []
     private var isDone = false
+    /// Whether the last word is written, or was tried: a second one could contradict it.
+    private var isFinished = false
     private var failure: RequestError?
 
     private let interval: Duration
@@ -120,6 +122,8 @@ final class PushAnswer: @unchecked Sendable {
     /// Writes a report and ends the answer.
     func finish(_ report: PushReport) throws {
         _ = stop()
+        if isFinished { return }
+        isFinished = true
         if !response.hasBegun { try response.begin(type: Self.type) }
         if reporting.sideBand == .sideBand64k { try response.write(pending) }
         try response.write(report.body(for: reporting))
@@ -142,6 +146,8 @@ final class PushAnswer: @unchecked Sendable {
     /// `ng` for every ref, or where no report was asked for as a fatal error.
     func finish(failing commands: PushCommands, _ reason: String) throws {
         _ = stop()
+        if isFinished { return }
+        isFinished = true
         try response.write(pending)
         switch reporting.report {
         case .wanted:

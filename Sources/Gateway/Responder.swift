@@ -142,6 +142,9 @@ package struct Responder: Sendable {
     /// Bytes of it that are waited for before a git process is: nearly always all of them.
     private static let fetchReadAhead = 1 << 20
 
+    /// Bytes; git's `http.postBuffer`, up to which it sends a push with its length and at once.
+    private static let pushReadAhead: Int64 = 1 << 20
+
     /// `git-upload-pack`: a fetch, or protocol v2's `ls-refs`.
     private func fetch(
         from name: RepositoryName, _ request: Request, _ connection: any Connection,
@@ -274,6 +277,11 @@ package struct Responder: Sendable {
         _ commands: PushCommands, _ body: Body, on snapshot: Snapshot, _ requester: Requester,
         _ request: Request, _ answer: PushAnswer, _ log: Logger
     ) throws -> Reception {
+        // A small push is sent whole: with its body in, hydrating a large repository for it can be
+        // bridged by keep-alives, and no slow client holds a slot.
+        if case .known(let length) = request.contentLength, length <= Self.pushReadAhead {
+            try body.readAhead(Int(Self.pushReadAhead))
+        }
         let slot = try slots.take()
         defer { _ = slot }
 

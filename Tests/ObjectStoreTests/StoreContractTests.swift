@@ -1,4 +1,5 @@
 import ObjectStore
+import S3Store
 import TestSupport
 import Testing
 
@@ -13,6 +14,12 @@ struct ContractStore: Sendable, CustomTestStringConvertible {
             try FileStore(location: "file://" + scratch.path + "/store")
         },
         ContractStore(testDescription: "memory") { _ in MemoryStore() },
+        ContractStore(testDescription: "SeaweedFS") { _ in
+            let server = try SeaweedFS.shared()
+            return try S3Store(
+                location: server.storeURL(bucket: try server.makeBucket()),
+                environment: server.environment)
+        },
     ]
 }
 

@@ -1,0 +1,4 @@
+import TestSupport
+import Testing
+
+// Being written on branch e2e2.

@@ -1,0 +1,243 @@
+import Posix
+import TestSupport
+import Testing
+
+extension EndToEnd {
+    /// Only a store on the network loses answers; the proxy before it makes it do so.
+    @Suite struct LostAnswerTests {
+        /// What the tests have in common: a site behind a proxy, one that goes past it, and a
+        /// repository with one commit.
+        private struct Stage {
+            let proxy: FaultProxy
+            let site: Site
+            let direct: Site
+            let repository: String
+            let tree: WorkTree
+
+            init() throws {
+                let pair = try LostAnswerTests.sites.get()
+                (proxy, site, direct) = (pair.proxy, pair.site, pair.direct)
+                proxy.reset()
+                (repository, tree) = try seeded(site)
+                try tree.commit("ours")
+                proxy.reset()
+            }
+
+            /// Pushes through the proxy.
+            func push() throws -> CommandResult { try tree.attempt("push", "origin", "main") }
+
+            /// Commits onto what is published, past the proxy.
+            func pushRival() throws -> WorkTree {
+                let rival = try WorkTree.clone(direct.url(repository), "-q")
+                try rival.commit("theirs")
+                try rival.git("push", "-q", "origin", "main")
+                return rival
+            }
+
+            func expectPublished(
+                _ result: CommandResult, sourceLocation: SourceLocation = #_sourceLocation
+            ) throws {
+                #expect(result.succeeded, "\(result)", sourceLocation: sourceLocation)
+                try expectServed(direct, repository, equals: tree, sourceLocation: sourceLocation)
+            }
+
+            func expectUnchanged(
+                _ result: CommandResult, says words: String,
+                sourceLocation: SourceLocation = #_sourceLocation
+            ) throws {
+                #expect(!result.succeeded, "\(result)", sourceLocation: sourceLocation)
+                #expect(result.errors.contains(words), "\(result)", sourceLocation: sourceLocation)
+                try tree.git("reset", "-q", "--hard", "HEAD~1")
+                try expectServed(direct, repository, equals: tree, sourceLocation: sourceLocation)
+            }
+        }
+
+        private struct Sites: Sendable {
+            let proxy: FaultProxy
+            let site: Site
+            let direct: Site
+        }
+
+        private static let sites = Result {
+            let bucket = try StoreUnderTest.seaweed.makeBucket()
+            var setup = Responder.Setup(bucket)
+            setup.options = ["--push-attempts", "1", "--push-keepalive", "0"]
+            let direct = try Site(setup)
+            let proxy = try bucket.makeProxy()
+            setup.proxy = proxy
+            return Sites(proxy: proxy, site: try Site(setup), direct: direct)
+        }
+
+        private static let swap = FaultProxy.Kind("PUT", .pointer)
+
+        @Test func swapWhoseAnswerIsLostIsASuccess() throws {
+            let stage = try Stage()
+            stage.proxy.on("PUT", .pointer, .loseAnswer)
+            try stage.expectPublished(try stage.push())
+        }
+
+        @Test func swapThatIsAppliedAndSentAgainIsASuccess() throws {
+            let stage = try Stage()
+            stage.proxy.on("PUT", .pointer, .sendTwice)
+            try stage.expectPublished(try stage.push())
+            #expect(stage.proxy.entries.contains { $0.kind == Self.swap && $0.status == 412 })
+        }
+
+        @Test func swapThatIsAppliedLateIsASuccess() throws {
+            let stage = try Stage()
+            let late = FaultProxy.LateDelivery()
+            stage.proxy.on("PUT", .pointer, .deliverLate(late))
+            // The look after the lost answer still sees the old state; then the swap lands.
+            stage.proxy.on("GET", .pointer, after: Self.swap, .answerAfter(late))
+            try stage.expectPublished(try stage.push())
+        }
+
+        @Test func swapThatIsAppliedAfterItsRepetitionHarmsNothing() throws {
+            let stage = try Stage()
+            let late = FaultProxy.LateDelivery()
+            stage.proxy.on("PUT", .pointer, .deliverLate(late))
+            let result = try stage.push()
+            late.make()
+            try stage.expectPublished(result)
+        }
+
+        @Test func swapThatNeverArrivesIsRepeated() throws {
+            let stage = try Stage()
+            stage.proxy.on("PUT", .pointer, .loseRequest)
+            try stage.expectPublished(try stage.push())
+        }
+
+        @Test(arguments: [
+            (503, "SlowDown"), (500, "InternalError"), (409, "ConditionalRequestConflict"),
+        ])
+        func swapThatIsTurnedAwayOnceIsRepeated(status: Int, code: String) throws {
+            let stage = try Stage()
+            stage.proxy.on("PUT", .pointer, .answer(status, code))
+            try stage.expectPublished(try stage.push())
+        }
+
+        @Test func swapThatAnotherPushWasBuiltOnIsASuccess() throws {
+            let stage = try Stage()
+            let gate = Gate()
+            stage.proxy.on("PUT", .pointer, .loseAnswer)
+            stage.proxy.on("GET", .pointer, after: Self.swap, .hold(gate))
+            let push = Background { try stage.push() }
+            try wait(for: "the look after the lost answer") { stage.proxy.pending == 0 }
+            let rival = try stage.pushRival()
+            gate.open()
+            let result = try push.value()
+            #expect(result.succeeded, "\(result)")
+            try expectServed(stage.direct, stage.repository, equals: rival)
+            let ours = try stage.tree.git("rev-parse", "HEAD")
+            try rival.git("merge-base", "--is-ancestor", ours, "main")
+        }
+
+        @Test func swapThatNeverArrivedWhileAnotherCameIsALoss() throws {
+            let stage = try Stage()
+            let gate = Gate()
+            stage.proxy.on("PUT", .pointer, .loseRequest)
+            stage.proxy.on("GET", .pointer, after: Self.swap, .hold(gate))
+            let push = Background { try stage.push() }
+            try wait(for: "the look after the lost request") { stage.proxy.pending == 0 }
+            let rival = try stage.pushRival()
+            gate.open()
+            let result = try push.value()
+            #expect(!result.succeeded && result.errors.contains("409"), "\(result)")
+            try expectServed(stage.direct, stage.repository, equals: rival)
+        }
+
+        @Test func lateSwapCannotUndoAnotherPush() throws {
+            let stage = try Stage()
+            let late = FaultProxy.LateDelivery()
+            let gate = Gate()
+            stage.proxy.on("PUT", .pointer, .deliverLate(late))
+            stage.proxy.on("GET", .pointer, after: Self.swap, .hold(gate))
+            let push = Background { try stage.push() }
+            try wait(for: "the look after the lost answer") { stage.proxy.pending == 0 }
+            let rival = try stage.pushRival()
+            late.make()
+            gate.open()
+            let result = try push.value()
+            #expect(!result.succeeded && result.errors.contains("409"), "\(result)")
+            try expectServed(stage.direct, stage.repository, equals: rival)
+        }
+
+        @Test func swapThatLandedAndCannotBeLookedAtIsNotCalledALossNorASuccess() throws {
+            let stage = try Stage()
+            stage.proxy.on("PUT", .pointer, .loseAnswer)
+            stage.proxy.on(
+                "GET", .pointer, after: Self.swap, times: 1000, .answer(503, "ServiceUnavailable"))
+            let result = try stage.push()
+            #expect(!result.succeeded && result.errors.contains("503"), "\(result)")
+            // A fetch tells: here it had landed.
+            stage.proxy.reset()
+            try expectServed(stage.direct, stage.repository, equals: stage.tree)
+        }
+
+        @Test func undeterminedPushSaysThatItMayHaveLanded() throws {
+            let stage = try Stage()
+            let tip = try stage.tree.git("rev-parse", "main~1")
+            let next = try stage.tree.git("rev-parse", "main")
+            stage.proxy.on("PUT", .pointer, times: 1000, .loseAnswer)
+            stage.proxy.on(
+                "GET", .pointer, after: Self.swap, times: 1000, .answer(503, "ServiceUnavailable"))
+            let answer = try stage.site.push(
+                to: stage.repository,
+                PushBody(
+                    [.init(old: tip, new: next, "refs/heads/main")],
+                    capabilities: "report-status", pack: try stage.tree.pack([next, "^\(tip)"])))
+            #expect(answer.status == 503)
+            #expect(answer.header("Retry-After") != nil)
+            #expect(answer.text.contains("may have landed") || answer.text.contains("not known"))
+        }
+
+        @Test func swapThatIsForbiddenChangesNothing() throws {
+            let stage = try Stage()
+            stage.proxy.on("PUT", .pointer, times: 1000, .answer(403, "AccessDenied"))
+            let result = try stage.push()
+            stage.proxy.reset()
+            try stage.expectUnchanged(result, says: "error")
+        }
+
+        @Test(arguments: [FaultProxy.StoredKind.pack, .index, .manifest])
+        func objectWhoseAnswerIsLostIsWrittenAgain(object: FaultProxy.StoredKind) throws {
+            let stage = try Stage()
+            stage.proxy.on("PUT", object, .loseAnswer)
+            try stage.expectPublished(try stage.push())
+            #expect(stage.proxy.counts["PUT \(object)"] == 2)
+        }
+
+        @Test(arguments: [FaultProxy.StoredKind.pack, .manifest])
+        func objectThatCannotBeWrittenFailsThePushBeforeTheSwap(
+            object: FaultProxy.StoredKind
+        ) throws {
+            let stage = try Stage()
+            stage.proxy.reset()
+            stage.proxy.on("PUT", object, times: 1000, .answer(503, "SlowDown"))
+            let result = try stage.push()
+            #expect(stage.proxy.counts["PUT pointer"] == nil)
+            stage.proxy.reset()
+            try stage.expectUnchanged(result, says: "503")
+        }
+
+        @Test(arguments: [FaultProxy.StoredKind.pointer, .manifest, .pack])
+        func readWhoseAnswerIsLostIsRepeated(object: FaultProxy.StoredKind) throws {
+            let stage = try Stage()
+            stage.proxy.on("GET", object, .loseAnswer)
+            let copy = try WorkTree.clone(stage.site.anonymousURL(stage.repository), "-q")
+            #expect(try copy.git("rev-parse", "HEAD") == stage.tree.git("rev-parse", "main~1"))
+            #expect(stage.proxy.pending == 0)
+        }
+
+        @Test func storeThatCannotBeReachedIs503WithRetryAfter() throws {
+            let stage = try Stage()
+            stage.proxy.on("GET", .pointer, times: 1000, .loseRequest)
+            let answer = try stage.site.advertisement(stage.repository)
+            #expect(answer.status == 503)
+            #expect(answer.header("Retry-After") != nil)
+            #expect(answer.header("Content-Type")?.hasPrefix("text/plain") == true)
+            stage.proxy.reset()
+            #expect(try stage.site.advertisement(stage.repository).status == 200)
+        }
+    }
+}

@@ -1,0 +1,295 @@
+import Glibc
+import Posix
+import Synchronization
+
+/// An HTTP/1.1 proxy between a responder and an S3 server: it counts what goes through, and makes
+/// go wrong what a test asks for.
+///
+/// The Host header stays as it is, so that signatures hold. Messages are kept in memory whole. Each
+/// connection serves one request: on a used one that dies, a library may send its request again
+/// behind our back, and no test could tell what it caused.
+package final class FaultProxy: Sendable {
+    /// What is done with a request, other than to pass it on.
+    package enum Action: Sendable {
+        /// It is passed on; the answer is not: the connection is closed instead.
+        case loseAnswer
+        /// It is not passed on; the connection is closed.
+        case loseRequest
+        /// It is passed on twice; the second answer is given, as when a library sends again.
+        case sendTwice
+        /// The connection is closed at once; it is passed on when the delivery begins.
+        case deliverLate(LateDelivery)
+        /// It is passed on, then the late delivery made, then its answer given.
+        case answerAfter(LateDelivery)
+        /// It is passed on once the gate is open.
+        case hold(Gate)
+        /// It is passed on once so many requests have come together.
+        case gather(Gathering)
+        /// It is not passed on; this status and S3 error code is the answer.
+        case answer(Int, String)
+        /// It is passed on; this is done to the body of a 200.
+        case alter(@Sendable ([UInt8]) -> [UInt8])
+    }
+
+    /// A request that reaches the store long after its sender gave it up.
+    package final class LateDelivery: Sendable {
+        fileprivate let begin = Gate()
+        fileprivate let done = Gate()
+
+        package init() {}
+
+        /// Delivers it now, and waits until the store has answered.
+        package func make() {
+            begin.open()
+            done.pass()
+        }
+    }
+
+    /// A number of requests that are let through when all are there, which they can only be if
+    /// their sender sends them at the same time.
+    package final class Gathering: Sendable {
+        private let expected: Int
+        private let count = Mutex(0)
+        private let complete = Gate()
+
+        package init(of expected: Int) { self.expected = expected }
+
+        package var isComplete: Bool { complete.isOpen }
+
+        fileprivate func arrive() {
+            let arrived = count.withLock { count in
+                count += 1
+                return count
+            }
+            if arrived >= expected { complete.open() }
+            complete.pass()
+        }
+    }
+
+    /// One request that came, in the order of coming.
+    package struct Entry: Sendable {
+        package let kind: Kind
+        package let target: String
+        /// Nil: none was given yet, or ever.
+        package var status: Int?
+    }
+
+    /// What a request is about: method and sort of object.
+    package struct Kind: Hashable, Sendable, CustomStringConvertible {
+        package let method: String
+        package let object: StoredKind
+
+        package init(_ method: String, _ object: StoredKind) {
+            self.method = method
+            self.object = object
+        }
+
+        package var description: String { "\(method) \(object)" }
+    }
+
+    package enum StoredKind: String, Sendable {
+        case pointer, manifest, pack, index, probe, listing, other
+
+        init(target: String) {
+            let parts = target.split(separator: "?", maxSplits: 1)
+            let path = parts.first ?? ""
+            let directory = path.split(separator: "/").dropLast().last
+            self =
+                if parts.count > 1, parts[1].contains("list-type") {
+                    .listing
+                } else if path.contains("/probe/") {
+                    .probe
+                } else if path.hasSuffix("/pointer") {
+                    .pointer
+                } else if directory == "manifests" {
+                    .manifest
+                } else if directory == "packs" {
+                    path.hasSuffix(".idx") ? .index : .pack
+                } else {
+                    .other
+                }
+        }
+    }
+
+    private struct Rule {
+        let kind: Kind
+        /// The rule sleeps until a request of this kind has come.
+        var awaited: Kind?
+        var times: Int
+        let action: Action
+    }
+
+    private struct State {
+        var rules: [Rule] = []
+        var entries: [Entry] = []
+    }
+
+    package let port: UInt16
+    private let upstream: UInt16
+    private let listener: OwnedDescriptor
+    private let state = Mutex(State())
+
+    /// Starts a proxy on a free port, before the server at `upstream` of 127.0.0.1.
+    package init(upstream: UInt16) throws {
+        self.upstream = upstream
+        listener = try Sockets.listen()
+        port = try Sockets.port(of: listener)
+        let raw = listener.raw
+        startThread { [weak self] in
+            while true {
+                let connection = accept(raw, nil, nil)
+                if connection < 0 { return }
+                guard let self else {
+                    close(connection)
+                    return
+                }
+                startThread { self.serve(OwnedDescriptor(taking: connection)) }
+            }
+        }
+    }
+
+    deinit {
+        shutdown(listener.raw, Int32(SHUT_RDWR))
+    }
+
+    /// Asks for an action on the next `times` requests of a kind that no earlier rule takes.
+    ///
+    /// - Parameter awaited: only such as come after one of this kind.
+    package func on(
+        _ method: String, _ object: StoredKind, after awaited: Kind? = nil, times: Int = 1,
+        _ action: Action
+    ) {
+        state.withLock {
+            $0.rules.append(
+                Rule(
+                    kind: Kind(method, object), awaited: awaited, times: times, action: action))
+        }
+    }
+
+    /// Forgets what was asked for and seen.
+    package func reset() {
+        state.withLock {
+            $0.rules = []
+            $0.entries = []
+        }
+    }
+
+    /// All requests since the start or the last reset.
+    package var entries: [Entry] { state.withLock { $0.entries } }
+
+    /// How often each kind of request came.
+    package var counts: [String: Int] {
+        Dictionary(entries.map { ("\($0.kind)", 1) }, uniquingKeysWith: +)
+    }
+
+    /// How many rules have not been used up.
+    package var pending: Int { state.withLock { $0.rules.count } }
+
+    private func serve(_ client: consuming OwnedDescriptor) {
+        var reader = HTTPReader(client.raw)
+        do {
+            guard var request = try reader.head() else { return }
+            if request.header("Expect") != nil {
+                try Sockets.send(client.raw, Array("HTTP/1.1 100 Continue\r\n\r\n".utf8))
+            }
+            request.body = try reader.body(of: request, untilEnd: false)
+            guard let answer = try handle(request) else { return }
+            try Sockets.send(client.raw, answer)
+        } catch {
+            // The client went away, or the server did: either way the connection ends here.
+        }
+    }
+
+    /// Deals with a request; nil: the connection is to be closed without an answer.
+    private func handle(_ request: HTTPMessage) throws -> [UInt8]? {
+        let words = request.start.split(separator: " ").map(String.init)
+        guard words.count == 3 else { throw TestFailure("not a request: \(request.start)") }
+        let kind = Kind(words[0], StoredKind(target: words[1]))
+        let (number, action) = note(Entry(kind: kind, target: words[1]))
+
+        var answer: HTTPMessage
+        switch action {
+        case .loseAnswer:
+            _ = try forward(request)
+            return nil
+        case .loseRequest:
+            return nil
+        case .deliverLate(let delivery):
+            startThread {
+                delivery.begin.pass()
+                _ = try? self.forward(request)
+                delivery.done.open()
+            }
+            return nil
+        case .answer(let status, let code):
+            let body = "<?xml version=\"1.0\"?><Error><Code>\(code)</Code></Error>"
+            answer = HTTPMessage(
+                start: "HTTP/1.1 \(status) \(code)", headers: [("Content-Type", "application/xml")],
+                body: Array(body.utf8))
+        case .sendTwice:
+            _ = try forward(request)
+            answer = try forward(request)
+        case .answerAfter(let delivery):
+            answer = try forward(request)
+            delivery.make()
+        case .hold(let gate):
+            gate.pass()
+            answer = try forward(request)
+        case .gather(let gathering):
+            gathering.arrive()
+            answer = try forward(request)
+        case .alter(let change):
+            answer = try forward(request)
+            if answer.status == 200 { answer.body = change(answer.body) }
+        case nil:
+            answer = try forward(request)
+        }
+        state.withLock {
+            if number < $0.entries.count { $0.entries[number].status = answer.status }
+        }
+        return Self.framed(answer, method: kind.method)
+    }
+
+    /// Enters a request, and finds what is asked for it.
+    private func note(_ entry: Entry) -> (number: Int, action: Action?) {
+        state.withLock { state in
+            state.entries.append(entry)
+            let number = state.entries.count - 1
+            let found = state.rules.firstIndex { $0.awaited == nil && $0.kind == entry.kind }
+            let action = found.map { state.rules[$0].action }
+            if let found {
+                state.rules[found].times -= 1
+                if state.rules[found].times == 0 { state.rules.remove(at: found) }
+            }
+            for index in state.rules.indices where state.rules[index].awaited == entry.kind {
+                state.rules[index].awaited = nil
+            }
+            return (number, action)
+        }
+    }
+
+    /// Sends a request on a connection of its own, and reads the answer.
+    private func forward(_ request: HTTPMessage) throws -> HTTPMessage {
+        let server = try Sockets.connect(port: upstream)
+        var message = request
+        let dropped: Set = ["expect", "connection", "transfer-encoding"]
+        message.headers.removeAll { dropped.contains($0.name.lowercased()) }
+        message.headers.append(("Connection", "close"))
+        if !message.body.isEmpty, message.header("Content-Length") == nil {
+            message.headers.append(("Content-Length", "\(message.body.count)"))
+        }
+        try Sockets.send(server.raw, message.head + message.body)
+        let method = request.start.prefix { $0 != " " }
+        return try HTTPClient.response(to: String(method), from: server.raw)
+    }
+
+    private static func framed(_ answer: HTTPMessage, method: String) -> [UInt8] {
+        var answer = answer
+        let isHead = method == "HEAD"
+        let dropped: Set = ["connection", "transfer-encoding", isHead ? "" : "content-length"]
+        answer.headers.removeAll { dropped.contains($0.name.lowercased()) }
+        answer.headers.append(("Connection", "close"))
+        if !isHead { answer.headers.append(("Content-Length", "\(answer.body.count)")) }
+        return answer.head + (isHead ? [] : answer.body)
+    }
+}

@@ -1,0 +1,52 @@
+import Glibc
+import Posix
+
+/// Clears up after a test process that has ended, also by a crash: a shell that waits for the end
+/// of a pipe, which is the test process's end, then ends the process groups that it was told of, and
+/// removes the directory that all temporary ones lie in.
+final class Janitor: Sendable {
+    static let shared = Result { try Janitor() }
+
+    let directory: String
+    private let shell: ChildProcess
+    private let pipe: OwnedDescriptor
+
+    /// Servers may write until they have ended: hence more than one try.
+    private static let script = """
+        groups=' '
+        while read -r verb group; do
+            case $verb in
+            watch) groups="$groups$group " ;;
+            forget) groups="${groups%% "$group" *} ${groups#* "$group" }" ;;
+            esac
+        done
+        for group in $groups; do kill -KILL "-$group"; done
+        for try in 1 2 3 4 5 6 7 8 9 10; do
+            rm -rf -- "$0" && break
+            sleep 0.3
+        done
+        """
+
+    private init() throws {
+        let base = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
+        directory = "\(base)/gs3-\(randomHex(bytes: 4))"
+        try Files.makeDirectories(directory)
+        let ends = try OwnedDescriptor.pipe()
+        let null = try OwnedDescriptor.open("/dev/null", O_RDWR)
+        shell = try ChildProcess(
+            ChildProcess.Launch(
+                path: "/bin/sh", arguments: ["-c", Self.script, directory], environment: [],
+                directory: "/", input: ends.first.raw, output: null.raw, error: null.raw))
+        pipe = ends.keepingSecond()
+    }
+
+    /// Has a process group ended when this process ends.
+    func watch(group: pid_t) throws {
+        try writeAll(pipe.raw, Array("watch \(group)\n".utf8))
+    }
+
+    /// Leaves a process group alone, which has ended.
+    func forget(group: pid_t) throws {
+        try writeAll(pipe.raw, Array("forget \(group)\n".utf8))
+    }
+}

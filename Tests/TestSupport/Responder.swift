@@ -1,0 +1,99 @@
+package import Glibc
+package import Posix
+
+/// The program under test, as a FastCGI server on a Unix socket.
+package final class Responder: Sendable {
+    package let socket: String
+    package let stateDirectory: String
+    private let directory: TemporaryDirectory
+    private let service: Service
+
+    /// Where the program keeps its state, and what it is started with.
+    package struct Setup: Sendable {
+        package var bucket: Bucket
+        /// Options after `serve`, over those that every start needs.
+        package var options: [String] = []
+        package var environment: [String: String] = [:]
+        /// Kept from an earlier start; nil: a fresh one.
+        package var state: TemporaryDirectory?
+        /// Another copy of the program; nil: that which was built.
+        package var program: String?
+        /// Through which the store is reached, where it is one on the network.
+        package var proxy: FaultProxy?
+
+        /// Where the store's admission comes from.
+        package var admission = AdmissionSource.given
+
+        package enum AdmissionSource: Sendable { case given, probed }
+
+        package init(_ bucket: Bucket) { self.bucket = bucket }
+
+        /// The store's URL as the program is given it.
+        package var storeURL: String { bucket.url(through: proxy) }
+    }
+
+    /// Starts the program and waits until its socket accepts.
+    package init(_ setup: Setup) throws {
+        directory = try TemporaryDirectory()
+        let state = try setup.state ?? TemporaryDirectory()
+        self.state = state
+        stateDirectory = state.path
+        socket = directory.path + "/socket"
+        if setup.admission == .given {
+            try setup.bucket.admit(in: state.path, through: setup.proxy)
+        }
+        service = try Service(
+            try setup.program ?? Programs.responder(),
+            [
+                "serve", "--store", setup.storeURL, "--state-dir", state.path,
+                "--listen", "unix:\(socket)",
+            ] + setup.options,
+            environment: Self.environment(setup), log: directory.path + "/log")
+        try service.waitUntilReady { (try? Sockets.connect(path: socket)) != nil }
+    }
+
+    private let state: TemporaryDirectory
+
+    /// What the program needs of its environment, and nothing of this process's.
+    package static func environment(_ setup: Setup) -> [String: String] {
+        ["PATH": "/usr/bin:/bin", "HOME": "/nonexistent"]
+            .merging(setup.bucket.environment) { $1 }
+            .merging(setup.environment) { $1 }
+    }
+
+    package var log: String { service.log }
+    package var hasEnded: Bool { service.hasEnded }
+    package var identifier: pid_t { service.identifier }
+
+    /// The largest resident set so far, in bytes, of the program alone.
+    package func peakMemory() throws -> Int { try service.peakMemory() }
+
+    /// The git processes that run for it.
+    package func children() throws -> [String] { try service.children() }
+
+    package func signal(_ number: Int32) { service.signal(number) }
+
+    package func waitForEnd() throws -> ChildProcess.Ending { try service.waitForEnd() }
+
+    /// Ends the program as a service manager does; anything but a clean exit fails the test.
+    package func stop() throws {
+        service.signal(SIGTERM)
+        let ending = try service.waitForEnd()
+        if ending != .exited(0) {
+            throw TestFailure("SIGTERM: the program ended with \(ending):\n\(log)")
+        }
+    }
+
+    /// The workspaces of running and dead processes, but for each process's lock.
+    package func workspaces() throws -> [String] {
+        try Self.workspaces(in: stateDirectory)
+    }
+
+    /// The same for a state directory that no program uses now.
+    package static func workspaces(in state: String) throws -> [String] {
+        try Files.names(in: state + "/workspaces").flatMap { process in
+            try Files.names(in: "\(state)/workspaces/\(process)")
+                .filter { $0 != "lock" }.map { "\(process)/\($0)" }
+        }
+    }
+}
