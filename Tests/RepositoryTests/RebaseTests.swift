@@ -95,6 +95,22 @@ struct RebaseTests {
         #expect(try ids(bench)["refs/heads/main"] == pushes[0].commands[0].new)
     }
 
+    @Test("what was ok because it was so already must still be so")
+    func unchangedRefs() throws {
+        let bench = try Bench()
+        try bench.push(bench.onePush(to: "refs/heads/a"))
+        let parent = try bench.published()
+        // Asks for `a` as it is, and for a deletion of what is not there.
+        var push = try bench.onePush(to: "refs/heads/b")
+        let value = try #require(try ids(bench)["refs/heads/a"])
+        push.commands.append((value, value, "refs/heads/a"))
+        push.commands.append((bench.zero, bench.zero, "refs/heads/c"))
+        let mover = try bench.onePush(to: "refs/heads/a")
+        #expect(try bench.rebasingPush(mover, on: parent).isPublished)
+        #expect(try !bench.rebasingPush(push, on: parent).isPublished)
+        #expect(try ids(bench)["refs/heads/b"] == nil)
+    }
+
     @Test("a ref that already has the value is no obstacle")
     func sameValue() throws {
         let bench = try Bench()
