@@ -65,7 +65,8 @@ extension ReceivedPush {
 
         let ancestry = Ancestry(repository: parent.repository, store: store)
         let delta = PushDelta(
-            from: parent.manifest, to: manifest, accepted: report.accepted.compactMap { RefName($0) })
+            from: parent.manifest, to: manifest,
+            accepted: report.accepted.compactMap { RefName($0) })
         var base = parent
         var manifest = manifest
         for attempt in 1...max(attempts, 1) {
