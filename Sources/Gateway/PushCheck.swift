@@ -14,6 +14,11 @@ struct PushCheck {
     ///
     /// - Throws: ``ProtocolError`` for ids that are none of the repository's.
     func refusal(of commands: PushCommands) throws(ProtocolError) -> PushReport? {
+        let named = commands.capabilities.value(of: "object-format") ?? Array("sha1".utf8)
+        guard named.elementsEqual(manifest.objectFormat.rawValue.utf8) else {
+            throw .badCommand(
+                "this repository's object format is \(manifest.objectFormat.rawValue)")
+        }
         var reasons: [[UInt8]: String] = [:]
         var seen: Set<[UInt8]> = []
         for command in commands.commands {

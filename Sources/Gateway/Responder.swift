@@ -18,15 +18,18 @@ package struct Responder: Sendable {
         package var gitTime: Duration
         /// After how long a push that is not done is kept alive; zero: never.
         package var pushKeepAlive: Duration
+        /// Swaps that a push tries at most.
+        package var pushAttempts: Int
 
         package init(
             git: Int, body: Int64 = 0, gitTime: Duration = .seconds(3600),
-            pushKeepAlive: Duration = .seconds(5)
+            pushKeepAlive: Duration = .seconds(5), pushAttempts: Int = 5
         ) {
             self.git = git
             self.body = body
             self.gitTime = gitTime
             self.pushKeepAlive = pushKeepAlive
+            self.pushAttempts = pushAttempts
         }
     }
 
@@ -181,7 +184,15 @@ package struct Responder: Sendable {
             if !response.hasBegun { try response.begin(type: type) }
             try response.write(bytes)
         }
-        if response.hasBegun { return }
+        if response.hasBegun {
+            // The client sees an answer that ends too early; the cause is for the log.
+            if ending != .exited(0) {
+                log.warning(
+                    "git did not finish a fetch",
+                    metadata: ["error": "\(ending): \(workspace.gitErrors())"])
+            }
+            return
+        }
         if ending == .exited(0) {
             try response.begin(type: type)
             return
@@ -240,7 +251,11 @@ package struct Responder: Sendable {
         case .unchanged(let report):
             try answer.finish(unpublished: report)
         case .received(let push):
-            switch try push.publish(to: store) {
+            // Without a report nobody could be told which part was done: all of it or nothing.
+            if commands.capabilities.reporting.report == .unwanted, let refusal = push.refusal {
+                throw RequestError.notAllowed(refusal)
+            }
+            switch try push.publish(to: store, attempts: limits.pushAttempts) {
             case .published(let published):
                 log.info(
                     "published a push",

@@ -5,7 +5,8 @@ import Testing
 /// value. Reading it otherwise would be to expect another answer than git gives.
 @Suite("A push's capabilities")
 struct PushCapabilitiesTests {
-    @Test("are parted by white space of any kind", arguments: [" ", "  ", "\t", "\n", "\r", " \t "])
+    @Test(
+        "are parted by white space of any kind", arguments: [" ", "  ", "\t", "\n", "\r", " \t "])
     func whiteSpace(space: String) {
         let list = PushCapabilities("report-status\(space)side-band-64k\(space)".utf8)
         #expect(list.reporting == PushReporting(report: .wanted, sideBand: .sideBand64k))

@@ -42,14 +42,16 @@ struct PushCommandsTests {
             "\(zero) \(one) refs/heads/main\0\(capabilities)", "\(one) \(two) refs/heads/é",
             "\(two) \(zero) refs/tags/v1")
         let push = try #require(try read(request))
-        #expect(push.commands.map { String(decoding: $0.rawName, as: UTF8.self) }
-            == ["refs/heads/main", "refs/heads/é", "refs/tags/v1"])
+        #expect(
+            push.commands.map { String(decoding: $0.rawName, as: UTF8.self) }
+                == ["refs/heads/main", "refs/heads/é", "refs/tags/v1"])
         #expect(push.commands.map(\.old.hex) == [zero, one, two])
         #expect(push.commands.map(\.new.hex) == [one, two, zero])
         #expect(push.capabilities.has("side-band-64k"))
         #expect(push.capabilities.value(of: "agent") == Array("git/2.39.5".utf8))
         #expect(push.capabilities.value(of: "age") == nil)
-        #expect(push.capabilities.reporting == PushReporting(report: .wanted, sideBand: .sideBand64k))
+        #expect(
+            push.capabilities.reporting == PushReporting(report: .wanted, sideBand: .sideBand64k))
         #expect(push.bringsPack)
     }
 
@@ -70,9 +72,10 @@ struct PushCommandsTests {
 
     @Test("without capabilities a report is asked of git all the same")
     func injectsReport() throws {
-        for line in ["\(zero) \(one) refs/heads/a", "\(zero) \(one) refs/heads/a\0",
-            "\(zero) \(one) refs/heads/a\0 side-band-64k"]
-        {
+        for line in [
+            "\(zero) \(one) refs/heads/a", "\(zero) \(one) refs/heads/a\0",
+            "\(zero) \(one) refs/heads/a\0 side-band-64k",
+        ] {
             let push = try #require(try read(PushRequest.of(line)))
             #expect(push.capabilities.reporting.report == .unwanted)
             let again = try #require(try read(push.requestForGit))
@@ -82,7 +85,9 @@ struct PushCommandsTests {
         }
     }
 
-    @Test("what was asked for is not asked for twice", arguments: ["report-status", "report-status-v2"])
+    @Test(
+        "what was asked for is not asked for twice",
+        arguments: ["report-status", "report-status-v2"])
     func keepsReport(word: String) throws {
         let push = try #require(try read(PushRequest.of("\(zero) \(one) refs/heads/a\0\(word)")))
         #expect(push.capabilities.askingForReport == push.capabilities)
@@ -118,15 +123,18 @@ struct PushCommandsTests {
         #expect(rest.elementsEqual("PACK".utf8))
     }
 
-    @Test("what is no command is refused", arguments: [
-        "push-cert\0 report-status", "push-cert-end", "", "\n", "hello", "shallow",
-        "shallow xyz", "shallow \(PushRequest.one)0",
-        "\(PushRequest.one) refs/heads/a", "\(PushRequest.one)\(PushRequest.two) refs/heads/a",
-        "\(PushRequest.one) \(PushRequest.two)", "\(PushRequest.one)  \(PushRequest.two) refs/a/b",
-        "\(PushRequest.one.dropLast()) \(PushRequest.two) refs/heads/a",
-        "\(PushRequest.one.uppercased().replacing("1", with: "A")) \(PushRequest.two) refs/heads/a",
-        "\(PushRequest.one) \(String(repeating: "2", count: 64)) refs/heads/a",
-    ])
+    @Test(
+        "what is no command is refused",
+        arguments: [
+            "push-cert\0 report-status", "push-cert-end", "", "\n", "hello", "shallow",
+            "shallow xyz", "shallow \(PushRequest.one)0",
+            "\(PushRequest.one) refs/heads/a", "\(PushRequest.one)\(PushRequest.two) refs/heads/a",
+            "\(PushRequest.one) \(PushRequest.two)",
+            "\(PushRequest.one)  \(PushRequest.two) refs/a/b",
+            "\(PushRequest.one.dropLast()) \(PushRequest.two) refs/heads/a",
+            "\(PushRequest.one.uppercased().replacing("1", with: "A")) \(PushRequest.two) refs/heads/a",
+            "\(PushRequest.one) \(String(repeating: "2", count: 64)) refs/heads/a",
+        ])
     func refuses(line: String) {
         #expect(throws: ProtocolError.self) { try read(PushRequest.of(line)) }
         #expect(throws: ProtocolError.self) {
@@ -189,8 +197,10 @@ struct PushCommandsTests {
 
     @Test("more bytes than a push may have are refused before they are kept")
     func oversized() throws {
-        let line = PushRequest.of("\(zero) \(one) refs/heads/" + String(repeating: "a", count: 60_000))
-            .dropLast(4)
+        let line = PushRequest.of(
+            "\(zero) \(one) refs/heads/" + String(repeating: "a", count: 60_000)
+        )
+        .dropLast(4)
         var read = 0
         let reader = PktLineReader { count in
             defer { read += count }
@@ -205,7 +215,8 @@ struct PushCommandsTests {
         #expect(read <= (1 << 20) + 70_000)
     }
 
-    @Test("a first command that leaves no room for a report is refused, not a crash",
+    @Test(
+        "a first command that leaves no room for a report is refused, not a crash",
         arguments: 65_400...65_433)
     func noRoom(count: Int) throws {
         let name = "refs/heads/" + String(repeating: "a", count: count - 11)

@@ -19,7 +19,8 @@ struct PushReportTests {
         #expect(read.bytes == bytes)
         #expect(read.unpackError == nil)
         #expect(read.accepted == [Array("refs/heads/main".utf8)])
-        #expect(read.rejected.map(\.rawName) == ["refs/heads/é", "refs/heads/b"].map { Array($0.utf8) })
+        #expect(
+            read.rejected.map(\.rawName) == ["refs/heads/é", "refs/heads/b"].map { Array($0.utf8) })
         #expect(read.rejected.first?.reason == Array("non-fast-forward; try again".utf8))
     }
 
@@ -35,7 +36,8 @@ struct PushReportTests {
             unpackError: nil,
             rejected: [
                 .init(rawName: Array("refs/heads/a".utf8), reason: "no"),
-                .init(rawName: Array("refs/heads/e\u{301}".utf8), reason: "another push came first"),
+                .init(
+                    rawName: Array("refs/heads/e\u{301}".utf8), reason: "another push came first"),
             ])
         let read = try PushReport(parsing: built.bytes)
         #expect(read.rejected == built.rejected)
@@ -96,7 +98,9 @@ struct PushReportTests {
         var data: [UInt8] = []
         let body = built.body(for: PushReporting(report: .wanted, sideBand: .sideBand64k))
         try body.withUnsafeBytes { part in
-            try splitter.split(part) { data += Array($1); _ = $0 }
+            try splitter.split(part) {
+                data += Array($1); _ = $0
+            }
         }
         #expect(try PushReport(parsing: data).rejected.count == 5000)
     }

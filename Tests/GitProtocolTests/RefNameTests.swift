@@ -28,7 +28,8 @@ struct RefNameTests {
 
     /// Names that sit on a rule of git-check-ref-format(1).
     private static let shapes = [
-        "refs/heads/main", "refs/heads", "refs/", "refs", "refs//heads", "refs/heads/", "/refs/heads",
+        "refs/heads/main", "refs/heads", "refs/", "refs", "refs//heads", "refs/heads/",
+        "/refs/heads",
         "refs/heads/.a", "refs/heads/a.", "refs/heads/a./b", "refs/heads/a..b", "refs/heads/a.lock",
         "refs/heads/a.lock/b", "refs/heads/.lock", "refs/heads/a.locks", "refs/heads/@",
         "refs/heads/@{", "refs/heads/a@{b", "refs/heads/a@b", "refs/@", "refs/heads/{@",
@@ -55,10 +56,13 @@ struct RefNameTests {
         return name
     }
 
-    @Test("are refused where they are not UTF-8", arguments: [
-        [0xff], [0xc3], [0xe2, 0x82], [0xc0, 0xaf], [0xed, 0xa0, 0x80], [0x80], [0xf8, 0x88, 0x80],
-        [0xf4, 0x90, 0x80, 0x80],
-    ] as [[UInt8]])
+    @Test(
+        "are refused where they are not UTF-8",
+        arguments: [
+            [0xff], [0xc3], [0xe2, 0x82], [0xc0, 0xaf], [0xed, 0xa0, 0x80], [0x80],
+            [0xf8, 0x88, 0x80],
+            [0xf4, 0x90, 0x80, 0x80],
+        ] as [[UInt8]])
     func refusesInvalidUTF8(bytes: [UInt8]) {
         #expect(RefName(Array("refs/heads/".utf8) + bytes) == nil)
         #expect(RefName(Array("refs/heads/a".utf8) + bytes + Array("b".utf8)) == nil)
@@ -70,6 +74,13 @@ struct RefNameTests {
         let name = RefName(Array("refs/heads/a".utf8) + [UInt8(byte)] + Array("b".utf8))
         // A byte above ASCII is never UTF-8 on its own; `/` parts two components.
         #expect((name == nil) == (forbidden || byte >= 0x80))
+    }
+
+    @Test("have a length that fits a pkt-line and a path")
+    func length() {
+        let most = String(repeating: "a", count: RefName.maximumLength - 11)
+        #expect(RefName("refs/heads/" + most) != nil)
+        #expect(RefName("refs/heads/" + most + "a") == nil)
     }
 
     @Test("two forms of é are two names")

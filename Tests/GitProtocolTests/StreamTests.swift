@@ -90,9 +90,11 @@ struct StreamTests {
         }
     }
 
-    @Test("what is no side-band stream is refused", arguments: [
-        "0004", "0005\u{4}", "0005\u{0}", "0001", "0002", "0003", "xxxx",
-    ])
+    @Test(
+        "what is no side-band stream is refused",
+        arguments: [
+            "0004", "0005\u{4}", "0005\u{0}", "0001", "0002", "0003", "xxxx",
+        ])
     func splitterRefuses(text: String) {
         var splitter = BandSplitter()
         #expect(throws: ProtocolError.self) {

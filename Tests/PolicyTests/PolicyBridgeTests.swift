@@ -48,12 +48,16 @@ struct PolicyBridgeTests {
         #expect(!word.bytes.isEmpty)
     }
 
-    @Test("denies everything as soon as one line is not what was asked for", arguments: [
-        "", "\n", "\n\n", "\(main)\n\(one) \(two) refs/heads/x\n", "\(one) \(one) refs/heads/main",
-        "\(two) \(one) refs/heads/main", "\(main) ", " \(main)", "\(main)\r\n", "\(main)\0",
-        "\(main)\n\(main)x", "\(one) \(two) refs/heads/e\u{301}", "\(one) \(two) HEAD", "garbage",
-        "\(main)\ngarbage",
-    ])
+    @Test(
+        "denies everything as soon as one line is not what was asked for",
+        arguments: [
+            "", "\n", "\n\n", "\(main)\n\(one) \(two) refs/heads/x\n",
+            "\(one) \(one) refs/heads/main",
+            "\(two) \(one) refs/heads/main", "\(main) ", " \(main)", "\(main)\r\n", "\(main)\0",
+            "\(main)\n\(main)x", "\(one) \(two) refs/heads/e\u{301}", "\(one) \(two) HEAD",
+            "garbage",
+            "\(main)\ngarbage",
+        ])
     func denies(input: String) throws {
         let (word, allowed) = try answer(input)
         #expect(word.kind == .deny && allowed == nil)

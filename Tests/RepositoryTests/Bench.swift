@@ -47,7 +47,9 @@ final class Bench: Sendable {
     static var log: Logger { Logger(label: "test") { _ in SwiftLogNoOpLogHandler() } }
 
     /// The real hook, which SwiftPM builds beside this process.
-    static var hook: String { get throws { try Programs.buildDirectory() + "/git-s3-backend-hook" } }
+    static var hook: String {
+        get throws { try Programs.buildDirectory() + "/git-s3-backend-hook" }
+    }
 
     func hydration(hook: String? = nil) throws -> Hydration {
         Hydration(store: store, state: state, git: git, hook: try hook ?? Self.hook)
@@ -87,7 +89,8 @@ final class Bench: Sendable {
     }
 
     /// A push of one new commit to `name`, made on top of the state published.
-    func onePush(_ content: String = randomHex(), to name: String = "refs/heads/main") throws -> Push
+    func onePush(_ content: String = randomHex(), to name: String = "refs/heads/main") throws
+        -> Push
     {
         let old = try published().manifest.refs.first { $0.key.description == name }?.value.hex
         let commit = try source.commit(content, parent: old)

@@ -68,7 +68,9 @@ struct HydrationTests {
         try hydrate(bench)
     }
 
-    @Test("what is under its right name but no pack is damage", arguments: ["", "x", "PACK", "a long text that is no pack at all"])
+    @Test(
+        "what is under its right name but no pack is damage",
+        arguments: ["", "x", "PACK", "a long text that is no pack at all"])
     func noPack(text: String) throws {
         let bench = try filled()
         let bytes = Array(text.utf8)

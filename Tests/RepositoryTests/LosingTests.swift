@@ -63,11 +63,13 @@ struct LosingTests {
         #expect(try shows(push, bench))
     }
 
-    @Test("a swap whose answer is lost, late or repeated is never a false loss", arguments: [
-        [Fault.dropReply], [.resend], [.failAfterApplying], [.dropRequest], [.conflict],
-        [.unavailable], [.late(requests: 0)], [.late(requests: 1)], [.late(requests: 2)],
-        [.dropRequest, .resend], [.conflict, .dropReply], [.late(requests: 1), .dropRequest],
-    ])
+    @Test(
+        "a swap whose answer is lost, late or repeated is never a false loss",
+        arguments: [
+            [Fault.dropReply], [.resend], [.failAfterApplying], [.dropRequest], [.conflict],
+            [.unavailable], [.late(requests: 0)], [.late(requests: 1)], [.late(requests: 2)],
+            [.dropRequest, .resend], [.conflict, .dropReply], [.late(requests: 1), .dropRequest],
+        ])
     func doubtfulAnswers(faults: [Fault]) throws {
         let bench = try Bench { memory in
             FaultyStore(
@@ -80,9 +82,11 @@ struct LosingTests {
         _ = try bench.check()
     }
 
-    @Test("what cannot be known is said to be unknown, not lost", arguments: [
-        Fault.dropReply, .dropRequest, .late(requests: 1000),
-    ])
+    @Test(
+        "what cannot be known is said to be unknown, not lost",
+        arguments: [
+            Fault.dropReply, .dropRequest, .late(requests: 1000),
+        ])
     func undetermined(fault: Fault) throws {
         let bench = try Bench { memory in
             FaultyStore(
@@ -146,9 +150,11 @@ struct LosingTests {
         #expect(try bench.published().manifest.refs.count == 1 + others)
     }
 
-    @Test("a store that fails at any write publishes nothing", arguments: [
-        "packs/", ".idx", "manifests/",
-    ])
+    @Test(
+        "a store that fails at any write publishes nothing",
+        arguments: [
+            "packs/", ".idx", "manifests/",
+        ])
     func failingWrites(part: String) throws {
         for fault in [Fault.denied, .unavailable, .dropRequest, .dropReply, .conflict] {
             let bench = try Bench()
@@ -194,7 +200,8 @@ struct LosingTests {
         #expect(try bench.published().digest == before)
     }
 
-    @Test("random faults: success is only what is published, loss only what is not",
+    @Test(
+        "random faults: success is only what is published, loss only what is not",
         arguments: 1...12 as ClosedRange<UInt64>)
     func randomFaults(seed: UInt64) throws {
         let bench = try Bench()

@@ -59,8 +59,9 @@ struct ManifestBytesTests {
             $0.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"")
         }
         let expected = escaped.map { "\"\($0)\":\"\(Self.a)\"" }.joined(separator: ",")
-        #expect(text.utf8.elementsEqual(
-            Self.empty.replacing("\"refs\":{}", with: "\"refs\":{\(expected)}").utf8))
+        #expect(
+            text.utf8.elementsEqual(
+                Self.empty.replacing("\"refs\":{}", with: "\"refs\":{\(expected)}").utf8))
     }
 
     @Test("of two forms of é keep both, and read back as both")

@@ -51,10 +51,12 @@ struct ManifestReadingTests {
         #expect(read.refs.keys.first?.bytes == Array("refs/heads/é\"🎉".utf8))
     }
 
-    @Test("a version that is neither 1 nor 2 is refused", arguments: [
-        "0", "3", "10", "1.0", "1e0", "-1", "01", "\"1\"", "null", "true", "[1]",
-        "99999999999999999999999999", "1E400",
-    ])
+    @Test(
+        "a version that is neither 1 nor 2 is refused",
+        arguments: [
+            "0", "3", "10", "1.0", "1e0", "-1", "01", "\"1\"", "null", "true", "[1]",
+            "99999999999999999999999999", "1E400",
+        ])
     func versions(version: String) {
         #expect(throws: Manifest.Invalid.self) { try read(Self.text(("version", version))) }
     }
@@ -75,23 +77,29 @@ struct ManifestReadingTests {
         #expect(throws: Manifest.Invalid.self) { try read(Self.text((field, nil))) }
     }
 
-    @Test("a field that is not what it must be is refused", arguments: [
-        ("head", #""""#), ("head", "null"), ("head", #""refs/tags/a""#), ("head", #""main""#),
-        ("head", #""ref: refs/heads/main""#), ("head", #""refs/heads/a b""#),
-        ("refs", "[]"), ("refs", "null"), ("refs", #"{"HEAD":"\#(a)"}"#),
-        ("refs", #"{"refs/heads/a":null}"#), ("refs", #"{"refs/heads/a":"\#(a)0"}"#),
-        ("refs", #"{"refs/heads/a":"\#(a.uppercased())"}"#), ("refs", #"{"refs/heads/a":"\#(long)"}"#),
-        ("refs", #"{"refs/heads/a":"0000000000000000000000000000000000000000"}"#),
-        ("refs", #"{"refs/heads/a..b":"\#(a)"}"#), ("refs", #"{"refs/heads/a\n":"\#(a)"}"#),
-        ("refs", #"{"refs/heads/a\u0000":"\#(a)"}"#),
-        ("packs", "{}"), ("packs", "null"), ("packs", #"["packs/p1"]"#), ("packs", #"["\#(long)"]"#),
-        ("packs", #"["packs/\#(long).idx"]"#), ("packs", #"["packs/\#(long)/"]"#), ("packs", "[1]"),
-        ("packs", #"["packs/../packs/\#(long)"]"#), ("packs", #"["packs/\#(long.uppercased())"]"#),
-        ("parent", #""""#), ("parent", "0"), ("parent", #""manifests/\#(long)""#),
-        ("parent", #""\#(a)""#), ("peeled", "null"), ("peeled", "[]"),
-        ("peeled", #"{"refs/tags/a":"\#(a)"}"#), ("objectFormat", "null"),
-        ("objectFormat", #""md5""#), ("objectFormat", "1"), ("objectFormat", #""SHA256""#),
-    ])
+    @Test(
+        "a field that is not what it must be is refused",
+        arguments: [
+            ("head", #""""#), ("head", "null"), ("head", #""refs/tags/a""#), ("head", #""main""#),
+            ("head", #""ref: refs/heads/main""#), ("head", #""refs/heads/a b""#),
+            ("refs", "[]"), ("refs", "null"), ("refs", #"{"HEAD":"\#(a)"}"#),
+            ("refs", #"{"refs/heads/a":null}"#), ("refs", #"{"refs/heads/a":"\#(a)0"}"#),
+            ("refs", #"{"refs/heads/a":"\#(a.uppercased())"}"#),
+            ("refs", #"{"refs/heads/a":"\#(long)"}"#),
+            ("refs", #"{"refs/heads/a":"0000000000000000000000000000000000000000"}"#),
+            ("refs", #"{"refs/heads/a..b":"\#(a)"}"#), ("refs", #"{"refs/heads/a\n":"\#(a)"}"#),
+            ("refs", #"{"refs/heads/a\u0000":"\#(a)"}"#),
+            ("packs", "{}"), ("packs", "null"), ("packs", #"["packs/p1"]"#),
+            ("packs", #"["\#(long)"]"#),
+            ("packs", #"["packs/\#(long).idx"]"#), ("packs", #"["packs/\#(long)/"]"#),
+            ("packs", "[1]"),
+            ("packs", #"["packs/../packs/\#(long)"]"#),
+            ("packs", #"["packs/\#(long.uppercased())"]"#),
+            ("parent", #""""#), ("parent", "0"), ("parent", #""manifests/\#(long)""#),
+            ("parent", #""\#(a)""#), ("peeled", "null"), ("peeled", "[]"),
+            ("peeled", #"{"refs/tags/a":"\#(a)"}"#), ("objectFormat", "null"),
+            ("objectFormat", #""md5""#), ("objectFormat", "1"), ("objectFormat", #""SHA256""#),
+        ])
     func badField(field: String, value: String) {
         #expect(throws: Manifest.Invalid.self) { try read(Self.text((field, value))) }
     }
@@ -159,14 +167,18 @@ struct ManifestReadingTests {
         }
     }
 
-    @Test("what is no JSON is refused, and nothing traps", arguments: [
-        "", " ", "null", "[]", "1", "\"\"", "{", "}", "{}{}", "{} x", "{,}", "{\"a\"}", "{\"a\":}",
-        "{\"a\":1,}", "{a:1}", "{'a':1}", "[1,]", "{\"a\":tru}", "{\"a\":nul}", "\u{feff}{}",
-        #"{"a":"\x"}"#, #"{"a":"\u12"}"#, #"{"a":"\u+123"}"#, #"{"a":"\ud800"}"#,
-        #"{"a":"\udc00"}"#, #"{"a":"\ud800\ud800"}"#, #"{"a":"\ud800x"}"#, #"{"a":"\ud800\n"}"#,
-        #"{"a":"\uD83C\uDF8"}"#, "{\"a\":\"\n\"}", "{\"a\":\"\u{1}\"}", #"{"a":"\"#, "{\"a\":+1}",
-        "{\"a\":.5}",
-    ])
+    @Test(
+        "what is no JSON is refused, and nothing traps",
+        arguments: [
+            "", " ", "null", "[]", "1", "\"\"", "{", "}", "{}{}", "{} x", "{,}", "{\"a\"}",
+            "{\"a\":}",
+            "{\"a\":1,}", "{a:1}", "{'a':1}", "[1,]", "{\"a\":tru}", "{\"a\":nul}", "\u{feff}{}",
+            #"{"a":"\x"}"#, #"{"a":"\u12"}"#, #"{"a":"\u+123"}"#, #"{"a":"\ud800"}"#,
+            #"{"a":"\udc00"}"#, #"{"a":"\ud800\ud800"}"#, #"{"a":"\ud800x"}"#, #"{"a":"\ud800\n"}"#,
+            #"{"a":"\uD83C\uDF8"}"#, "{\"a\":\"\n\"}", "{\"a\":\"\u{1}\"}", #"{"a":"\"#,
+            "{\"a\":+1}",
+            "{\"a\":.5}",
+        ])
     func noJSON(text: String) {
         #expect(throws: JSONBytes.Failure.self) {
             let json = try JSONBytes(parsing: Array(text.utf8))
@@ -177,11 +189,14 @@ struct ManifestReadingTests {
         #expect(throws: Manifest.Invalid.self) { try read(text) }
     }
 
-    @Test("numbers are those of RFC 8259", arguments: [
-        ("0", true), ("-0", true), ("12", true), ("1.5", true), ("1e9", true), ("1E+9", true),
-        ("1.5e-7", true), ("01", false), ("-", false), ("1.", false), ("1e", false), ("--1", false),
-        ("1.2.3", false), ("1e+", false), ("-.5", false), ("1-2", false), ("00", false),
-    ])
+    @Test(
+        "numbers are those of RFC 8259",
+        arguments: [
+            ("0", true), ("-0", true), ("12", true), ("1.5", true), ("1e9", true), ("1E+9", true),
+            ("1.5e-7", true), ("01", false), ("-", false), ("1.", false), ("1e", false),
+            ("--1", false),
+            ("1.2.3", false), ("1e+", false), ("-.5", false), ("1-2", false), ("00", false),
+        ])
     func numbers(text: String, isNumber: Bool) {
         #expect((try? read(Self.text(("future", text)))) != nil ? isNumber : !isNumber)
     }

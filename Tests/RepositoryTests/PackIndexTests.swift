@@ -13,7 +13,8 @@ struct PackIndexTests {
         let scratch = try ScratchDirectory()
         try Files.write(index, to: scratch.path + "/i")
         try Files.write(pack, to: scratch.path + "/p")
-        return try PackIndex.isGood(scratch.path + "/i", forPack: scratch.path + "/p", format: format)
+        return try PackIndex.isGood(
+            scratch.path + "/i", forPack: scratch.path + "/p", format: format)
     }
 
     @Test("is good as git makes it", arguments: [ObjectFormat.sha1, .sha256])

@@ -8,9 +8,11 @@ import Testing
 
 @Suite("Publishing a push")
 struct PublishingTests {
-    @Test("takes four writes in two steps, and reads each object once", arguments: [
-        ObjectFormat.sha1, .sha256,
-    ])
+    @Test(
+        "takes four writes in two steps, and reads each object once",
+        arguments: [
+            ObjectFormat.sha1, .sha256,
+        ])
     func requests(format: ObjectFormat) throws {
         let bench = try Bench(format: format)
         for round in 0..<3 {

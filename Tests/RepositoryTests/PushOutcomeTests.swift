@@ -35,7 +35,8 @@ struct PushOutcomeTests {
                 commands: try #require(try PushCommands.read(from: reader)),
                 report: try PushReport(parsing: text + PktLine.flushBytes),
                 allowed: try allowed.map { try #require(RefUpdate(line: Array($0.utf8))) },
-                parent: Manifest(head: head, refs: try Self.refs(before)), refs: PublishedRefs(ids: try Self.refs(after))
+                parent: Manifest(head: head, refs: try Self.refs(before)),
+                refs: PublishedRefs(ids: try Self.refs(after))
             ).isChange
         }
 

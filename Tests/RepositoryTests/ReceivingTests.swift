@@ -120,7 +120,9 @@ struct ReceivingTests {
         try Files.write(try Files.read(try Bench.hook, limit: 1 << 28), to: plain, mode: 0o600)
         let empty = scratch.path + "/empty"
         try Files.write([], to: empty, mode: 0o700)
-        for hook in [plain, scratch.path + "/missing", "/dev/null", scratch.path, empty, "/bin/true"] {
+        for hook in [
+            plain, scratch.path + "/missing", "/dev/null", scratch.path, empty, "/bin/true",
+        ] {
             try expectNothing(bench) { try bench.receive(bench.onePush(), hook: hook) }
         }
         try expectNothing(bench) { try bench.receive(bench.onePush(), hook: "/bin/false") }
@@ -201,7 +203,8 @@ struct ReceivingTests {
         let blob = try bench.source.run(["hash-object", "-w", "--stdin"]).text
         let raw = Array("100644 .git\0".utf8) + Self.raw(blob)
         let tree = try bench.source.run(
-            ["hash-object", "-w", "-t", "tree", "--literally", "--stdin"], input: raw).text
+            ["hash-object", "-w", "-t", "tree", "--literally", "--stdin"], input: raw
+        ).text
         let evil = try bench.source.run(["commit-tree", tree, "-m", "x"]).text
         let push = Bench.Push(
             commands: [(bench.zero, evil, "refs/heads/main")],
@@ -276,7 +279,8 @@ struct ReceivingTests {
             _ = try ReceivedPush.receive(
                 commands, body: PushBody(push.pack), in: workspace, git: bench.git,
                 client: .init(user: "", address: "", protocolVersion: ""), bridge: bridge,
-                deadline: .now + .seconds(60)) { _ in throw Broken() }
+                deadline: .now + .seconds(60)
+            ) { _ in throw Broken() }
             Issue.record("received")
         } catch is Broken {
         }

@@ -49,11 +49,13 @@ struct SnapshotTests {
         #expect(try bench.published().digest != last.digest, "no state ever returns")
     }
 
-    @Test("a pointer that is not a digest is damage, never an absent repository", arguments: [
-        "", "x", "main", String(repeating: "A", count: 64), String(repeating: "a", count: 63),
-        String(repeating: "a", count: 64) + "\n", " " + String(repeating: "a", count: 64),
-        String(repeating: "a", count: 5000),
-    ])
+    @Test(
+        "a pointer that is not a digest is damage, never an absent repository",
+        arguments: [
+            "", "x", "main", String(repeating: "A", count: 64), String(repeating: "a", count: 63),
+            String(repeating: "a", count: 64) + "\n", " " + String(repeating: "a", count: 64),
+            String(repeating: "a", count: 5000),
+        ])
     func badPointer(text: String) throws {
         let bench = try Bench()
         bench.memory.plant(Array(text.utf8), at: .pointer(of: bench.repository))

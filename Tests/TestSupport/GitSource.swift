@@ -24,13 +24,15 @@ package final class GitSource: Sendable {
         let blob = try run(["hash-object", "-w", "--stdin"], input: Array(content.utf8)).text
         let tree = try run(["mktree"], input: Array("100644 blob \(blob)\tfile\n".utf8)).text
         return try run(
-            ["commit-tree", tree, "-m", content] + (parent.map { ["-p", $0] } ?? [])).text
+            ["commit-tree", tree, "-m", content] + (parent.map { ["-p", $0] } ?? [])
+        ).text
     }
 
     /// Makes an annotated tag of any object.
     package func tag(_ name: String, of object: String) throws -> String {
         let type = try run(["cat-file", "-t", object]).text
-        let text = "object \(object)\ntype \(type)\ntag \(name)\ntagger T <t@example.com> 1700000000 +0000\n\n\(name)\n"
+        let text =
+            "object \(object)\ntype \(type)\ntag \(name)\ntagger T <t@example.com> 1700000000 +0000\n\n\(name)\n"
         return try run(["mktag"], input: Array(text.utf8)).text
     }
 
