@@ -20,6 +20,7 @@ extension EndToEnd {
                 proxy.reset()
                 (repository, tree) = try seeded(site)
                 try tree.commit("ours")
+                proxy.reset()
             }
 
             /// Pushes through the proxy.

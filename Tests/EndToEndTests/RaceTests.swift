@@ -24,7 +24,7 @@ extension EndToEnd {
 
         @Test func onceTheAnswerHasBegunALostPushIsToldPerRef() throws {
             let race = try Race(
-                .file, sites: 1,
+                .file, sites: 1, point: "push-received",
                 options: ["--push-attempts", "1", "--max-git", "16", "--push-keepalive", "1"])
             let outcomes = try race.run(heldFor: .seconds(3))
             try race.expectOneWinner(outcomes) {
@@ -69,14 +69,16 @@ private struct Race: Sendable {
     let tips: [String]
     let barrier: TemporaryDirectory
 
-    init(_ store: StoreUnderTest, sites count: Int, options: [String]) throws {
+    init(
+        _ store: StoreUnderTest, sites count: Int, point: String = "push-hydrated", options: [String]
+    ) throws {
         let barrier = try TemporaryDirectory()
         self.barrier = barrier
         let bucket = try store.makeBucket()
         sites = try (0..<count).map { _ in
             var setup = Responder.Setup(bucket)
             setup.options = options
-            setup.environment = ["GIT_S3_BACKEND_FAULT": "push-hydrated=barrier:\(barrier.path)"]
+            setup.environment = ["GIT_S3_BACKEND_FAULT": "\(point)=barrier:\(barrier.path)"]
             return try Site(setup)
         }
         // The first push is let through.
@@ -100,7 +102,7 @@ private struct Race: Sendable {
         let pushes = trees.map { tree in
             Background { try tree.attempt("push", "origin", "main") }
         }
-        try wait(for: "eight pushes to be hydrated", upTo: .seconds(60)) {
+        try wait(for: "eight pushes to be held", upTo: .seconds(60)) {
             try Files.names(in: barrier.path).count == Self.writers
         }
         let end = ContinuousClock.now + time

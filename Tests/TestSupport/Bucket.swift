@@ -46,6 +46,42 @@ package final class Bucket: Sendable {
         }
     }
 
+    /// Gives a state directory the admission that the server has earned, once for all tests: a
+    /// probe of SeaweedFS, where writers of one key wait for each other in steps of a quarter of a
+    /// second, takes most of a minute.
+    func admit(in state: String, through proxy: FaultProxy?) throws {
+        guard case .seaweed(let server, _, _) = place else { return }
+        let location = try S3Store(
+            location: url(through: proxy), environment: server.environment
+        ).location
+        let lines = try Self.admission.get().split(separator: "\n").map { line in
+            if line.hasPrefix("store-sha256 ") {
+                "store-sha256 \(Digest(of: Array(location.utf8)))"
+            } else if line.hasPrefix("store ") {
+                "store \(location)"
+            } else {
+                String(line)
+            }
+        }
+        try Files.makeDirectories(state + "/admission")
+        let text = lines.map { $0 + "\n" }.joined()
+        try Files.write(
+            Array(text.utf8), to: "\(state)/admission/\(Digest(of: Array(location.utf8)))")
+    }
+
+    /// The record of a real probe of the server.
+    private static let admission = Result {
+        let scratch = try TemporaryDirectory()
+        let server = try SeaweedFS.shared()
+        let store = try S3Store(
+            location: server.storeURL(bucket: server.makeBucket()), environment: server.environment)
+        _ = try Admission.admit(store, stateDirectory: scratch.path)
+        let directory = scratch.path + "/admission"
+        guard let name = try Files.names(in: directory).first(where: { !$0.hasSuffix(".lock") })
+        else { throw TestFailure("an admission left no record") }
+        return String(decoding: try Files.read("\(directory)/\(name)"), as: UTF8.self)
+    }
+
     /// A proxy before the store's server.
     package func makeProxy() throws -> FaultProxy {
         guard case .seaweed(let server, _, _) = place,

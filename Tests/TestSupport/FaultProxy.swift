@@ -5,7 +5,9 @@ import Synchronization
 /// An HTTP/1.1 proxy between a responder and an S3 server: it counts what goes through, and makes
 /// go wrong what a test asks for.
 ///
-/// The Host header stays as it is, so that signatures hold. Messages are kept in memory whole.
+/// The Host header stays as it is, so that signatures hold. Messages are kept in memory whole. Each
+/// connection serves one request: on a used one that dies, a library may send its request again
+/// behind our back, and no test could tell what it caused.
 package final class FaultProxy: Sendable {
     /// What is done with a request, other than to pass it on.
     package enum Action: Sendable {
@@ -186,14 +188,13 @@ package final class FaultProxy: Sendable {
     private func serve(_ client: consuming OwnedDescriptor) {
         var reader = HTTPReader(client.raw)
         do {
-            while var request = try reader.head() {
-                if request.header("Expect") != nil {
-                    try Sockets.send(client.raw, Array("HTTP/1.1 100 Continue\r\n\r\n".utf8))
-                }
-                request.body = try reader.body(of: request, untilEnd: false)
-                guard let answer = try handle(request) else { return }
-                try Sockets.send(client.raw, answer)
+            guard var request = try reader.head() else { return }
+            if request.header("Expect") != nil {
+                try Sockets.send(client.raw, Array("HTTP/1.1 100 Continue\r\n\r\n".utf8))
             }
+            request.body = try reader.body(of: request, untilEnd: false)
+            guard let answer = try handle(request) else { return }
+            try Sockets.send(client.raw, answer)
         } catch {
             // The client went away, or the server did: either way the connection ends here.
         }
@@ -285,6 +286,7 @@ package final class FaultProxy: Sendable {
         let isHead = method == "HEAD"
         let dropped: Set = ["connection", "transfer-encoding", isHead ? "" : "content-length"]
         answer.headers.removeAll { dropped.contains($0.name.lowercased()) }
+        answer.headers.append(("Connection", "close"))
         if !isHead { answer.headers.append(("Content-Length", "\(answer.body.count)")) }
         return answer.head + (isHead ? [] : answer.body)
     }

@@ -20,7 +20,7 @@ final class Janitor: Sendable {
             forget) groups="${groups%% "$group" *} ${groups#* "$group" }" ;;
             esac
         done
-        for group in $groups; do kill -KILL -- "-$group"; done
+        for group in $groups; do kill -KILL "-$group"; done
         for try in 1 2 3 4 5 6 7 8 9 10; do
             rm -rf -- "$0" && break
             sleep 0.3

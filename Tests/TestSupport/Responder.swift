@@ -21,6 +21,11 @@ package final class Responder: Sendable {
         /// Through which the store is reached, where it is one on the network.
         package var proxy: FaultProxy?
 
+        /// Where the store's admission comes from.
+        package var admission = AdmissionSource.given
+
+        package enum AdmissionSource: Sendable { case given, probed }
+
         package init(_ bucket: Bucket) { self.bucket = bucket }
 
         /// The store's URL as the program is given it.
@@ -34,6 +39,9 @@ package final class Responder: Sendable {
         self.state = state
         stateDirectory = state.path
         socket = directory.path + "/socket"
+        if setup.admission == .given {
+            try setup.bucket.admit(in: state.path, through: setup.proxy)
+        }
         service = try Service(
             try setup.program ?? Programs.responder(),
             [
