@@ -142,6 +142,15 @@ package struct Responder: Sendable {
     /// Bytes of it that are waited for before a git process is: nearly always all of them.
     private static let fetchReadAhead = 1 << 20
 
+    /// What upload-pack says of a request that is the client's fault, before it has answered
+    /// anything. git's serve.c, upload-pack.c, ls-refs.c, pkt-line.c.
+    private static let complaints = [
+        "protocol error", "unknown request", "invalid command", "no command requested",
+        "after already requesting command", "unknown capability", "unknown object format",
+        "mismatched object format", "unexpected line", "expected flush", "Invalid deepen",
+        "hung up unexpectedly",
+    ]
+
     /// `git-upload-pack`: a fetch, or protocol v2's `ls-refs`.
     private func fetch(
         from name: RepositoryName, _ request: Request, _ connection: any Connection,
@@ -184,7 +193,7 @@ package struct Responder: Sendable {
             return
         }
         let errors = workspace.gitErrors()
-        if errors.contains("protocol error") || errors.contains("unknown request") {
+        if Self.complaints.contains(where: { errors.contains($0) }) {
             throw ProtocolError.badPktLine("git does not understand the request")
         }
         throw RepositoryError.git(step: "answer a fetch", reason: "\(ending): \(errors)")
