@@ -86,17 +86,29 @@ let package = Package(
             name: "S3StoreTests", dependencies: ["S3Store", "ObjectStore", "Posix", "TestSupport"],
             swiftSettings: settings),
         .testTarget(
-            name: "GitProtocolTests", dependencies: ["GitProtocol"], swiftSettings: settings),
+            name: "GitProtocolTests", dependencies: ["GitProtocol", "Posix", "TestSupport"],
+            swiftSettings: settings),
         .testTarget(
             name: "RepositoryTests",
-            dependencies: ["Repository", "GitProtocol", "ObjectStore", "Posix", "TestSupport"],
+            dependencies: [
+                "Repository", "GitProtocol", "ObjectStore", "Policy", "Bridge", "Posix", "TestSupport",
+                logging, "git-s3-backend-hook",
+            ],
             swiftSettings: settings),
         .testTarget(
             name: "PolicyTests",
-            dependencies: ["Policy", "Bridge", "GitProtocol", "ObjectStore", "Posix"],
+            dependencies: [
+                "Policy", "Bridge", "GitProtocol", "ObjectStore", "Posix", "TestSupport",
+                "git-s3-backend-hook",
+            ],
             swiftSettings: settings),
         .testTarget(
-            name: "GatewayTests", dependencies: ["Gateway", "Posix"], swiftSettings: settings),
+            name: "GatewayTests",
+            dependencies: [
+                "Gateway", "Repository", "Policy", "GitProtocol", "ObjectStore", "Posix", "CZlib",
+                "TestSupport", logging, "git-s3-backend-hook",
+            ],
+            swiftSettings: settings),
         .testTarget(
             name: "EndToEndTests", dependencies: ["TestSupport", "Posix", "git-s3-backend"],
             swiftSettings: settings),

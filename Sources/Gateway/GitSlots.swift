@@ -45,7 +45,10 @@ final class GitSlots: @unchecked Sendable {
         defer { pthread_mutex_unlock(mutex) }
 
         while free == 0 {
-            if pthread_cond_timedwait(condition, mutex, &until) == ETIMEDOUT { throw .busy }
+            // A slot that became free in the last moment was signalled to nobody else.
+            if pthread_cond_timedwait(condition, mutex, &until) == ETIMEDOUT, free == 0 {
+                throw .busy
+            }
         }
         free -= 1
         return Slot(self)

@@ -54,7 +54,10 @@ package struct Listener: ~Copyable, Sendable {
 
     /// Whether an address is of this machine alone.
     package static func isLoopback(_ host: String) -> Bool {
-        host == "localhost" || host == "::1" || host == "[::1]" || host.hasPrefix("127.")
+        if ["localhost", "::1", "[::1]"].contains(host) { return true }
+        // A name may begin like that, too.
+        var address = in_addr()
+        return inet_pton(AF_INET, host, &address) == 1 && host.hasPrefix("127.")
     }
 
     /// Removes the Unix socket that was made.
@@ -101,7 +104,10 @@ package struct Listener: ~Copyable, Sendable {
                 probe.raw, UnsafeRawPointer(pointer).assumingMemoryBound(to: sockaddr.self),
                 socklen_t(MemoryLayout<sockaddr_un>.size))
         }
-        if connected == 0 { throw SystemError("bind", path, code: EADDRINUSE) }
+        // Only a refusal says that nobody listens; a full backlog or a permission does not.
+        guard connected != 0, errno == ECONNREFUSED else {
+            throw SystemError("bind", path, code: EADDRINUSE)
+        }
         _ = unlink(path)
     }
 

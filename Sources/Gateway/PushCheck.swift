@@ -45,10 +45,10 @@ struct PushCheck {
     /// git ends in the middle when it meets another object format than the repository's.
     private func checkFormat(of commands: PushCommands) throws(ProtocolError) {
         let format = manifest.objectFormat
-        let said = commands.capabilities.value(of: "object-format")
+        let named = commands.capabilities.value(of: "object-format") ?? Array("sha1".utf8)
         guard commands.commands.allSatisfy({ $0.old.format == format }),
             commands.shallowFormats.isSubset(of: [format]),
-            said.map({ $0.elementsEqual(format.rawValue.utf8) }) ?? true
+            named.elementsEqual(format.rawValue.utf8)
         else { throw .badCommand("this repository's object format is \(format.rawValue)") }
     }
 }

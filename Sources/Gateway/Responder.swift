@@ -18,15 +18,18 @@ package struct Responder: Sendable {
         package var gitTime: Duration
         /// After how long a push that is not done is kept alive; zero: never.
         package var pushKeepAlive: Duration
+        /// Swaps that a push tries at most.
+        package var pushAttempts: Int
 
         package init(
             git: Int, body: Int64 = 0, gitTime: Duration = .seconds(3600),
-            pushKeepAlive: Duration = .seconds(5)
+            pushKeepAlive: Duration = .seconds(5), pushAttempts: Int = 5
         ) {
             self.git = git
             self.body = body
             self.gitTime = gitTime
             self.pushKeepAlive = pushKeepAlive
+            self.pushAttempts = pushAttempts
         }
     }
 
@@ -142,6 +145,9 @@ package struct Responder: Sendable {
     /// Bytes of it that are waited for before a git process is: nearly always all of them.
     private static let fetchReadAhead = 1 << 20
 
+    /// Bytes; git's `http.postBuffer`, up to which it sends a push with its length and at once.
+    private static let pushReadAhead: Int64 = 1 << 20
+
     /// What upload-pack says of a request that is the client's fault, before it has answered
     /// anything. git's serve.c, upload-pack.c, ls-refs.c, pkt-line.c.
     private static let complaints = [
@@ -187,7 +193,15 @@ package struct Responder: Sendable {
             if !response.hasBegun { try response.begin(type: type) }
             try response.write(bytes)
         }
-        if response.hasBegun { return }
+        if response.hasBegun {
+            // The client sees an answer that ends too early; the cause is for the log.
+            if ending != .exited(0) {
+                log.warning(
+                    "git did not finish a fetch",
+                    metadata: ["error": "\(ending): \(workspace.gitErrors())"])
+            }
+            return
+        }
         if ending == .exited(0) {
             try response.begin(type: type)
             return
@@ -246,7 +260,11 @@ package struct Responder: Sendable {
         case .unchanged(let report):
             try answer.finish(unpublished: report)
         case .received(let push):
-            switch try push.publish(to: store) {
+            // Without a report nobody could be told which part was done: all of it or nothing.
+            if commands.capabilities.reporting.report == .unwanted, let refusal = push.refusal {
+                throw RequestError.notAllowed(refusal)
+            }
+            switch try push.publish(to: store, attempts: limits.pushAttempts) {
             case .published(let published):
                 log.info(
                     "published a push",
@@ -275,6 +293,11 @@ package struct Responder: Sendable {
         _ commands: PushCommands, _ body: Body, on snapshot: Snapshot, _ requester: Requester,
         _ request: Request, _ answer: PushAnswer, _ log: Logger
     ) throws -> Reception {
+        // A small push is sent whole: with its body in, hydrating a large repository for it can be
+        // bridged by keep-alives, and no slow client holds a slot.
+        if case .known(let length) = request.contentLength, length <= Self.pushReadAhead {
+            try body.readAhead(Int(Self.pushReadAhead))
+        }
         let slot = try slots.take()
         defer { _ = slot }
 

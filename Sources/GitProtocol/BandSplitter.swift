@@ -12,8 +12,7 @@ package struct BandSplitter: Sendable {
     ) throws {
         pending.append(contentsOf: bytes)
         var start = 0
-        while pending.count - start >= 4 {
-            if hasEnded { throw ProtocolError.badReport("bytes after its end") }
+        while pending.count - start >= 4, !hasEnded {
             switch try PktLine.parseHeader(pending[start..<start + 4]) {
             case .flush:
                 hasEnded = true
@@ -33,5 +32,6 @@ package struct BandSplitter: Sendable {
             }
         }
         pending.removeFirst(start)
+        if hasEnded, !pending.isEmpty { throw ProtocolError.badReport("bytes after its end") }
     }
 }

@@ -2,14 +2,17 @@
 package struct PushCapabilities: Equatable, Sendable {
     private let words: [[UInt8]]
 
-    /// Takes the list as it stands behind the zero byte.
+    /// Takes the list as it stands behind the zero byte, as git does: words between white space,
+    /// up to another zero byte. git's connect.c, `parse_feature_value`.
     package init(_ bytes: some Collection<UInt8>) {
-        words = bytes.split(separator: UInt8(ascii: " ")).map { Array($0) }
+        words = bytes.prefix { $0 != 0 }.split { byte in
+            byte == 0x20 || byte == 0x09 || byte == 0x0a || byte == 0x0d
+        }.map { Array($0) }
     }
 
-    /// Whether a capability without a value is there.
+    /// Whether a capability is there, with a value or without, as git asks.
     package func has(_ name: String) -> Bool {
-        words.contains { $0.elementsEqual(name.utf8) }
+        words.contains { $0.elementsEqual(name.utf8) } || value(of: name) != nil
     }
 
     /// The value of `name=value`.

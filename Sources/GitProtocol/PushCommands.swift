@@ -28,7 +28,9 @@ package struct PushCommands: Sendable {
     /// Reads the commands, and the push options where they were announced.
     ///
     /// - Returns: nil for the client's probe, a lone `0000`, and for an empty request.
-    package static func read(from reader: PktLineReader) throws -> PushCommands? {
+    package static func read(
+        from reader: PktLineReader, maximumSize: Int = Self.maximumSize
+    ) throws -> PushCommands? {
         var push = PushCommands()
         var size = 0
         func next(_ place: String) throws -> [UInt8]? {
@@ -50,6 +52,7 @@ package struct PushCommands: Sendable {
         guard case .data(var line) = first else {
             throw ProtocolError.badCommand("a delimiter among the commands")
         }
+        size = line.count + 4
         while true {
             try push.take(line)
             guard let following = try next("commands") else { break }

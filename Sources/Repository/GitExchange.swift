@@ -78,6 +78,8 @@ struct GitExchange {
         do {
             ending = try child.wait()
         } catch {
+            body.cancel()
+            thread.join()
             throw RepositoryError.local(step: step, error)
         }
         thread.join()

@@ -83,17 +83,32 @@ private struct Parser {
         case UInt8(ascii: "t"): return try word("true", .bool(true))
         case UInt8(ascii: "f"): return try word("false", .bool(false))
         case UInt8(ascii: "n"): return try word("null", .null)
-        case UInt8(ascii: "-")?, (0x30...0x39)?: return number()
+        case UInt8(ascii: "-")?, (0x30...0x39)?: return try number()
         default: throw failure("not a value")
         }
     }
 
-    private mutating func number() -> JSONBytes {
+    /// RFC 8259 §6.
+    private mutating func number() throws(JSONBytes.Failure) -> JSONBytes {
         let start = offset
-        while let byte = current, (0x30...0x39).contains(byte) || "+-.eE".utf8.contains(byte) {
+        if current == UInt8(ascii: "-") { offset += 1 }
+        if current == UInt8(ascii: "0") { offset += 1 } else { try digits() }
+        if current == UInt8(ascii: ".") {
             offset += 1
+            try digits()
+        }
+        if current == UInt8(ascii: "e") || current == UInt8(ascii: "E") {
+            offset += 1
+            if current == UInt8(ascii: "+") || current == UInt8(ascii: "-") { offset += 1 }
+            try digits()
         }
         return .number(Array(bytes[start..<offset]))
+    }
+
+    private mutating func digits() throws(JSONBytes.Failure) {
+        let start = offset
+        while let byte = current, (0x30...0x39).contains(byte) { offset += 1 }
+        if offset == start { throw failure("not a number") }
     }
 
     private mutating func array(depth: Int) throws(JSONBytes.Failure) -> JSONBytes {

@@ -5,12 +5,12 @@ extension Manifest {
     /// The canonical bytes, ready to be stored under their digest.
     ///
     /// - Throws: ``Invalid`` for what a reader would refuse.
-    package func canonicalBytes() throws(Invalid) -> [UInt8] {
+    package func canonicalBytes(limit: Int = maximumSize) throws(Invalid) -> [UInt8] {
         try validate()
         if needsPeeled, peeled == nil, kind == .live {
             throw Invalid("refs outside refs/heads/ need 'peeled'")
         }
-        return ManifestFields(
+        let bytes = ManifestFields(
             version: kind == .live ? 1 : 2,
             head: head.bytes,
             refs: refs.map { ($0.key.bytes, $0.value.hex) },
@@ -19,6 +19,8 @@ extension Manifest {
             peeled: peeled.map { $0.map { ($0.key.bytes, $0.value.hex) } },
             objectFormat: objectFormat == .sha1 ? nil : objectFormat.rawValue
         ).canonicalBytes
+        if bytes.count > limit { throw Invalid("it has more than \(limit) bytes") }
+        return bytes
     }
 
     /// Reads a manifest. Unknown keys are ignored; duplicate ones are refused.

@@ -12,9 +12,9 @@ enum PackIndex {
     ) throws(SystemError) -> Bool {
         let length = format.rawLength
         let file = try OwnedDescriptor.open(index, O_RDONLY)
-        guard let size = try Files.size(of: index), size > Int64(2 * length + 8) else {
-            return false
-        }
+        guard let size = try Files.size(of: index), size > Int64(2 * length + 8),
+            let packSize = try Files.size(of: pack), packSize > Int64(length)
+        else { return false }
 
         // All but the last hash is hashed; the hash before it is the pack's trailer.
         var hash = MessageDigest(format == .sha1 ? .sha1 : .sha256)

@@ -3,9 +3,14 @@ import Posix
 
 /// The refs of a workspace, as git reads them.
 struct PublishedRefs {
-    private(set) var ids: [RefName: ObjectID] = [:]
+    private(set) var ids: [RefName: ObjectID]
     /// Annotated tag ref → what it fully peels to.
-    private(set) var peeled: [RefName: ObjectID] = [:]
+    private(set) var peeled: [RefName: ObjectID]
+
+    init(ids: [RefName: ObjectID] = [:], peeled: [RefName: ObjectID] = [:]) {
+        self.ids = ids
+        self.peeled = peeled
+    }
 
     /// Reads all refs with `git show-ref --dereference`, which peels fully; `for-each-ref` peels
     /// one level.
@@ -22,7 +27,8 @@ struct PublishedRefs {
         return try PublishedRefs(parsing: result.output)
     }
 
-    private init(parsing output: [UInt8]) throws(RepositoryError) {
+    init(parsing output: [UInt8]) throws(RepositoryError) {
+        self.init()
         let peelMark = Array("^{}".utf8)
         for line in output.split(separator: UInt8(ascii: "\n")) {
             guard let space = line.firstIndex(of: UInt8(ascii: " ")),

@@ -13,6 +13,9 @@ struct PushOutcome {
         isChange = refs.ids != parent.refs
         if let error = report.unpackError {
             if isChange { throw .unproven("git could not unpack (\(error)), but refs changed") }
+            guard report.accepted.isEmpty else {
+                throw .unproven("git could not unpack (\(error)), but reports ok")
+            }
             return
         }
         var expected = parent.refs

@@ -27,6 +27,9 @@ package struct ReceivedPush: ~Copyable {
     /// git's own report, withheld until the push is published.
     let report: PushReport
 
+    /// What was refused of the push, in a line; nil: nothing.
+    package var refusal: String? { report.refusal }
+
     /// The pack that receive-pack kept, with its index.
     struct KeptPack {
         let pack: ObjectBody

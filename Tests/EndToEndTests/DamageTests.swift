@@ -36,7 +36,9 @@ extension EndToEnd {
                     advertised.contains(answer.status), "\(service): \(answer.text)",
                     sourceLocation: sourceLocation)
                 if answer.status == 200 {
-                    #expect(answer.text.contains("\(tip) refs/heads/main"), sourceLocation: sourceLocation)
+                    #expect(
+                        answer.text.contains("\(tip) refs/heads/main"),
+                        sourceLocation: sourceLocation)
                 }
             }
             let fetch = try site.fetch(repository, [tip])
@@ -57,6 +59,10 @@ extension EndToEnd {
             try expectServed(site, repository, equals: tree, sourceLocation: sourceLocation)
         }
 
+        /// A good manifest, but not the one.
+        private static let emptyManifest = Array(
+            #"{"version":1,"head":"refs/heads/main","refs":{},"packs":[],"parent":null}"#.utf8)
+
         private static func flipped(_ bytes: [UInt8]) -> [UInt8] {
             var bytes = bytes
             bytes[bytes.count / 2] ^= 0x20
@@ -68,7 +74,8 @@ extension EndToEnd {
             let site = try Site.shared(store)
             let (repository, tree, packs) = try twoPacks(site)
             try expectRefused(
-                site, repository, tree, advertised: [200, 500], damage: .pack(packs[0])) { _ in nil }
+                site, repository, tree, advertised: [200, 500], damage: .pack(packs[0])
+            ) { _ in nil }
         }
 
         @Test(arguments: stores)
@@ -87,9 +94,10 @@ extension EndToEnd {
             let site = try Site.shared(store)
             let (repository, tree, packs) = try twoPacks(site)
             try expectRefused(
-                site, repository, tree, advertised: [200, 500], damage: .pack(packs[1])) {
-                    Array($0.dropLast())
-                }
+                site, repository, tree, advertised: [200, 500], damage: .pack(packs[1])
+            ) {
+                Array($0.dropLast())
+            }
         }
 
         @Test(arguments: stores)
@@ -98,7 +106,8 @@ extension EndToEnd {
             let (repository, tree, packs) = try twoPacks(site)
             let other = try site.bucket.read(.pack(packs[1])) ?? []
             try expectRefused(
-                site, repository, tree, advertised: [200, 500], damage: .pack(packs[0])) { _ in other }
+                site, repository, tree, advertised: [200, 500], damage: .pack(packs[0])
+            ) { _ in other }
         }
 
         @Test(arguments: stores)
@@ -108,7 +117,7 @@ extension EndToEnd {
             let manifest = Bucket.Item.manifest(try site.bucket.pointer(of: repository))
             let damages: [([UInt8]) -> [UInt8]?] = [
                 { _ in nil }, Self.flipped, { Array($0.dropLast()) }, { _ in [] },
-                { _ in Array(#"{"version":1,"head":"refs/heads/main","refs":{},"packs":[],"parent":null}"#.utf8) },
+                { _ in Self.emptyManifest },
             ]
             for damage in damages {
                 try expectRefused(

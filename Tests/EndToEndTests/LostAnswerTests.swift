@@ -107,7 +107,9 @@ extension EndToEnd {
             try stage.expectPublished(try stage.push())
         }
 
-        @Test(arguments: [(503, "SlowDown"), (500, "InternalError"), (409, "ConditionalRequestConflict")])
+        @Test(arguments: [
+            (503, "SlowDown"), (500, "InternalError"), (409, "ConditionalRequestConflict"),
+        ])
         func swapThatIsTurnedAwayOnceIsRepeated(status: Int, code: String) throws {
             let stage = try Stage()
             stage.proxy.on("PUT", .pointer, .answer(status, code))
@@ -126,7 +128,8 @@ extension EndToEnd {
             let result = try push.value()
             #expect(result.succeeded, "\(result)")
             try expectServed(stage.direct, stage.repository, equals: rival)
-            try rival.git("merge-base", "--is-ancestor", try stage.tree.git("rev-parse", "HEAD"), "main")
+            let ours = try stage.tree.git("rev-parse", "HEAD")
+            try rival.git("merge-base", "--is-ancestor", ours, "main")
         }
 
         @Test func swapThatNeverArrivedWhileAnotherCameIsALoss() throws {

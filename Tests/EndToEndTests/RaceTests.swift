@@ -70,7 +70,8 @@ private struct Race: Sendable {
     let barrier: TemporaryDirectory
 
     init(
-        _ store: StoreUnderTest, sites count: Int, point: String = "push-hydrated", options: [String]
+        _ store: StoreUnderTest, sites count: Int, point: String = "push-hydrated",
+        options: [String]
     ) throws {
         let barrier = try TemporaryDirectory()
         self.barrier = barrier

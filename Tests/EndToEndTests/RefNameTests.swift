@@ -57,7 +57,10 @@ extension EndToEnd {
                 let answer = try site.push(
                     to: repository,
                     PushBody(
-                        [.init(old: nil, new: tip, name), .init(old: nil, new: tip, "refs/heads/fine")],
+                        [
+                            .init(old: nil, new: tip, name),
+                            .init(old: nil, new: tip, "refs/heads/fine"),
+                        ],
                         capabilities: "report-status", pack: PushBody.emptyPack))
                 #expect(answer.status == 200 || answer.status == 400, "\(text(name))")
                 #expect(!answer.text.contains("ok refs/"), "\(text(name)): \(answer.text)")

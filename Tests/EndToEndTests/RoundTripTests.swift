@@ -30,16 +30,15 @@ extension EndToEnd {
             let (repository, tree) = try seeded(site)
             try tree.git("tag", "light")
             try tree.git("tag", "-a", "-m", "one", "annotated")
-            try tree.git("tag", "-a", "-m", "two", "nested", "annotated")
-            try tree.git("tag", "-a", "-m", "three", "nested/deeper", "nested^{tree}")
-            try tree.git("tag", "-d", "nested")
             try tree.git("tag", "-a", "-m", "two", "of-a-tag", "annotated")
+            try tree.git("tag", "-a", "-m", "three", "deep/of-a-tag-of-a-tag", "of-a-tag")
+            try tree.git("tag", "-a", "-m", "four", "of-a-tree", "main^{tree}")
             try tree.git("push", "-q", "origin", "--tags")
             try expectServed(site, repository, equals: tree)
 
             let lines = try tree.git("ls-remote", site.anonymousURL(repository))
             let tip = try tree.git("rev-parse", "HEAD")
-            #expect(lines.contains("\(tip)\trefs/tags/of-a-tag^{}"))
+            #expect(lines.contains("\(tip)\trefs/tags/deep/of-a-tag-of-a-tag^{}"))
             #expect(!lines.contains("refs/tags/light^{}"))
         }
 
@@ -99,8 +98,10 @@ extension EndToEnd {
             let answer = try site.push(
                 to: repository,
                 PushBody(
-                    [.init(old: stale, new: next, "refs/heads/main"),
-                     .init(old: nil, new: next, "refs/heads/new")],
+                    [
+                        .init(old: stale, new: next, "refs/heads/main"),
+                        .init(old: nil, new: next, "refs/heads/new"),
+                    ],
                     capabilities: "report-status atomic",
                     pack: try tree.pack([next, "^\(tip)"])))
             #expect(answer.status == 200)
@@ -120,8 +121,10 @@ extension EndToEnd {
             let answer = try site.push(
                 to: repository,
                 PushBody(
-                    [.init(old: stale, new: next, "refs/heads/main"),
-                     .init(old: nil, new: next, "refs/heads/new")],
+                    [
+                        .init(old: stale, new: next, "refs/heads/main"),
+                        .init(old: nil, new: next, "refs/heads/new"),
+                    ],
                     capabilities: "report-status",
                     pack: try tree.pack([next, "^\(tip)"])))
             #expect(answer.status == 200)
@@ -211,7 +214,7 @@ extension EndToEnd {
             let repository = try site.create(nil, "--default-branch", "trunk")
             let (tree, result) = try WorkTree.attemptClone(site.url(repository), [])
             #expect(result.succeeded)
-            #expect(result.errors.contains("warning: You appear to have cloned an empty repository."))
+            #expect(result.errors.contains("You appear to have cloned an empty repository."))
             #expect(try tree.git("symbolic-ref", "HEAD") == "refs/heads/trunk")
 
             try tree.commit("first")
@@ -269,15 +272,16 @@ extension EndToEnd {
         }
 
         @Test(arguments: stores)
-        func mirrorPushTakesRefsOutsideBranchesAndTags(store: StoreUnderTest) throws {
+        func refsOutsideBranchesAndTagsComeBack(store: StoreUnderTest) throws {
             let site = try Site.shared(store)
             let (repository, tree) = try seeded(site)
             try tree.git("notes", "add", "-m", "a note")
             try tree.git("update-ref", "refs/custom/deep/er", "HEAD")
-            try tree.git("push", "-q", "origin", "refs/notes/*:refs/notes/*", "refs/custom/*:refs/custom/*")
+            try tree.git(
+                "push", "-q", "origin", "refs/notes/*:refs/notes/*", "refs/custom/*:refs/custom/*")
             let served = try tree.git("ls-remote", "--refs", site.anonymousURL(repository))
-            let names = served.split(separator: "\n").map { $0.split(separator: "\t")[1] }
-            #expect(names == ["refs/custom/deep/er", "refs/heads/main", "refs/notes/commits"])
+            #expect(served.contains("\trefs/custom/deep/er\n"))
+            #expect(served.contains("\trefs/notes/commits"))
             try expectServed(site, repository, equals: tree)
         }
 

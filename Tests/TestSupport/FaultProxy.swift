@@ -249,7 +249,9 @@ package final class FaultProxy: Sendable {
         case nil:
             answer = try forward(request)
         }
-        state.withLock { if number < $0.entries.count { $0.entries[number].status = answer.status } }
+        state.withLock {
+            if number < $0.entries.count { $0.entries[number].status = answer.status }
+        }
         return Self.framed(answer, method: kind.method)
     }
 

@@ -28,12 +28,15 @@ package final class Nginx: Sendable {
             let port = try Sockets.freePort()
             try directory.file("nginx.conf", Self.configuration(port, responder.socket, directory))
             let service = try Service(
-                program, ["-p", directory.path, "-c", directory.path + "/nginx.conf",
-                    "-e", directory.path + "/error.log", "-g", "daemon off;"],
+                program,
+                [
+                    "-p", directory.path, "-c", directory.path + "/nginx.conf",
+                    "-e", directory.path + "/error.log", "-g", "daemon off;",
+                ],
                 environment: ["PATH": "/usr/bin:/bin"], log: directory.path + "/output.log")
             do {
                 try service.waitUntilReady { (try? Sockets.connect(port: port)) != nil }
-            } catch where attempt < 5 && service.log.contains("Address already in use") {
+            } catch  where attempt < 5 && service.log.contains("Address already in use") {
                 attempt += 1
                 continue
             }

@@ -10,7 +10,8 @@ package enum StoreUnderTest: String, CaseIterable, Sendable {
         case .file: try Bucket(.file(TemporaryDirectory()))
         case .seaweed:
             try Bucket(
-                .seaweed(SeaweedFS.shared(), bucket: Self.bucket.get(), prefix: randomHex(bytes: 8)))
+                .seaweed(SeaweedFS.shared(), bucket: Self.bucket.get(), prefix: randomHex(bytes: 8))
+            )
         }
     }
 

@@ -73,12 +73,15 @@ package final class WorkTree: Sendable {
         return try git("rev-parse", "HEAD")
     }
 
-    /// Branches and tags, as bytes: `<id>\t<name>\n`, sorted.
+    /// All refs but those of remotes, as bytes: `<id>\t<name>\n`, sorted by name.
     package func refs() throws -> [UInt8] {
-        try client.run(
-            ["for-each-ref", "--format=%(objectname)%09%(refname)", "refs/heads", "refs/tags"],
-            in: path
+        let all = try client.run(
+            ["for-each-ref", "--format=%(objectname)%09%(refname)"], in: path
         ).checked().output
+        let remote = Array("\trefs/remotes/".utf8)
+        return all.split(separator: UInt8(ascii: "\n"))
+            .filter { !$0.contains(remote) }
+            .flatMap { $0 + [UInt8(ascii: "\n")] }
     }
 
     /// Every object of the repository, with its type and size.

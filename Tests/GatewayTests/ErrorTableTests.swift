@@ -1,0 +1,96 @@
+import GitProtocol
+import ObjectStore
+import Posix
+import Repository
+import Testing
+
+@testable import Gateway
+
+@Suite("The table of errors")
+struct ErrorTableTests {
+    private static let secret = "s3cret/key/path"
+
+    private func expect(
+        _ error: any Error, _ status: Int, _ severity: ErrorAnswer.Severity,
+        sourceLocation: SourceLocation = #_sourceLocation
+    ) {
+        let answer = ErrorTable.answer(to: error)
+        #expect(answer.status == status, sourceLocation: sourceLocation)
+        #expect(answer.severity == severity, sourceLocation: sourceLocation)
+        #expect(!answer.text.isEmpty, sourceLocation: sourceLocation)
+        #expect(!answer.text.contains("s3cret"), sourceLocation: sourceLocation)
+        #expect(
+            answer.headers.contains("Retry-After: 10") == (status == 503),
+            sourceLocation: sourceLocation)
+        #expect(!answer.text.contains("\n"), sourceLocation: sourceLocation)
+    }
+
+    @Test("what the client can mend")
+    func requests() {
+        expect(RequestError.notFound, 404, .refused)
+        expect(RequestError.dumbProtocol, 403, .refused)
+        expect(RequestError.unknownService, 403, .refused)
+        expect(RequestError.notAllowed("no"), 403, .refused)
+        expect(RequestError.wrongMethod(allowed: ["POST"]), 405, .refused)
+        expect(RequestError.wrongContentType(expected: "x"), 415, .refused)
+        expect(RequestError.unknownEncoding("br"), 415, .refused)
+        expect(RequestError.bodyTooLarge(limit: 1), 413, .refused)
+        expect(RequestError.badContentLength("x"), 400, .refused)
+        expect(RequestError.bodyCut, 400, .refused)
+        expect(RequestError.badGzip("x"), 400, .refused)
+        expect(RequestError.disconnected, 400, .refused)
+        expect(RequestError.bodyTooSlow, 408, .refused)
+        expect(RequestError.pushLost, 409, .refused)
+        expect(RequestError.busy, 503, .refused)
+        expect(ProtocolError.truncated("x"), 400, .refused)
+        expect(ProtocolError.badPktLine("x"), 400, .refused)
+        expect(ProtocolError.badCommand("x"), 400, .refused)
+        expect(ProtocolError.tooLarge("x"), 413, .refused)
+    }
+
+    @Test("what is the server's or the store's, without a word of the store")
+    func failures() throws {
+        let name = try #require(RepositoryName("owner/s3cret"))
+        let key = ObjectKey.pointer(of: name)
+        let attempt = StoreError.Attempt(.get, Self.secret)
+        let answer = StoreError.Answer(status: 500, code: Self.secret)
+        let system = SystemError("open", Self.secret, code: 5)
+        expect(ProtocolError.badReport(Self.secret), 500, .failed)
+        expect(StoreError.unreachable(attempt, cause: Self.secret), 503, .failed)
+        expect(StoreError.unavailable(attempt, answer), 503, .failed)
+        expect(StoreError.undetermined(key, reason: Self.secret), 503, .failed)
+        expect(StoreError.missing(key), 500, .failed)
+        expect(StoreError.corrupt(key, reason: Self.secret), 500, .failed)
+        expect(StoreError.tooLarge(key, limit: 1), 500, .failed)
+        expect(StoreError.denied(attempt, answer), 500, .failed)
+        expect(StoreError.rejected(attempt, answer), 500, .failed)
+        expect(StoreError.nonConforming(attempt, reason: Self.secret), 500, .failed)
+        expect(StoreError.misconfigured(Self.secret), 500, .failed)
+        expect(StoreError.local(attempt, system), 500, .failed)
+        expect(RepositoryError.damaged(name, reason: Self.secret), 500, .failed)
+        expect(RepositoryError.git(step: Self.secret, reason: Self.secret), 500, .failed)
+        expect(RepositoryError.local(step: Self.secret, system), 500, .failed)
+        expect(RepositoryError.unproven(Self.secret), 500, .failed)
+        expect(RepositoryError.gitTimedOut(step: Self.secret), 504, .failed)
+        expect(RepositoryError.clientGone, 400, .refused)
+        expect(RepositoryError.badBody(RequestError.bodyCut), 400, .refused)
+        expect(RepositoryError.badBody(RequestError.bodyTooLarge(limit: 1)), 413, .refused)
+        expect(RepositoryError.badBody(ProtocolError.truncated("x")), 400, .refused)
+        struct Unknown: Error { let text = ErrorTableTests.secret }
+        expect(Unknown(), 500, .failed)
+        expect(RepositoryError.badBody(Unknown()), 500, .failed)
+    }
+
+    @Test("only a write that cannot have landed is said to have changed nothing")
+    func honesty() throws {
+        let name = try #require(RepositoryName("owner/repo"))
+        let key = ObjectKey.pointer(of: name)
+        for error in [
+            StoreError.undetermined(key, reason: ""),
+            .nonConforming(.init(.put, key.path), reason: ""),
+        ] {
+            let text = ErrorTable.answer(to: error).text
+            #expect(text.contains("may have landed") && !text.contains("Nothing was changed"))
+        }
+    }
+}

@@ -1,0 +1,108 @@
+import GitProtocol
+import Testing
+
+@Suite("pkt-lines")
+struct PktLineTests {
+    @Test("every length of four digits is read as it is written")
+    func headers() throws {
+        for length in 0...0xffff {
+            let digits = [12, 8, 4, 0].map { shift in
+                Array("0123456789abcdef".utf8)[(length >> shift) & 15]
+            }
+            let header = try? PktLine.parseHeader(digits)
+            let expected: PktLine.Header? =
+                switch length {
+                case 0: .flush
+                case 1: .delimiter
+                case 2: .responseEnd
+                case 4...65_520: .payload(length - 4)
+                default: nil
+                }
+            #expect(header == expected, "\(length)")
+        }
+    }
+
+    @Test("upper case is taken, anything else is not")
+    func digits() throws {
+        #expect(try PktLine.parseHeader("00AF".utf8) == .payload(0xaf - 4))
+        for text in ["00g0", " 004", "+004", "-004", "0x04", "000\n", "0\u{0}04", "00é"] {
+            #expect(throws: ProtocolError.self, "\(text)") { try PktLine.parseHeader(text.utf8) }
+        }
+    }
+
+    @Test("a line is read back as it was written", arguments: [0, 1, 2, 1000, 65_515, 65_516])
+    func roundTrip(count: Int) throws {
+        let payload = (0..<count).map { UInt8(truncatingIfNeeded: $0) }
+        var bytes: [UInt8] = []
+        PktLine.append(payload, to: &bytes)
+        #expect(bytes.count == count + 4)
+        let reader = reading(bytes)
+        #expect(try reader.next() == .data(payload))
+        #expect(try reader.next() == nil)
+    }
+
+    @Test("special packets are told apart")
+    func special() throws {
+        let reader = reading(Array("0000000100020004".utf8))
+        #expect(try reader.next() == .flush)
+        #expect(try reader.next() == .delimiter)
+        #expect(try reader.next() == .responseEnd)
+        #expect(try reader.next() == .data([]))
+        #expect(try reader.next() == nil)
+    }
+
+    @Test("a stream cut anywhere within a line is an error, between lines an end")
+    func truncations() throws {
+        let whole = Array("0008abcd0000000bxyz1234".utf8)
+        let boundaries = [0, 8, 12, 23]
+        for count in 0...whole.count {
+            let reader = reading(Array(whole.prefix(count)))
+            let result = Result { while try reader.next() != nil {} }
+            if boundaries.contains(count) {
+                #expect(throws: Never.self, "\(count)") { try result.get() }
+            } else {
+                #expect(throws: ProtocolError.self, "\(count)") { try result.get() }
+            }
+        }
+    }
+
+    @Test("the reader takes not a byte more than the lines have")
+    func takesNoMore() throws {
+        var rest = Array("0008abcd0000PACK".utf8)[...]
+        let reader = PktLineReader { count in
+            defer { rest = rest.dropFirst(count) }
+            return Array(rest.prefix(count))
+        }
+        _ = try reader.next()
+        #expect(try reader.next() == .flush)
+        #expect(rest.elementsEqual("PACK".utf8))
+    }
+
+    @Test("a long payload goes out in several lines of its band, an empty one in one")
+    func bands() throws {
+        for count in [0, 1, 65_515, 65_516, 200_000] {
+            let payload = (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 7) }
+            var bytes: [UInt8] = []
+            PktLine.append(payload, on: .progress, to: &bytes)
+            var joined: [UInt8] = []
+            var lines = 0
+            let reader = reading(bytes)
+            while case .data(let line)? = try reader.next() {
+                #expect(line.first == Band.progress.rawValue)
+                joined += line.dropFirst()
+                lines += 1
+            }
+            #expect(joined == payload)
+            #expect(lines == max(1, (count + 65_514) / 65_515))
+        }
+    }
+}
+
+/// A reader of bytes in memory.
+func reading(_ bytes: [UInt8]) -> PktLineReader {
+    var rest = bytes[...]
+    return PktLineReader { count in
+        defer { rest = rest.dropFirst(count) }
+        return Array(rest.prefix(count))
+    }
+}

@@ -1,0 +1,233 @@
+@testable import GitProtocol
+import Testing
+
+/// A request's commands, built line by line.
+struct PushRequest {
+    static let zero = String(repeating: "0", count: 40)
+    static let one = String(repeating: "1", count: 40)
+    static let two = String(repeating: "2", count: 40)
+
+    var bytes: [UInt8] = []
+
+    mutating func line(_ text: String) { PktLine.append(Array(text.utf8), to: &bytes) }
+    mutating func flush() { bytes += PktLine.flushBytes }
+
+    static func of(_ lines: String..., options: [String]? = nil) -> [UInt8] {
+        var request = PushRequest()
+        for text in lines { request.line(text) }
+        request.flush()
+        if let options {
+            for option in options { request.line(option) }
+            request.flush()
+        }
+        return request.bytes
+    }
+}
+
+@Suite("A push's commands")
+struct PushCommandsTests {
+    private let zero = PushRequest.zero
+    private let one = PushRequest.one
+    private let two = PushRequest.two
+    private let capabilities =
+        " report-status-v2 side-band-64k object-format=sha1 agent=git/2.39.5"
+
+    private func read(_ bytes: [UInt8]) throws -> PushCommands? {
+        try PushCommands.read(from: reading(bytes))
+    }
+
+    @Test("are read as git sends them")
+    func asGitSends() throws {
+        let request = PushRequest.of(
+            "\(zero) \(one) refs/heads/main\0\(capabilities)", "\(one) \(two) refs/heads/é",
+            "\(two) \(zero) refs/tags/v1")
+        let push = try #require(try read(request))
+        #expect(
+            push.commands.map { String(decoding: $0.rawName, as: UTF8.self) }
+                == ["refs/heads/main", "refs/heads/é", "refs/tags/v1"])
+        #expect(push.commands.map(\.old.hex) == [zero, one, two])
+        #expect(push.commands.map(\.new.hex) == [one, two, zero])
+        #expect(push.capabilities.has("side-band-64k"))
+        #expect(push.capabilities.value(of: "agent") == Array("git/2.39.5".utf8))
+        #expect(push.capabilities.value(of: "age") == nil)
+        #expect(
+            push.capabilities.reporting == PushReporting(report: .wanted, sideBand: .sideBand64k))
+        #expect(push.bringsPack)
+    }
+
+    @Test("what goes to git means the same, and reads back as itself")
+    func forGit() throws {
+        let request = PushRequest.of(
+            "shallow \(two)", "\(zero) \(one) refs/heads/main\0\(capabilities) push-options\n",
+            "\(one) \(two) refs/heads/x\n", options: ["a=b", "c\n", ""])
+        let push = try #require(try read(request))
+        let again = try #require(try read(push.requestForGit))
+        #expect(again.commands == push.commands)
+        #expect(again.capabilities == push.capabilities)
+        #expect(again.pushOptions == push.pushOptions)
+        #expect(again.requestForGit == push.requestForGit)
+        #expect(push.pushOptions.count == 3)
+        #expect(String(decoding: push.requestForGit, as: UTF8.self).contains("shallow \(two)"))
+    }
+
+    @Test("without capabilities a report is asked of git all the same")
+    func injectsReport() throws {
+        for line in [
+            "\(zero) \(one) refs/heads/a", "\(zero) \(one) refs/heads/a\0",
+            "\(zero) \(one) refs/heads/a\0 side-band-64k",
+        ] {
+            let push = try #require(try read(PushRequest.of(line)))
+            #expect(push.capabilities.reporting.report == .unwanted)
+            let again = try #require(try read(push.requestForGit))
+            #expect(again.capabilities.reporting.report == .wanted)
+            #expect(
+                again.capabilities.reporting.sideBand == push.capabilities.reporting.sideBand)
+        }
+    }
+
+    @Test(
+        "what was asked for is not asked for twice",
+        arguments: ["report-status", "report-status-v2"])
+    func keepsReport(word: String) throws {
+        let push = try #require(try read(PushRequest.of("\(zero) \(one) refs/heads/a\0\(word)")))
+        #expect(push.capabilities.askingForReport == push.capabilities)
+    }
+
+    @Test("a lone flush is the probe, and nothing is nothing")
+    func probe() throws {
+        #expect(try read(PktLine.flushBytes) == nil)
+        #expect(try read([]) == nil)
+    }
+
+    @Test("every cut within the commands or the options is an error")
+    func truncations() throws {
+        let request = PushRequest.of(
+            "\(zero) \(one) refs/heads/main\0 report-status push-options",
+            "\(one) \(two) refs/heads/x", options: ["a", "bc"])
+        for count in 1..<request.count {
+            #expect(throws: ProtocolError.self, "\(count)") {
+                try read(Array(request.prefix(count)))
+            }
+        }
+        #expect(try read(request)?.pushOptions.count == 2)
+    }
+
+    @Test("the pack behind them is left alone")
+    func leavesPack() throws {
+        var rest = (PushRequest.of("\(zero) \(one) refs/heads/a") + Array("PACK".utf8))[...]
+        let reader = PktLineReader { count in
+            defer { rest = rest.dropFirst(count) }
+            return Array(rest.prefix(count))
+        }
+        _ = try PushCommands.read(from: reader)
+        #expect(rest.elementsEqual("PACK".utf8))
+    }
+
+    @Test(
+        "what is no command is refused",
+        arguments: [
+            "push-cert\0 report-status", "push-cert-end", "", "\n", "hello", "shallow",
+            "shallow xyz", "shallow \(PushRequest.one)0",
+            "\(PushRequest.one) refs/heads/a", "\(PushRequest.one)\(PushRequest.two) refs/heads/a",
+            "\(PushRequest.one) \(PushRequest.two)",
+            "\(PushRequest.one)  \(PushRequest.two) refs/a/b",
+            "\(PushRequest.one.dropLast()) \(PushRequest.two) refs/heads/a",
+            "\(PushRequest.one.uppercased().replacing("1", with: "A")) \(PushRequest.two) refs/heads/a",
+            "\(PushRequest.one) \(String(repeating: "2", count: 64)) refs/heads/a",
+        ])
+    func refuses(line: String) {
+        #expect(throws: ProtocolError.self) { try read(PushRequest.of(line)) }
+        #expect(throws: ProtocolError.self) {
+            try read(PushRequest.of("\(zero) \(one) refs/heads/main", line))
+        }
+    }
+
+    @Test("special packets among them are refused", arguments: ["0001", "0002"])
+    func refusesDelimiters(packet: String) {
+        let command = Array(PushRequest.of("\(zero) \(one) refs/heads/a").dropLast(4))
+        #expect(throws: ProtocolError.self) { try read(Array(packet.utf8)) }
+        #expect(throws: ProtocolError.self) { try read(command + Array("\(packet)0000".utf8)) }
+        let options = PushRequest.of("\(zero) \(one) refs/heads/a\0push-options")
+        #expect(throws: ProtocolError.self) { try read(options + Array("\(packet)0000".utf8)) }
+    }
+
+    @Test("shallow lines alone are no push")
+    func shallowAlone() {
+        #expect(throws: ProtocolError.self) { try read(PushRequest.of("shallow \(one)")) }
+    }
+
+    @Test("names come raw: what is not safe has no update")
+    func rawNames() throws {
+        let names = ["HEAD", "refs/heads/a b", "refs/heads/../x", "", "refs/heads/a\n"]
+        for name in names {
+            let push = try #require(try read(PushRequest.of("\(zero) \(one) \(name)\0x")))
+            #expect(push.commands.first?.rawName == Array(name.utf8))
+            #expect(push.commands.first?.update == nil)
+        }
+    }
+
+    @Test("SHA-256 ids are taken, both of a command alike")
+    func sha256() throws {
+        let zero = String(repeating: "0", count: 64)
+        let one = String(repeating: "1", count: 64)
+        let push = try #require(
+            try read(PushRequest.of("\(zero) \(one) refs/heads/a\0object-format=sha256")))
+        #expect(push.commands.first?.new.format == .sha256)
+        #expect(push.commands.first?.old.isZero == true)
+    }
+
+    @Test("deletions alone bring no pack")
+    func deletions() throws {
+        let push = try #require(
+            try read(
+                PushRequest.of("\(one) \(zero) refs/heads/a", "\(two) \(zero) refs/heads/b")))
+        #expect(!push.bringsPack)
+    }
+
+    @Test("capabilities of a later command do not count, nor do they reach git")
+    func laterCapabilities() throws {
+        let push = try #require(
+            try read(
+                PushRequest.of(
+                    "\(zero) \(one) refs/heads/a\0 report-status",
+                    "\(zero) \(one) refs/heads/b\0 side-band-64k push-options")))
+        #expect(push.capabilities.reporting.sideBand == .none)
+        #expect(!String(decoding: push.requestForGit, as: UTF8.self).contains("side-band"))
+    }
+
+    @Test("more bytes than a push may have are refused before they are kept")
+    func oversized() throws {
+        let line = PushRequest.of(
+            "\(zero) \(one) refs/heads/" + String(repeating: "a", count: 60_000)
+        )
+        .dropLast(4)
+        var read = 0
+        let reader = PktLineReader { count in
+            defer { read += count }
+            let start = read % line.count
+            return Array(line[start..<start + count])
+        }
+        #expect {
+            try PushCommands.read(from: reader, maximumSize: 1 << 20)
+        } throws: { error in
+            if case ProtocolError.tooLarge = error { true } else { false }
+        }
+        #expect(read <= (1 << 20) + 70_000)
+    }
+
+    @Test(
+        "a first command that leaves no room for a report is refused, not a crash",
+        arguments: 65_400...65_433)
+    func noRoom(count: Int) throws {
+        let name = "refs/heads/" + String(repeating: "a", count: count - 11)
+        let line = "\(zero) \(one) \(name)\0"
+        guard line.utf8.count <= PktLine.maximumPayload else { return }
+        let result = Result { try read(PushRequest.of(line)) }
+        if let push = try? result.get() {
+            // It fits: git gets it whole.
+            #expect(try read(push.requestForGit)?.commands == push.commands)
+        } else {
+            #expect(throws: ProtocolError.self) { try result.get() }
+        }
+    }
+}

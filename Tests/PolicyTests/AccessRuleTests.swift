@@ -1,0 +1,20 @@
+import GitProtocol
+import ObjectStore
+import Policy
+import Testing
+
+@Suite("The default rule")
+struct AccessRuleTests {
+    @Test("anyone may read, a known user may write")
+    func rule() throws {
+        let name = try #require(RepositoryName("owner/repo"))
+        let rule = AccessRule()
+        for user in [nil, "", "somebody"] as [String?] {
+            let requester = Requester(user: user)
+            let isKnown = user == "somebody"
+            #expect(rule.read(name, by: requester) == .allow)
+            #expect((rule.write(name, by: requester) == .allow) == isKnown)
+            #expect((rule.updates([], of: name, by: requester) == .allow) == isKnown)
+        }
+    }
+}

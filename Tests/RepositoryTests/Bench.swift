@@ -1,0 +1,249 @@
+import Bridge
+import GitProtocol
+import Glibc
+import Logging
+import ObjectStore
+import Policy
+import Posix
+import Synchronization
+import TestSupport
+import Testing
+
+@testable import Repository
+
+/// A repository in a store in memory, and what it takes to push to it without a web server.
+final class Bench: Sendable {
+    let memory: MemoryStore
+    /// What is used: the memory, or something around it.
+    let store: any ObjectStore
+    let state: StateDirectory
+    let git: GitProgram
+    let repository: RepositoryName
+    let source: GitSource
+    let format: ObjectFormat
+    private let scratch: ScratchDirectory
+
+    init(
+        format: ObjectFormat = .sha1, around: (MemoryStore) -> any ObjectStore = { $0 }
+    ) throws {
+        // A hook that is gone must be an error of write(2).
+        signal(SIGPIPE, SIG_IGN)
+        memory = MemoryStore()
+        store = around(memory)
+        scratch = try ScratchDirectory()
+        state = try StateDirectory(path: scratch.path + "/state")
+        git = try #require(GitProgram(searching: String(cString: getenv("PATH"))))
+        repository = try #require(RepositoryName("owner/repo"))
+        source = try GitSource(format: format.rawValue)
+        self.format = format
+        _ = try Creation(
+            repository: repository, defaultBranch: nil, objectFormat: format
+        ).run(in: memory)
+        memory.resetCounts()
+    }
+
+    var zero: String { ObjectID.zero(format).hex }
+
+    static var log: Logger { Logger(label: "test") { _ in SwiftLogNoOpLogHandler() } }
+
+    /// The real hook, which SwiftPM builds beside this process.
+    static var hook: String {
+        get throws { try Programs.buildDirectory() + "/git-s3-backend-hook" }
+    }
+
+    func hydration(hook: String? = nil) throws -> Hydration {
+        Hydration(store: store, state: state, git: git, hook: try hook ?? Self.hook)
+    }
+
+    /// The state now published, read past all faults.
+    func published() throws -> Snapshot {
+        guard case .live(let snapshot) = try Snapshot.resolve(repository, in: memory) else {
+            throw TestFailure("the repository is gone")
+        }
+        return snapshot
+    }
+
+    /// One push's request: commands, options, pack.
+    struct Push {
+        var commands: [(old: String, new: String, name: String)]
+        var capabilities = "report-status side-band-64k"
+        var options: [String] = []
+        var shallow: [String] = []
+        var pack: [UInt8] = []
+
+        var request: [UInt8] {
+            var bytes: [UInt8] = []
+            for id in shallow { PktLine.append(Array("shallow \(id)".utf8), to: &bytes) }
+            for (index, command) in commands.enumerated() {
+                let line = "\(command.old) \(command.new) \(command.name)"
+                PktLine.append(
+                    Array((index == 0 ? line + "\0 " + capabilities : line).utf8), to: &bytes)
+            }
+            bytes += PktLine.flushBytes
+            if !options.isEmpty {
+                for option in options { PktLine.append(Array(option.utf8), to: &bytes) }
+                bytes += PktLine.flushBytes
+            }
+            return bytes
+        }
+    }
+
+    /// A push of one new commit to `name`, made on top of the state published.
+    func onePush(_ content: String = randomHex(), to name: String = "refs/heads/main") throws
+        -> Push
+    {
+        let old = try published().manifest.refs.first { $0.key.description == name }?.value.hex
+        let commit = try source.commit(content, parent: old)
+        return Push(
+            commands: [(old ?? zero, commit, name)],
+            capabilities: "report-status side-band-64k object-format=\(format.rawValue)",
+            pack: try source.pack([commit], without: old.map { [$0] } ?? []))
+    }
+
+    /// Who answers the hook.
+    enum Answering {
+        case allow
+        case deny
+        case other(any PreReceiveBridge)
+    }
+
+    /// Receives a push in a fresh workspace of `snapshot`, or of the state published.
+    func receive(
+        _ push: Push, on snapshot: Snapshot? = nil, answering: Answering = .allow,
+        hook: String? = nil, body: (any RequestBody)? = nil,
+        deadline: Duration = .seconds(60), progress: (ArraySlice<UInt8>) -> Void = { _ in },
+        prepare: (borrowing WriteWorkspace) throws -> Void = { _ in }
+    ) throws -> Reception {
+        var request = push.request[...]
+        let reader = PktLineReader { count in
+            defer { request = request.dropFirst(count) }
+            return Array(request.prefix(count))
+        }
+        let commands = try #require(try PushCommands.read(from: reader))
+        let workspace = try hydration(hook: hook).writeWorkspace(
+            try snapshot ?? published(), log: Self.log)
+        try prepare(workspace)
+        let bridge: any PreReceiveBridge =
+            switch answering {
+            case .allow: rule("somebody", commands)
+            case .deny: rule(nil, commands)
+            case .other(let other): other
+            }
+        return try ReceivedPush.receive(
+            commands, body: body ?? PushBody(push.pack), in: workspace, git: git,
+            client: GitProgram.Client(user: "somebody", address: "::1", protocolVersion: ""),
+            bridge: bridge, deadline: .now + deadline, progress: progress)
+    }
+
+    private func rule(_ user: String?, _ commands: PushCommands) -> PolicyBridge {
+        PolicyBridge(
+            rule: AccessRule(), repository: repository, requester: Requester(user: user),
+            asked: commands.commands.compactMap(\.update))
+    }
+
+    /// How a push ended, as values that outlive it.
+    enum Ending: Equatable {
+        case unchanged(PushReport)
+        case published(Digest)
+        case lost(PushReport)
+
+        var isPublished: Bool { if case .published = self { true } else { false } }
+    }
+
+    /// Receives and publishes.
+    @discardableResult
+    func push(
+        _ push: Push, on snapshot: Snapshot? = nil, to target: (any ObjectStore)? = nil
+    ) throws -> Ending {
+        try settle(try receive(push, on: snapshot), to: target ?? store)
+    }
+
+    func settle(_ reception: consuming Reception, to target: any ObjectStore) throws -> Ending {
+        switch consume reception {
+        case .unchanged(let report): return .unchanged(report)
+        case .received(let received):
+            switch try received.publish(to: target) {
+            case .published(let published): return .published(published.digest)
+            case .lost(let lost): return .lost(lost.report)
+            }
+        }
+    }
+
+    /// Workspaces of this process that are still there.
+    func leftovers() throws -> [String] {
+        let processes = state.path + "/workspaces"
+        return try Files.names(in: processes).flatMap {
+            try Files.names(in: processes + "/" + $0)
+        }.filter { $0 != "lock" }
+    }
+
+    /// Reads the published repository as a stranger would, and has git check all of it.
+    func check() throws -> String {
+        let workspace = try hydration().readWorkspace(try published(), log: Self.log)
+        let git = try Tool.git()
+        try git.run(["fsck", "--full", "--strict", "--no-dangling"], in: workspace.path)
+        return try git.attempt(["show-ref", "-d"], in: workspace.path).text
+    }
+}
+
+/// A request's body in memory.
+final class PushBody: RequestBody {
+    /// How it ends.
+    enum End { case proper, cut }
+
+    private let rest: Mutex<ArraySlice<UInt8>>
+    private let end: End
+    struct Cut: Error {}
+
+    init(_ bytes: [UInt8], _ end: End = .proper) {
+        rest = Mutex(bytes[...])
+        self.end = end
+    }
+
+    var hangupDescriptor: Int32? { nil }
+    func cancel() {}
+
+    func read(into buffer: UnsafeMutableRawBufferPointer) throws -> Int {
+        let taken = rest.withLock { rest in
+            let taken = rest.prefix(buffer.count)
+            rest = rest.dropFirst(taken.count)
+            return taken
+        }
+        if taken.isEmpty, end == .cut { throw Cut() }
+        buffer.copyBytes(from: taken)
+        return taken.count
+    }
+}
+
+/// A bridge that does what its closure does.
+struct ScriptedBridge: PreReceiveBridge {
+    let body: @Sendable (consuming BridgeChannel) -> [RefUpdate]?
+
+    func serve(_ channel: consuming OwnedDescriptor) -> [RefUpdate]? {
+        body(BridgeChannel(channel))
+    }
+}
+
+/// A store that notes what it is asked, batch by batch.
+final class BatchLog: ObjectStore {
+    private let inner: any ObjectStore
+    private let noted = Mutex<[[String]]>([])
+
+    init(_ inner: any ObjectStore) { self.inner = inner }
+
+    var location: String { inner.location }
+    var retryPolicy: RetryPolicy { inner.retryPolicy }
+    var batches: [[String]] { noted.withLock { $0 } }
+
+    func perform(_ requests: [StoreRequest]) -> [Result<StoreAnswer, StoreError>] {
+        noted.withLock { $0.append(requests.map { "\(StoreError.Attempt($0))" }) }
+        return inner.perform(requests)
+    }
+
+    func list(
+        prefix: String, startingAfter: String?
+    ) throws(StoreError) -> [ListedObject] {
+        noted.withLock { $0.append(["list"]) }
+        return try inner.list(prefix: prefix, startingAfter: startingAfter)
+    }
+}

@@ -1,0 +1,60 @@
+import GitProtocol
+import Posix
+import TestSupport
+import Testing
+
+@testable import Repository
+
+@Suite("A pack's index")
+struct PackIndexTests {
+    private func isGood(
+        _ index: [UInt8], _ pack: [UInt8], _ format: ObjectFormat = .sha1
+    ) throws -> Bool {
+        let scratch = try ScratchDirectory()
+        try Files.write(index, to: scratch.path + "/i")
+        try Files.write(pack, to: scratch.path + "/p")
+        return try PackIndex.isGood(
+            scratch.path + "/i", forPack: scratch.path + "/p", format: format)
+    }
+
+    @Test("is good as git makes it", arguments: [ObjectFormat.sha1, .sha256])
+    func good(format: ObjectFormat) throws {
+        let source = try GitSource(format: format.rawValue)
+        let (pack, index) = try source.indexedPack([try source.commit("one")])
+        #expect(try isGood(index, pack, format))
+        #expect(try !isGood(index, pack, format == .sha1 ? .sha256 : .sha1))
+    }
+
+    @Test("cut, grown or changed anywhere it is not")
+    func damaged() throws {
+        let source = try GitSource()
+        let (pack, index) = try source.indexedPack([try source.commit("one")])
+        for count in stride(from: 0, to: index.count, by: 7) {
+            #expect(try !isGood(Array(index.prefix(count)), pack), "\(count)")
+        }
+        #expect(try !isGood(index + [0], pack))
+        for offset in stride(from: 0, to: index.count, by: 13) {
+            var flipped = index
+            flipped[offset] ^= 1
+            #expect(try !isGood(flipped, pack), "\(offset)")
+        }
+    }
+
+    @Test("of another pack it is not")
+    func other() throws {
+        let source = try GitSource()
+        let one = try source.indexedPack([try source.commit("one")])
+        let two = try source.indexedPack([try source.commit("two")])
+        #expect(try !isGood(one.index, two.pack))
+        #expect(try isGood(two.index, two.pack))
+    }
+
+    @Test("of a pack too short for a trailer it is not, which is no fault of the disk")
+    func shortPack() throws {
+        let source = try GitSource()
+        let one = try source.indexedPack([try source.commit("one")])
+        for count in [0, 1, 19] {
+            #expect(try !isGood(one.index, Array(one.pack.prefix(count))))
+        }
+    }
+}
