@@ -14,18 +14,10 @@ struct PushCheck {
     ///
     /// - Throws: ``ProtocolError`` for ids that are none of the repository's.
     func refusal(of commands: PushCommands) throws(ProtocolError) -> PushReport? {
-        let named = commands.capabilities.value(of: "object-format") ?? Array("sha1".utf8)
-        guard named.elementsEqual(manifest.objectFormat.rawValue.utf8) else {
-            throw .badCommand(
-                "this repository's object format is \(manifest.objectFormat.rawValue)")
-        }
+        try checkFormat(of: commands)
         var reasons: [[UInt8]: String] = [:]
         var seen: Set<[UInt8]> = []
         for command in commands.commands {
-            guard command.old.format == manifest.objectFormat else {
-                throw .badCommand(
-                    "this repository's object format is \(manifest.objectFormat.rawValue)")
-            }
             if let update = command.update {
                 // git deletes whatever is there when it does not know the old value's object.
                 if update.new.isZero, let current = manifest.refs[update.name],
@@ -48,5 +40,15 @@ struct PushCheck {
                     rawName: $0.rawName,
                     reason: reasons[$0.rawName] ?? "another ref of this push was refused")
             })
+    }
+
+    /// git ends in the middle when it meets another object format than the repository's.
+    private func checkFormat(of commands: PushCommands) throws(ProtocolError) {
+        let format = manifest.objectFormat
+        let named = commands.capabilities.value(of: "object-format") ?? Array("sha1".utf8)
+        guard commands.commands.allSatisfy({ $0.old.format == format }),
+            commands.shallowFormats.isSubset(of: [format]),
+            named.elementsEqual(format.rawValue.utf8)
+        else { throw .badCommand("this repository's object format is \(format.rawValue)") }
     }
 }

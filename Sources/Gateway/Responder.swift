@@ -148,6 +148,15 @@ package struct Responder: Sendable {
     /// Bytes; git's `http.postBuffer`, up to which it sends a push with its length and at once.
     private static let pushReadAhead: Int64 = 1 << 20
 
+    /// What upload-pack says of a request that is the client's fault, before it has answered
+    /// anything. git's serve.c, upload-pack.c, ls-refs.c, pkt-line.c.
+    private static let complaints = [
+        "protocol error", "unknown request", "invalid command", "no command requested",
+        "after already requesting command", "unknown capability", "unknown object format",
+        "mismatched object format", "unexpected line", "expected flush", "Invalid deepen",
+        "hung up unexpectedly",
+    ]
+
     /// `git-upload-pack`: a fetch, or protocol v2's `ls-refs`.
     private func fetch(
         from name: RepositoryName, _ request: Request, _ connection: any Connection,
@@ -198,7 +207,7 @@ package struct Responder: Sendable {
             return
         }
         let errors = workspace.gitErrors()
-        if errors.contains("protocol error") || errors.contains("unknown request") {
+        if Self.complaints.contains(where: { errors.contains($0) }) {
             throw ProtocolError.badPktLine("git does not understand the request")
         }
         throw RepositoryError.git(step: "answer a fetch", reason: "\(ending): \(errors)")

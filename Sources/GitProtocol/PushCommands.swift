@@ -19,6 +19,8 @@ package struct PushCommands: Sendable {
     package private(set) var capabilities = PushCapabilities([])
     package private(set) var pushOptions: [[UInt8]] = []
     private var shallows: [[UInt8]] = []
+    /// Of the ids on the shallow lines.
+    package private(set) var shallowFormats: Set<ObjectFormat> = []
 
     /// Bytes that the lines before the pack may have in all; 64 MiB are half a million refs.
     package static let maximumSize = 64 << 20
@@ -67,10 +69,11 @@ package struct PushCommands: Sendable {
         var line = payload[...]
         if line.last == UInt8(ascii: "\n") { line = line.dropLast() }
         if line.starts(with: "shallow ".utf8) {
-            guard ObjectID(line.dropFirst(8)) != nil else {
+            guard let id = ObjectID(line.dropFirst(8)) else {
                 throw .badCommand("a shallow line without an object id")
             }
             shallows.append(Array(line))
+            shallowFormats.insert(id.format)
             return
         }
         if line.starts(with: "push-cert".utf8) {
@@ -79,7 +82,10 @@ package struct PushCommands: Sendable {
         if let zero = line.firstIndex(of: 0) {
             // git lets any command carry capabilities; only the first one does in practice.
             if commands.isEmpty {
-                capabilities = PushCapabilities(line[(zero + 1)...])
+                let list = line[(zero + 1)...]
+                // git reads on to the next zero byte only: we and git must see one list.
+                if list.contains(0) { throw .badCommand("a zero byte among the capabilities") }
+                capabilities = PushCapabilities(list)
             }
             line = line[..<zero]
         }

@@ -12,7 +12,7 @@ package final class Bucket: Sendable {
     }
 
     private let place: Place
-    private let store: any ObjectStore
+    let store: any ObjectStore
 
     init(_ place: Place) throws {
         self.place = place

@@ -151,6 +151,11 @@ package final class FaultProxy: Sendable {
     }
 
     deinit {
+        stop()
+    }
+
+    /// Takes no more connections: they are refused.
+    package func stop() {
         shutdown(listener.raw, Int32(SHUT_RDWR))
     }
 
