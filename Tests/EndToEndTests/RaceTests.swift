@@ -28,7 +28,7 @@ extension EndToEnd {
         ) throws {
             let race = try Race(
                 store, sites: 2, options: ["--push-attempts", "20", "--max-git", "16"])
-            let outcomes = try race.run { "writer-\($0)" }
+            let outcomes = try race.run { ["main:writer-\($0)"] }
             for outcome in outcomes { #expect(outcome.succeeded, "\(outcome)") }
             for (number, tip) in race.tips.enumerated() {
                 let served = try race.trees[0].git(
@@ -39,6 +39,57 @@ extension EndToEnd {
             let copy = try WorkTree.clone(
                 race.sites[0].anonymousURL(race.repository), "-q", "--mirror")
             try copy.git("fsck", "--full", "--strict", "--no-dangling")
+        }
+
+        @Test(arguments: stores)
+        func annotatedTagsPushedAtOnceAllPeelAsTheyShould(store: StoreUnderTest) throws {
+            let race = try Race(
+                store, sites: 1, options: ["--push-attempts", "20", "--max-git", "16"])
+            for (number, tree) in race.trees.enumerated() {
+                try tree.git("tag", "-a", "-m", "one", "tag-\(number)")
+                try tree.git("tag", "-a", "-m", "two", "of-tag-\(number)", "tag-\(number)")
+            }
+            let outcomes = try race.run { ["refs/tags/tag-\($0)", "refs/tags/of-tag-\($0)"] }
+            for outcome in outcomes { #expect(outcome.succeeded, "\(outcome)") }
+            let all = try WorkTree.clone(race.sites[0].url(race.repository), "-q", "--mirror")
+            for (number, tip) in race.tips.enumerated() {
+                #expect(try all.git("rev-parse", "of-tag-\(number)^{}") == tip)
+            }
+            try expectServed(race.sites[0], race.repository, equals: all)
+        }
+
+        @Test(arguments: stores)
+        func atomicPushThatLosesOneRefLosesAll(store: StoreUnderTest) throws {
+            let race = try Race(
+                store, sites: 1, options: ["--push-attempts", "20", "--max-git", "16"])
+            let outcomes = try race.run { ["--atomic", "main", "main:writer-\($0)"] }
+            let winners = outcomes.indices.filter { outcomes[$0].succeeded }
+            let winner = try #require(winners.first)
+            #expect(winners.count == 1)
+            try race.trees[winner].git("branch", "writer-\(winner)")
+            try expectServed(race.sites[0], race.repository, equals: race.trees[winner])
+        }
+
+        @Test(arguments: stores)
+        func deletionOfABranchThatMovedMeanwhileIsRefused(store: StoreUnderTest) throws {
+            let race = try Race(
+                store, sites: 1, options: ["--push-attempts", "20", "--max-git", "16"])
+            // All see the branch as it was; seven of them want it to be something else.
+            let first = try race.trees[0].git("rev-parse", "main~1")
+            try race.barrier.file("go", "")
+            try race.trees[0].git("push", "-q", "origin", "main~1:refs/heads/contested")
+            try race.reset()
+            let outcomes = try race.run {
+                $0 == 0 ? [":contested"] : ["main:contested"]
+            }
+            #expect(outcomes.count { $0.succeeded } == 1)
+            let winner = try #require(outcomes.firstIndex { $0.succeeded })
+            let served = try race.trees[0].git(
+                "ls-remote", race.sites[0].anonymousURL(race.repository))
+            let expected = winner == 0 ? nil : race.tips[winner]
+            let line = served.split(separator: "\n").first { $0.hasSuffix("/contested") }
+            #expect(line?.prefix(40).description == expected)
+            #expect(served.contains("\(first)\trefs/heads/main"))
         }
 
         @Test func aBranchThatMovedIsToldInGitsOwnReport() throws {
@@ -119,6 +170,11 @@ private struct Race: Sendable {
             try WorkTree.clone(sites[number % count].url(repository), "-q")
         }
         tips = try trees.enumerated().map { try $1.commit("writer-\($0)") }
+        try reset()
+    }
+
+    /// Shuts the barrier again.
+    func reset() throws {
         for name in try Files.names(in: barrier.path) {
             Files.removeTree("\(barrier.path)/\(name)")
         }
@@ -126,13 +182,17 @@ private struct Race: Sendable {
 
     /// Pushes all at once.
     ///
-    /// - Parameter time: how long they are held when all are there.
+    /// - Parameters:
+    ///   - time: how long they are held when all are there.
+    ///   - refs: options and refspecs of each.
     func run(
         heldFor time: Duration = .zero,
-        to branch: @escaping @Sendable (Int) -> String = { _ in "main" }
+        pushing refs: @escaping @Sendable (Int) -> [String] = { _ in ["main"] }
     ) throws -> [CommandResult] {
         let pushes = trees.enumerated().map { number, tree in
-            Background { try tree.attempt("push", "origin", "main:\(branch(number))") }
+            Background {
+                try tree.client.run(["push", "origin"] + refs(number), in: tree.path)
+            }
         }
         try wait(for: "eight pushes to be held", upTo: .seconds(60)) {
             try Files.names(in: barrier.path).count == Self.writers
