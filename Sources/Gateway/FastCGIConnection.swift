@@ -54,18 +54,7 @@ final class FastCGIConnection: Connection, @unchecked Sendable {
     }
 
     /// The request's variables.
-    var variables: [String: String] {
-        var variables: [String: String] = [:]
-        guard var entry = request.pointee.envp else { return variables }
-        while let pointer = entry.pointee {
-            let text = String(cString: pointer)
-            if let equals = text.utf8.firstIndex(of: UInt8(ascii: "=")) {
-                variables[String(text[..<equals])] = String(text[text.utf8.index(after: equals)...])
-            }
-            entry += 1
-        }
-        return variables
-    }
+    var variables: [String: String] { Posix.variables(in: request.pointee.envp) }
 
     var hangupDescriptor: Int32? { descriptor }
 

@@ -1,17 +1,15 @@
 import GitProtocol
-import Glibc
 import Posix
 import Repository
-import Synchronization
 
 /// The answer to a push. Git's report is written last, once; until then progress on band 2 may go
 /// out, and keep-alives while it takes long, so that no proxy cuts the push off.
 ///
 /// The 200 begins early only once the request's body is in and the keep-alive's time is over.
 final class PushAnswer: @unchecked Sendable {
-    // Everything below is used with `mutex` held, across writing: two threads write one answer.
-    private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
-    private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
+    // Everything below is used with the monitor's lock held, across writing: two threads write one
+    // answer.
+    private let monitor = Monitor()
     private let response: Response
     private let reporting: PushReporting
     /// Progress that waits for the answer to begin.
@@ -33,27 +31,12 @@ final class PushAnswer: @unchecked Sendable {
         self.response = response
         self.reporting = reporting
         interval = keepAlive
-        pthread_mutex_init(mutex, nil)
-        pthread_cond_init(condition, nil)
-    }
-
-    deinit {
-        pthread_cond_destroy(condition)
-        pthread_mutex_destroy(mutex)
-        condition.deallocate()
-        mutex.deallocate()
-    }
-
-    private func locked<Value: ~Copyable>(_ body: () throws -> Value) rethrows -> Value {
-        pthread_mutex_lock(mutex)
-        defer { pthread_mutex_unlock(mutex) }
-        return try body()
     }
 
     /// Starts to keep the connection alive; the request's body is in.
     func arm() {
         guard reporting.sideBand == .sideBand64k, interval > .zero else { return }
-        locked {
+        monitor.locked {
             guard thread == nil, !isDone else { return }
             // Without a thread the push goes on, only less talkative.
             thread = try? Thread { [self] in keepAlive() }
@@ -61,19 +44,9 @@ final class PushAnswer: @unchecked Sendable {
     }
 
     private func keepAlive() {
-        locked {
+        monitor.locked {
             while !isDone, failure == nil {
-                var until = timespec()
-                clock_gettime(CLOCK_REALTIME, &until)
-                let (seconds, attoseconds) = interval.components
-                until.tv_nsec += Int(attoseconds / 1_000_000_000)
-                until.tv_sec += Int(seconds) + until.tv_nsec / 1_000_000_000
-                until.tv_nsec %= 1_000_000_000
-                var status: Int32 = 0
-                while !isDone, status != ETIMEDOUT {
-                    status = pthread_cond_timedwait(condition, mutex, &until)
-                }
-                if isDone { return }
+                if monitor.wait(atMost: interval, until: { isDone }) { return }
                 do throws(RequestError) {
                     if !response.hasBegun { try response.begin(type: Self.type) }
                     var packet: [UInt8] = []
@@ -89,7 +62,7 @@ final class PushAnswer: @unchecked Sendable {
 
     /// Passes on what git said on band 2: at once if the answer has begun.
     func progress(_ bytes: ArraySlice<UInt8>) throws {
-        try locked {
+        try monitor.locked {
             if let failure { throw failure }
             var packet: [UInt8] = []
             PktLine.append(bytes, on: .progress, to: &packet)
@@ -105,16 +78,16 @@ final class PushAnswer: @unchecked Sendable {
     ///
     /// - Returns: whether the 200 has begun.
     func stop() -> Bool {
-        locked {
+        monitor.locked {
             isDone = true
-            pthread_cond_broadcast(condition)
+            monitor.notify()
         }
         if let thread = take() { thread.join() }
         return response.hasBegun
     }
 
     private func take() -> Thread? {
-        locked {
+        monitor.locked {
             thread.take()
         }
     }

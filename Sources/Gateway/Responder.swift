@@ -281,7 +281,11 @@ package struct Responder: Sendable {
                     log.info("could not answer a published push", metadata: ["error": "\(error)"])
                 }
             case .lost(let lost):
-                guard answer.stop() else { throw RequestError.pushLost }
+                // git's own report is what a person understands; a status is what a program does
+                // that asked for no report, or wants to know that trying was given up.
+                let isTold =
+                    lost.cause == .overtaken && commands.capabilities.reporting.report == .wanted
+                guard answer.stop() || isTold else { throw RequestError.pushLost }
                 log.info("lost a push to another", metadata: ["push.user": "\(request.user ?? "")"])
                 try answer.finish(unpublished: lost.report)
             }

@@ -31,6 +31,15 @@ package struct PublishedPush: ~Copyable {
 package struct LostPush: Sendable {
     /// Its refs, each told `ng` where a report is due.
     package let report: PushReport
+    package let cause: Cause
+
+    /// Why it was not tried again.
+    package enum Cause: Sendable {
+        /// As many swaps were lost as may be tried.
+        case attemptsUsedUp
+        /// It cannot be applied on top of the winner: a ref of it moved, say.
+        case overtaken
+    }
 }
 
 extension ReceivedPush {
@@ -55,7 +64,9 @@ extension ReceivedPush {
         FaultPoint.reach(.pushStored)
 
         let ancestry = Ancestry(repository: parent.repository, store: store)
-        let delta = PushDelta(from: parent.manifest, to: manifest)
+        let delta = PushDelta(
+            from: parent.manifest, to: manifest,
+            accepted: report.accepted.compactMap { RefName($0) })
         var base = parent
         var manifest = manifest
         for attempt in 1...max(attempts, 1) {
@@ -70,25 +81,25 @@ extension ReceivedPush {
                 FaultPoint.reach(.pushSwapped)
                 return .published(PublishedPush(report: report, digest: ours, manifest: manifest))
             case .lost(let current):
-                guard attempt < attempts,
-                    let winner = try ancestry.winner(current, over: expected.digest),
+                guard attempt < attempts else { return .lost(lost(.attemptsUsedUp)) }
+                guard let winner = try ancestry.winner(current, over: expected.digest),
                     let rebased = delta.applied(to: winner.manifest, digest: winner.digest)
-                else { return .lost(lost) }
+                else { return .lost(lost(.overtaken)) }
                 base = winner
                 manifest = rebased
                 bytes = try rebased.bytesToPublish()
             }
         }
-        return .lost(lost)
+        return .lost(lost(.attemptsUsedUp))
     }
 
-    private var lost: LostPush {
+    private func lost(_ cause: LostPush.Cause) -> LostPush {
         let rejected =
             report.accepted.map {
                 PushReport.Rejection(
                     rawName: $0, reason: "another push came first; fetch and try again")
             } + report.rejected
-        return LostPush(report: PushReport(unpackError: nil, rejected: rejected))
+        return LostPush(report: PushReport(unpackError: nil, rejected: rejected), cause: cause)
     }
 }
 

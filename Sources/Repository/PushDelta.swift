@@ -13,7 +13,10 @@ struct PushDelta {
     private let packs: Set<Digest>
 
     /// The difference between two states.
-    init(from parent: Manifest, to manifest: Manifest) {
+    ///
+    /// - Parameter accepted: the refs that git reports `ok`. One that did not change is part of the
+    ///   delta too: `ok` says that it has that value, which another push may have changed.
+    init(from parent: Manifest, to manifest: Manifest, accepted: [RefName] = []) {
         self.parent = parent
         var values: [RefName: ObjectID?] = [:]
         for (name, id) in manifest.refs where parent.refs[name] != id {
@@ -21,6 +24,9 @@ struct PushDelta {
         }
         for name in parent.refs.keys where manifest.refs[name] == nil {
             values[name] = .some(nil)
+        }
+        for name in accepted where values[name] == nil {
+            values[name] = .some(manifest.refs[name])
         }
         self.values = values
         peeled = (manifest.peeled ?? [:]).filter { values[$0.key] != nil }
@@ -43,7 +49,7 @@ struct PushDelta {
         for (name, value) in values {
             let current = winner.refs[name]
             guard current == parent.refs[name] || current == value else { return nil }
-            if value == nil, name == winner.head { return nil }
+            if value == nil, current != nil, name == winner.head { return nil }
             manifest.refs[name] = value
             peeled[name] = value == nil ? nil : self.peeled[name]
         }

@@ -196,7 +196,7 @@ extension EndToEnd {
             stage.proxy.on("PUT", .pointer, times: 1000, .answer(403, "AccessDenied"))
             let result = try stage.push()
             stage.proxy.reset()
-            try stage.expectUnchanged(result, says: "error")
+            try stage.expectUnchanged(result, says: "500")
         }
 
         @Test(arguments: [FaultProxy.StoredKind.pack, .index, .manifest])
@@ -227,6 +227,39 @@ extension EndToEnd {
             let copy = try WorkTree.clone(stage.site.anonymousURL(stage.repository), "-q")
             #expect(try copy.git("rev-parse", "HEAD") == stage.tree.git("rev-parse", "main~1"))
             #expect(stage.proxy.pending == 0)
+        }
+
+        @Test(arguments: [FaultProxy.StoredKind.pointer, .manifest, .pack, .index])
+        func readThatIsCutShortIsRepeated(object: FaultProxy.StoredKind) throws {
+            let stage = try Stage()
+            stage.proxy.on("GET", object, .cutAnswer)
+            let tip = try stage.tree.git("rev-parse", "main~1")
+            let answer = try stage.site.fetch(stage.repository, [tip])
+            #expect(answer.status == 200)
+            #expect(stage.proxy.pending == 0)
+            #expect(stage.proxy.counts["GET \(object)"] == 2)
+        }
+
+        @Test(arguments: [FaultProxy.StoredKind.pointer, .manifest, .pack])
+        func objectThatIsAlteredOnItsWayIs500(object: FaultProxy.StoredKind) throws {
+            let stage = try Stage()
+            stage.proxy.on(
+                "GET", object, times: 1000,
+                .alter { bytes in
+                    var bytes = bytes
+                    bytes[bytes.count / 2] ^= 1
+                    return bytes
+                })
+            let tip = try stage.tree.git("rev-parse", "main~1")
+            #expect(try stage.site.fetch(stage.repository, [tip]).status == 500)
+            let next = try stage.tree.git("rev-parse", "main")
+            let push = try stage.site.push(
+                to: stage.repository,
+                PushBody(
+                    [.init(old: tip, new: next, "refs/heads/main")],
+                    capabilities: "report-status", pack: try stage.tree.pack([next, "^\(tip)"])))
+            #expect(push.status == 500)
+            #expect(stage.proxy.counts["PUT pointer"] == nil)
         }
 
         @Test func storeThatCannotBeReachedIs503WithRetryAfter() throws {

@@ -22,6 +22,34 @@ extension EndToEnd {
             try race.expectOneWinner(outcomes) { $0.errors.contains("409") }
         }
 
+        @Test(arguments: stores)
+        func writersToDifferentBranchesAllSucceedThroughTwoResponders(
+            store: StoreUnderTest
+        ) throws {
+            let race = try Race(
+                store, sites: 2, options: ["--push-attempts", "20", "--max-git", "16"])
+            let outcomes = try race.run { "writer-\($0)" }
+            for outcome in outcomes { #expect(outcome.succeeded, "\(outcome)") }
+            for (number, tip) in race.tips.enumerated() {
+                let served = try race.trees[0].git(
+                    "ls-remote", race.sites[number % 2].anonymousURL(race.repository),
+                    "refs/heads/writer-\(number)")
+                #expect(served == "\(tip)\trefs/heads/writer-\(number)")
+            }
+            let copy = try WorkTree.clone(
+                race.sites[0].anonymousURL(race.repository), "-q", "--mirror")
+            try copy.git("fsck", "--full", "--strict", "--no-dangling")
+        }
+
+        @Test func aBranchThatMovedIsToldInGitsOwnReport() throws {
+            let race = try Race(.file, sites: 1, options: ["--max-git", "16"])
+            let outcomes = try race.run()
+            try race.expectOneWinner(outcomes) {
+                $0.errors.contains("[remote rejected]")
+                    && $0.errors.contains("another push came first")
+            }
+        }
+
         @Test func onceTheAnswerHasBegunALostPushIsToldPerRef() throws {
             let race = try Race(
                 .file, sites: 1, point: "push-received",
@@ -99,9 +127,12 @@ private struct Race: Sendable {
     /// Pushes all at once.
     ///
     /// - Parameter time: how long they are held when all are there.
-    func run(heldFor time: Duration = .zero) throws -> [CommandResult] {
-        let pushes = trees.map { tree in
-            Background { try tree.attempt("push", "origin", "main") }
+    func run(
+        heldFor time: Duration = .zero,
+        to branch: @escaping @Sendable (Int) -> String = { _ in "main" }
+    ) throws -> [CommandResult] {
+        let pushes = trees.enumerated().map { number, tree in
+            Background { try tree.attempt("push", "origin", "main:\(branch(number))") }
         }
         try wait(for: "eight pushes to be held", upTo: .seconds(60)) {
             try Files.names(in: barrier.path).count == Self.writers

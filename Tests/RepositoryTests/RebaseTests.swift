@@ -54,9 +54,11 @@ struct RebaseTests {
         _ = try bench.check()
     }
 
-    @Test("a swap with a lost or late answer is rebased no differently", arguments: [
-        Fault.dropReply, .resend, .failAfterApplying, .dropRequest, .late(requests: 1),
-    ])
+    @Test(
+        "a swap with a lost or late answer is rebased no differently",
+        arguments: [
+            Fault.dropReply, .resend, .failAfterApplying, .dropRequest, .late(requests: 1),
+        ])
     func doubtfulAnswers(fault: Fault) throws {
         let bench = try Bench()
         let parent = try bench.published()
@@ -95,6 +97,22 @@ struct RebaseTests {
         #expect(try ids(bench)["refs/heads/main"] == pushes[0].commands[0].new)
     }
 
+    @Test("what was ok because it was so already must still be so")
+    func unchangedRefs() throws {
+        let bench = try Bench()
+        try bench.push(bench.onePush(to: "refs/heads/a"))
+        let parent = try bench.published()
+        // Asks for `a` as it is, and for a deletion of what is not there.
+        var push = try bench.onePush(to: "refs/heads/b")
+        let value = try #require(try ids(bench)["refs/heads/a"])
+        push.commands.append((value, value, "refs/heads/a"))
+        push.commands.append((bench.zero, bench.zero, "refs/heads/c"))
+        let mover = try bench.onePush(to: "refs/heads/a")
+        #expect(try bench.rebasingPush(mover, on: parent).isPublished)
+        #expect(try !bench.rebasingPush(push, on: parent).isPublished)
+        #expect(try ids(bench)["refs/heads/b"] == nil)
+    }
+
     @Test("a ref that already has the value is no obstacle")
     func sameValue() throws {
         let bench = try Bench()
@@ -123,10 +141,12 @@ struct RebaseTests {
         #expect(try bench.check().contains("\(tag.commands[0].new) refs/tags/v1^{}"))
     }
 
-    @Test("a name cannot become a directory of another", arguments: [
-        ("refs/heads/a", "refs/heads/a/b"), ("refs/heads/a/b", "refs/heads/a"),
-        ("refs/heads/a/b/c", "refs/heads/a/b"),
-    ])
+    @Test(
+        "a name cannot become a directory of another",
+        arguments: [
+            ("refs/heads/a", "refs/heads/a/b"), ("refs/heads/a/b", "refs/heads/a"),
+            ("refs/heads/a/b/c", "refs/heads/a/b"),
+        ])
     func directoriesAndFiles(first: String, second: String) throws {
         let bench = try Bench()
         let endings = try race([bench.onePush(to: first), bench.onePush(to: second)], bench)

@@ -13,6 +13,8 @@ package final class FaultProxy: Sendable {
     package enum Action: Sendable {
         /// It is passed on; the answer is not: the connection is closed instead.
         case loseAnswer
+        /// It is passed on; the connection is closed in the middle of the answer's body.
+        case cutAnswer
         /// It is not passed on; the connection is closed.
         case loseRequest
         /// It is passed on twice; the second answer is given, as when a library sends again.
@@ -220,6 +222,10 @@ package final class FaultProxy: Sendable {
         case .loseAnswer:
             _ = try forward(request)
             return nil
+        case .cutAnswer:
+            answer = try forward(request)
+            let whole = Self.framed(answer, method: kind.method)
+            return Array(whole.dropLast((answer.body.count + 1) / 2))
         case .loseRequest:
             return nil
         case .deliverLate(let delivery):

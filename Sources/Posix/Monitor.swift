@@ -1,0 +1,55 @@
+import Glibc
+
+/// A lock with a condition to wait for. pthread_mutex_lock(3), pthread_cond_timedwait(3).
+///
+/// `Synchronization.Mutex` has no condition; what a monitor guards is said where it is used.
+package final class Monitor: @unchecked Sendable {
+    // pthread objects live at fixed addresses.
+    private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
+    private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
+
+    package init() {
+        pthread_mutex_init(mutex, nil)
+        pthread_cond_init(condition, nil)
+    }
+
+    deinit {
+        pthread_cond_destroy(condition)
+        pthread_mutex_destroy(mutex)
+        condition.deallocate()
+        mutex.deallocate()
+    }
+
+    /// Runs `body` with the lock held.
+    package func locked<Value: ~Copyable, Failure: Error>(
+        _ body: () throws(Failure) -> Value
+    ) throws(Failure) -> Value {
+        pthread_mutex_lock(mutex)
+        defer { pthread_mutex_unlock(mutex) }
+
+        return try body()
+    }
+
+    /// Waits, with the lock held, until `isTrue` or until the time is over; the lock is free
+    /// meanwhile.
+    ///
+    /// - Returns: whether it is true.
+    package func wait(atMost time: Duration, until isTrue: () -> Bool) -> Bool {
+        var end = timespec()
+        clock_gettime(CLOCK_REALTIME, &end)
+        let (seconds, attoseconds) = time.components
+        end.tv_nsec += Int(attoseconds / 1_000_000_000)
+        end.tv_sec += Int(seconds) + end.tv_nsec / 1_000_000_000
+        end.tv_nsec %= 1_000_000_000
+        while !isTrue() {
+            // What became true in the last moment was told to nobody else.
+            if pthread_cond_timedwait(condition, mutex, &end) == ETIMEDOUT { return isTrue() }
+        }
+        return true
+    }
+
+    /// Wakes all who wait; called with the lock held.
+    package func notify() {
+        pthread_cond_broadcast(condition)
+    }
+}
