@@ -4,8 +4,13 @@ import Synchronization
 
 /// One-shot CGI: the body on standard input, the answer on standard output. RFC 3875.
 package final class CGIConnection: Connection {
-    /// Milliseconds without a byte of the body, after which it is given up.
-    private static let patience: Int32 = 60_000
+    /// How long no byte of the body may come before it is given up.
+    private static let patience = Duration.seconds(60)
+
+    /// Milliseconds between two looks at whether the body is still wanted.
+    private static let interval: Int32 = 200
+
+    private let isCancelled = Atomic<Bool>(false)
 
     /// Bytes of the body that are still to come; more must not be asked for. RFC 3875 §4.2.
     private let left: Atomic<Int64>
@@ -15,19 +20,23 @@ package final class CGIConnection: Connection {
         left = Atomic(contentLength ?? .max)
     }
 
+    /// The server sends SIGTERM to a CGI whose client is gone.
     package var hangupDescriptor: Int32? { nil }
 
-    /// The server sends SIGTERM to a CGI whose client is gone; nothing else can be done here.
-    package func cancel() {}
+    package func cancel() { isCancelled.store(true, ordering: .relaxed) }
 
     package func read(into buffer: UnsafeMutableRawBufferPointer) throws(RequestError) -> Int {
         let buffer = UnsafeMutableRawBufferPointer(
             rebasing: buffer.prefix(Int(clamping: left.load(ordering: .relaxed))))
         if buffer.isEmpty { return 0 }
         var polled = pollfd(fd: STDIN_FILENO, events: Int16(POLLIN), revents: 0)
+        let deadline = ContinuousClock.now + Self.patience
         do {
-            let ready = try check("poll") { poll(&polled, 1, Self.patience) }
-            if ready == 0 { throw RequestError.bodyTooSlow }
+            repeat {
+                if isCancelled.load(ordering: .relaxed) || ContinuousClock.now >= deadline {
+                    throw RequestError.bodyTooSlow
+                }
+            } while try check("poll") { poll(&polled, 1, Self.interval) } == 0
             let count = try readSome(STDIN_FILENO, into: buffer)
             left.subtract(Int64(count), ordering: .relaxed)
             return count

@@ -29,12 +29,17 @@ struct Assembly {
         }
         let path = environment["PATH"] ?? "/usr/local/bin:/usr/bin:/bin"
         guard let git = GitProgram(searching: path) else {
-            throw ValidationError("There is no git on the path '\(path)'. Install git.")
+            throw Missing(description: "There is no git on the path '\(path)'. Install git.")
         }
         let hydration = Hydration(
             store: admission.store, state: state, git: git, hook: try Self.hookPath())
         responder = Responder(
             hydration: hydration, git: git, rule: AccessRule(), limits: limits, log: log)
+    }
+
+    /// A program that must be installed.
+    private struct Missing: Error, CustomStringConvertible {
+        let description: String
     }
 
     /// The hook is installed beside this program, or in `../libexec`.
@@ -49,8 +54,9 @@ struct Assembly {
             "\(directory)/git-s3-backend-hook", "\(directory)/../libexec/git-s3-backend-hook",
         ]
         guard let found = candidates.first(where: { access($0, F_OK) == 0 }) else {
-            throw ValidationError(
-                "git-s3-backend-hook is not beside '\(own)'. Install both programs together.")
+            throw Missing(
+                description: "git-s3-backend-hook is not beside '\(own)'. Install both programs "
+                    + "together.")
         }
         return found
     }

@@ -21,11 +21,16 @@ struct StoreOptions: ParsableArguments {
         guard let setting = Setting(option: store, "store", in: environment) else {
             throw ValidationError(Self.noStore)
         }
-        if setting.text.hasPrefix("s3://") {
-            return try S3Store(location: setting.text, environment: environment)
-        }
-        if setting.text.hasPrefix("file://") {
-            return try FileStore(location: setting.text)
+        do {
+            if setting.text.hasPrefix("s3://") {
+                return try S3Store(location: setting.text, environment: environment)
+            }
+            if setting.text.hasPrefix("file://") {
+                return try FileStore(location: setting.text)
+            }
+        } catch {
+            // Nothing was sent: it is what was given that will not do.
+            throw ValidationError("\(error)")
         }
         throw ValidationError(
             "\(setting.source) is '\(setting.text)'; give file:///path or s3://bucket/prefix.")

@@ -1,4 +1,249 @@
+import Glibc
+import Posix
 import TestSupport
 import Testing
 
-// Being written on branch e2e2.
+extension EndToEnd {
+    /// One process for each request, configured by variables alone.
+    @Suite struct CGITests {
+        private static let fetch = ["CONTENT_TYPE": "application/x-git-upload-pack-request"]
+        private static let push = [
+            "CONTENT_TYPE": "application/x-git-receive-pack-request", "REMOTE_USER": "alice",
+        ]
+
+        /// A repository of the shared site, reached past it by CGI.
+        private struct Ground {
+            let cgi: CGIRun
+            let site: Site
+            let state: TemporaryDirectory
+            let repository: String
+            let tree: WorkTree
+            let tip: String
+            let next: String
+            let body: [UInt8]
+
+            init(_ store: StoreUnderTest = .file, environment: [String: String] = [:]) throws {
+                site = try Site.shared(store)
+                state = try TemporaryDirectory()
+                var setup = site.setup
+                // The record of the site's own admission does for a SeaweedFS.
+                if store == .file { setup.state = state }
+                setup.environment = environment
+                cgi = try CGIRun(setup)
+                (repository, tree) = try seeded(site)
+                tip = try tree.git("rev-parse", "HEAD")
+                next = try tree.commit("next")
+                body =
+                    PushBody(
+                        [.init(old: tip, new: next, "refs/heads/main")],
+                        capabilities: "report-status", pack: try tree.pack([next, "^\(tip)"])
+                    ).bytes
+            }
+
+            func path(_ tail: String) -> String { "/\(repository).git/\(tail)" }
+        }
+
+        @Test(arguments: stores)
+        func refsFetchAndPushAreAnswered(store: StoreUnderTest) throws {
+            let ground = try Ground(store)
+            for (version, beginning) in [
+                (0, "001e# service=git-upload-pack\n0000"), (2, "000eversion 2\n"),
+            ] {
+                let refs = try ground.cgi.request(
+                    "GET", ground.path("info/refs"), query: "service=git-upload-pack",
+                    variables: ["HTTP_GIT_PROTOCOL": "version=\(version)"])
+                #expect(refs.header("Status") == "200 OK")
+                #expect(refs.text.hasPrefix(beginning), "\(refs.text)")
+                #expect(
+                    refs.header("Content-Type") == "application/x-git-upload-pack-advertisement")
+                if version == 0 { #expect(refs.text.contains("\(ground.tip) refs/heads/main\n")) }
+            }
+            let list = try ground.cgi.request(
+                "POST", ground.path("git-upload-pack"),
+                variables: Self.fetch.merging(["HTTP_GIT_PROTOCOL": "version=2"]) { $1 },
+                body: PktLines.line("command=ls-refs\n") + PktLines.flush)
+            let lines = ["HEAD", "refs/heads/main"].map { PktLines.line("\(ground.tip) \($0)\n") }
+            #expect(list.body == Array(lines.joined()) + PktLines.flush, "\(list.text)")
+
+            let fetch = try ground.cgi.request(
+                "POST", ground.path("git-upload-pack"), variables: Self.fetch,
+                body: Site.wants([ground.tip]))
+            #expect(fetch.status == 200)
+            #expect(fetch.text.hasPrefix("0008NAK\nPACK"))
+
+            let push = try ground.cgi.request(
+                "POST", ground.path("git-receive-pack"), variables: Self.push, body: ground.body)
+            #expect(push.status == 200)
+            #expect(push.text.contains("ok refs/heads/main"))
+            #expect(push.header("Content-Type") == "application/x-git-receive-pack-result")
+            try expectServed(ground.site, ground.repository, equals: ground.tree)
+        }
+
+        @Test func gzipBodyAndBodyWithoutALengthAreTaken() throws {
+            let ground = try Ground()
+            let zipped = try gzip(Site.wants([ground.tip]))
+            let fetch = try ground.cgi.request(
+                "POST", ground.path("git-upload-pack"),
+                variables: Self.fetch.merging(["HTTP_CONTENT_ENCODING": "gzip"]) { $1 },
+                body: zipped)
+            #expect(fetch.text.contains("PACK"))
+            let push = try ground.cgi.run(
+                "POST", ground.path("git-receive-pack"), variables: Self.push,
+                input: .bytes(ground.body))
+            #expect(push.text.contains("ok refs/heads/main"), "\(push)")
+        }
+
+        @Test func errorsHaveTheirStatus() throws {
+            let ground = try Ground()
+            let cases: [(String, String, String, [String: String], [UInt8], Int)] = [
+                ("GET", "/team/none/info/refs", "service=git-upload-pack", [:], [], 404),
+                ("GET", "/", "", [:], [], 404), ("GET", "", "", [:], [], 404),
+                ("GET", ground.path("info/refs"), "", [:], [], 403),
+                ("GET", ground.path("info/refs"), "service=git-receive-pack", [:], [], 403),
+                (
+                    "GET", ground.path("info/refs"), "service=git-receive-pack",
+                    ["REMOTE_USER": ""], [], 403
+                ),
+                ("PUT", ground.path("git-upload-pack"), "", [:], [], 405),
+                ("", ground.path("git-upload-pack"), "", [:], [], 405),
+                ("POST", ground.path("git-upload-pack"), "", [:], PktLines.flush, 415),
+                (
+                    "POST", ground.path("git-receive-pack"), "",
+                    ["CONTENT_TYPE": "application/x-git-receive-pack-request"], ground.body, 403
+                ),
+                (
+                    "POST", ground.path("git-receive-pack"), "",
+                    Self.push.merging(["GIT_S3_BACKEND_MAX_BODY": "100"]) { $1 }, ground.body, 413
+                ),
+                (
+                    "POST", ground.path("git-upload-pack"), "",
+                    Self.fetch.merging(["CONTENT_LENGTH": "-1"]) { $1 }, PktLines.flush, 400
+                ),
+                (
+                    "POST", ground.path("git-upload-pack"), "",
+                    Self.fetch.merging(["CONTENT_LENGTH": "1e3"]) { $1 }, PktLines.flush, 400
+                ),
+            ]
+            let before = try ground.site.bucket.listing()
+            for (method, path, query, variables, body, status) in cases {
+                let answer = try ground.cgi.request(
+                    method, path, query: query, variables: variables, body: body)
+                #expect(answer.status == status, "\(method) \(path): \(answer.start)")
+                #expect(answer.header("X-Request-Id") != nil)
+            }
+            #expect(try ground.site.bucket.listing() == before)
+        }
+
+        @Test func bodyShorterThanAnnouncedIs400AndPublishesNothing() throws {
+            let ground = try Ground()
+            let pointer = try ground.site.bucket.pointer(of: ground.repository)
+            for cut in [0, 3, 100, ground.body.count - 1] {
+                let result = try ground.cgi.run(
+                    "POST", ground.path("git-receive-pack"), variables: Self.push,
+                    input: .bytes(Array(ground.body.prefix(cut))), length: ground.body.count)
+                #expect(result.text.hasPrefix("Status: 400 "), "\(cut): \(result)")
+            }
+            #expect(try ground.site.bucket.pointer(of: ground.repository) == pointer)
+            #expect(try Files.names(in: ground.state.path + "/workspaces") == [])
+        }
+
+        @Test func withoutAStoreThereIs503AndTheLogSaysWhy() throws {
+            for extra in [[:], ["GIT_PROJECT_ROOT": "/srv/git", "GIT_HTTP_EXPORT_ALL": "1"]] {
+                let state = try TemporaryDirectory()
+                let result = try Command(
+                    try Programs.responder(), [],
+                    environment: [
+                        "PATH": "/usr/bin:/bin", "GATEWAY_INTERFACE": "CGI/1.1",
+                        "REQUEST_METHOD": "GET", "PATH_INFO": "/team/r.git/info/refs",
+                        "QUERY_STRING": "service=git-upload-pack",
+                        "GIT_S3_BACKEND_STATE_DIR": state.path,
+                    ].merging(extra) { $1 }
+                ).run()
+                #expect(result.ending == .exited(1))
+                #expect(result.text.hasPrefix("Status: 503 Service Unavailable\r\n"))
+                #expect(result.text.contains("The server is not set up; its log says how."))
+                #expect(result.errors.contains("GIT_S3_BACKEND_STORE"), "\(result)")
+            }
+        }
+
+        @Test func badVariableIs503AndTheLogNamesIt() throws {
+            let ground = try Ground()
+            for (name, value) in [
+                ("MAX_BODY", "much"), ("GIT_TIMEOUT", "soon"), ("LOG_LEVEL", "loud"),
+                ("STORE", "ftp://x"), ("MAX_GIT", "0"),
+            ] {
+                let result = try ground.cgi.run(
+                    "GET", ground.path("info/refs"), query: "service=git-upload-pack",
+                    variables: ["GIT_S3_BACKEND_\(name)": value])
+                #expect(result.text.hasPrefix("Status: 503 "), "\(result)")
+                #expect(result.errors.contains("GIT_S3_BACKEND_\(name)"), "\(result)")
+            }
+        }
+
+        @Test func argumentsFromTheQueryAreNoOrders() throws {
+            let ground = try Ground()
+            let result = try Command(
+                try Programs.responder(), ["create", "team/by-query"],
+                environment: ground.cgi.environment("GET", "/team/by-query/info/refs")
+            ).run()
+            #expect(result.text.hasPrefix("Status: 403 "), "\(result)")
+            #expect(try ground.site.bucket.read(.pointer("team/by-query")) == nil)
+        }
+
+        @Test func storeIsProbedOnceAndNotByEveryProcess() throws {
+            let ground = try Ground()
+            let admitted = try (0..<3).map { _ in
+                try ground.cgi.run(
+                    "GET", ground.path("info/refs"), query: "service=git-upload-pack"
+                ).errors.contains("admitted the store")
+            }
+            #expect(admitted == [true, false, false])
+        }
+
+        @Test(arguments: ["push-started", "push-hydrated", "push-received", "push-stored"])
+        func endedInTheMiddleOfAPushItLeavesAndPublishesNothing(point: String) throws {
+            let barrier = try TemporaryDirectory()
+            let ground = try Ground(
+                environment: ["GIT_S3_BACKEND_FAULT": "\(point)=barrier:\(barrier.path)"])
+            let pointer = try ground.site.bucket.pointer(of: ground.repository)
+            let scratch = try TemporaryDirectory()
+            let input = try OwnedDescriptor.open(try scratch.file("in", ground.body), O_RDONLY)
+            let output = try OwnedDescriptor.open(scratch.path + "/out", O_RDWR | O_CREAT)
+            let environment = ground.cgi.environment(
+                "POST", ground.path("git-receive-pack"), length: ground.body.count
+            ).merging(Self.push) { $1 }
+            let child = try ChildProcess(
+                ChildProcess.Launch(
+                    path: try Programs.responder(), arguments: [],
+                    environment: environment.map { "\($0.key)=\($0.value)" }, directory: nil,
+                    input: input.raw, output: output.raw, error: output.raw))
+            try wait(for: "the push to be held") { try !Files.names(in: barrier.path).isEmpty }
+            kill(child.identifier, SIGTERM)
+            #expect(try child.wait() == .exited(128 + SIGTERM))
+            #expect(
+                try Files.read(scratch.path + "/out").firstRange(of: Array("ok refs".utf8)) == nil)
+            #expect(try Files.names(in: ground.state.path + "/workspaces") == [])
+            #expect(try ground.site.bucket.pointer(of: ground.repository) == pointer)
+        }
+
+        @Test func slowBodyDoesNotHoldBackTheEndOfGitsTime() throws {
+            let ground = try Ground(environment: ["GIT_S3_BACKEND_GIT_TIMEOUT": "1s"])
+            let scratch = try TemporaryDirectory()
+            let output = try OwnedDescriptor.open(scratch.path + "/out", O_RDWR | O_CREAT)
+            let pipe = try OwnedDescriptor.pipe()
+            let environment = ground.cgi.environment(
+                "POST", ground.path("git-receive-pack")
+            ).merging(Self.push) { $1 }
+            let child = try ChildProcess(
+                ChildProcess.Launch(
+                    path: try Programs.responder(), arguments: [],
+                    environment: environment.map { "\($0.key)=\($0.value)" }, directory: nil,
+                    input: pipe.first.raw, output: output.raw, error: output.raw))
+            try writeAll(pipe.second.raw, Array(ground.body.prefix(ground.body.count - 10)))
+            try wait(for: "the answer", upTo: .seconds(20)) { child.hasEnded }
+            let answer = String(decoding: try Files.read(scratch.path + "/out"), as: UTF8.self)
+            #expect(answer.contains("Status: 504 ") || answer.contains("Status: 408 "), "\(answer)")
+            _ = try child.wait()
+        }
+    }
+}

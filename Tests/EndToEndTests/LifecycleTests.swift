@@ -1,4 +1,291 @@
+import Glibc
+import Posix
 import TestSupport
 import Testing
 
-// Being written on branch e2e2.
+extension EndToEnd {
+    @Suite struct LifecycleTests {
+        private static let pushType = (
+            name: "Content-Type", value: "application/x-git-receive-pack-request"
+        )
+        private static let fetchType = (
+            name: "Content-Type", value: "application/x-git-upload-pack-request"
+        )
+
+        /// A site whose requests are held at a fault point once the door is shut.
+        private struct Held {
+            let site: Site
+            let barrier: TemporaryDirectory
+            let repository: String
+            let tree: WorkTree
+
+            init(at point: String, options: [String] = []) throws {
+                let barrier = try TemporaryDirectory()
+                self.barrier = barrier
+                try barrier.file("go", "")
+                site = try Site(
+                    .file, options: options,
+                    environment: ["GIT_S3_BACKEND_FAULT": "\(point)=barrier:\(barrier.path)"])
+                (repository, tree) = try seeded(site)
+                for name in try Files.names(in: barrier.path) {
+                    Files.removeTree("\(barrier.path)/\(name)")
+                }
+            }
+
+            func waitUntilHeld(_ count: Int = 1) throws {
+                try wait(for: "\(count) requests to be held") {
+                    try Files.names(in: barrier.path).count >= count
+                }
+            }
+
+            func release() throws { try barrier.file("go", "") }
+        }
+
+        private func nothingIsLeft(_ responder: Responder) throws {
+            try wait(for: "git and its workspace to go") {
+                try responder.children().isEmpty && responder.workspaces().isEmpty
+            }
+        }
+
+        // MARK: Stopping
+
+        @Test(arguments: [SIGTERM, SIGINT, SIGHUP])
+        func signalStopsAcceptingAndFinishesWhatRuns(signal: Int32) throws {
+            let held = try Held(at: "push-stored")
+            let responder = held.site.responder
+            try held.tree.commit("held")
+            let push = Background { try held.tree.attempt("push", "origin", "main") }
+            try held.waitUntilHeld()
+            responder.signal(signal)
+            try wait(for: "no more connections to be taken") {
+                (try? Sockets.connect(path: responder.socket)) == nil
+            }
+            #expect(!responder.hasEnded)
+            #expect(try held.site.advertisement(held.repository).status == 502)
+            try held.release()
+            let result = try push.value()
+            #expect(result.succeeded, "\(result)")
+            #expect(try responder.waitForEnd() == .exited(0))
+            #expect(access(responder.socket, F_OK) != 0)
+            #expect(try Files.names(in: responder.stateDirectory + "/workspaces") == [])
+
+            var setup = held.site.setup
+            setup.environment = [:]
+            try expectServed(try Site(setup), held.repository, equals: held.tree)
+        }
+
+        @Test func secondSignalEndsWhatRunsAndPublishesNothing() throws {
+            let site = try Site(.file)
+            let (repository, tree) = try seeded(site)
+            let pointer = try site.bucket.pointer(of: repository)
+            let exchange = try unfinishedPush(site, repository, tree)
+            site.responder.signal(SIGTERM)
+            try wait(for: "the socket to go") { access(site.responder.socket, F_OK) != 0 }
+            #expect(!site.responder.hasEnded)
+            site.responder.signal(SIGTERM)
+            exchange.hangUp()
+            #expect(try site.responder.waitForEnd() == .exited(0))
+            #expect(try site.bucket.pointer(of: repository) == pointer)
+            #expect(try Files.names(in: site.responder.stateDirectory + "/workspaces") == [])
+        }
+
+        // MARK: Clients that go away
+
+        /// A push of which only the beginning is sent; git runs, and waits for more.
+        private func unfinishedPush(
+            _ site: Site, _ repository: String, _ tree: WorkTree
+        ) throws -> HTTPExchange {
+            let tip = try tree.git("rev-parse", "HEAD")
+            var bytes: [UInt8] = []
+            for _ in 0..<100_000 { bytes += Array(randomHex(bytes: 8).utf8) }
+            let next = try tree.commit("large-\(randomHex(bytes: 2))", bytes: bytes)
+            let body = PushBody(
+                [.init(old: tip, new: next, "refs/heads/main")],
+                capabilities: "report-status side-band-64k",
+                pack: try tree.pack([next, "^\(tip)"])
+            ).bytes
+            let exchange = try HTTPExchange(
+                port: site.nginx.port, "POST", "/git/\(repository).git/git-receive-pack",
+                headers: [Site.authorization, Self.pushType, ("Transfer-Encoding", "chunked")])
+            try exchange.sendChunk(Array(body[..<(body.count - 1000)]))
+            try wait(for: "git to run") { try !site.responder.children().isEmpty }
+            return exchange
+        }
+
+        @Test func clientThatGoesAwayWhileItSendsEndsItsGit() throws {
+            let site = try Site.shared(.file)
+            let (repository, tree) = try seeded(site)
+            let pointer = try site.bucket.pointer(of: repository)
+            let exchange = try unfinishedPush(site, repository, tree)
+            #expect(try site.responder.workspaces().count == 1)
+            exchange.hangUp()
+            try nothingIsLeft(site.responder)
+            #expect(try site.bucket.pointer(of: repository) == pointer)
+        }
+
+        @Test func gitClientThatIsKilledWhileItPushesEndsTheServersGit() throws {
+            let held = try Held(at: "push-hydrated")
+            let pointer = try held.site.bucket.pointer(of: held.repository)
+            try held.tree.commit("killed")
+            let log = try TemporaryDirectory()
+            let client = try Service(
+                try Programs.git(),
+                ["-C", held.tree.path, "push", held.site.url(held.repository), "main"],
+                environment: ["PATH": "/usr/bin:/bin", "HOME": "/nonexistent"],
+                log: log.path + "/log")
+            try held.waitUntilHeld()
+            kill(-client.identifier, SIGKILL)
+            _ = try client.waitForEnd()
+            try held.release()
+            try nothingIsLeft(held.site.responder)
+            // All of its small body was in: it may have landed, but never by half.
+            let now = try held.site.bucket.pointer(of: held.repository)
+            if now != pointer {
+                try expectServed(held.site, held.repository, equals: held.tree)
+            }
+        }
+
+        @Test func clientThatGoesAwayWhileItReceivesEndsItsGit() throws {
+            let site = try Site.shared(.file)
+            let (repository, tree) = try seeded(site)
+            let bytes = try Command("/usr/bin/head", ["-c", "16000000", "/dev/urandom"])
+                .run().checked().output
+            let tip = try tree.commit("large", bytes: bytes)
+            try tree.git("push", "-q", "origin", "main")
+            let exchange = try HTTPExchange(
+                port: site.nginx.port, "POST", "/git/\(repository).git/git-upload-pack",
+                headers: [Self.fetchType, ("Content-Length", "\(Site.wants([tip]).count)")])
+            try exchange.send(Site.wants([tip]))
+            #expect(text(try exchange.receive()).hasPrefix("HTTP/1.1 200 OK"))
+            #expect(try site.responder.workspaces().count == 1)
+            exchange.hangUp()
+            try nothingIsLeft(site.responder)
+            #expect(try site.fetch(repository, [tip]).body.count > 8_000_000)
+        }
+
+        // MARK: More than one process
+
+        @Test func twoRespondersShareOneStateDirectory() throws {
+            let state = try TemporaryDirectory()
+            var setup = Responder.Setup(try StoreUnderTest.file.makeBucket())
+            setup.state = state
+            let first = try Site(setup)
+            let second = try Site(setup)
+            let (repository, tree) = try seeded(first)
+            for number in 0..<6 {
+                try tree.commit("file-\(number)")
+                let site = number % 2 == 0 ? second : first
+                try tree.git("push", "-q", site.url(repository), "main")
+            }
+            try first.responder.stop()
+            try tree.commit("after the first has gone")
+            try tree.git("push", "-q", second.url(repository), "main")
+            try expectServed(second, repository, equals: tree)
+            try second.responder.stop()
+            #expect(try Responder.workspaces(in: state.path) == [])
+        }
+
+        @Test func nextStartSweepsWhatAKilledProcessLeftAndNotALiveOnes() throws {
+            let held = try Held(at: "fetch-hydrated")
+            let live = try Held(at: "fetch-hydrated")
+            let state = held.site.responder.stateDirectory
+            let tip = try held.tree.git("rev-parse", "HEAD")
+            let doomed = Background { try? held.site.fetch(held.repository, [tip]) }
+            try held.waitUntilHeld()
+
+            // A live process beside it, in the same directory.
+            var setup = held.site.setup
+            setup.environment = [
+                "GIT_S3_BACKEND_FAULT": "fetch-hydrated=barrier:\(live.barrier.path)"
+            ]
+            let beside = try Site(setup)
+            let kept = Background { try beside.fetch(held.repository, [tip]) }
+            try live.waitUntilHeld()
+            #expect(try Responder.workspaces(in: state).count == 2)
+
+            held.site.responder.signal(SIGKILL)
+            _ = try held.site.responder.waitForEnd()
+            _ = try doomed.value()
+            #expect(try Responder.workspaces(in: state).count == 2)
+            setup.environment = [:]
+            let next = try Site(setup)
+            #expect(try Responder.workspaces(in: state).count == 1)
+            #expect(try next.fetch(held.repository, [tip]).status == 200)
+            try live.release()
+            #expect(try kept.value().text.contains("PACK"))
+            #expect(try Responder.workspaces(in: state) == [])
+        }
+
+        @Test func restartTakesOverTheSameSocketEvenAfterSIGKILL() throws {
+            let directory = try TemporaryDirectory()
+            let bucket = try StoreUnderTest.file.makeBucket()
+            let setup = Responder.Setup(bucket)
+            let socket = directory.path + "/socket"
+            for signal in [SIGKILL, SIGTERM, SIGKILL] {
+                let service = try Service(
+                    try Programs.responder(),
+                    [
+                        "serve", "--store", bucket.url(), "--state-dir", directory.path + "/state",
+                        "--listen", "unix:\(socket)",
+                    ], environment: Responder.environment(setup), log: directory.path + "/log")
+                try service.waitUntilReady { (try? Sockets.connect(path: socket)) != nil }
+                let answer = try FastCGI.request(
+                    on: try Sockets.connect(path: socket),
+                    ["REQUEST_METHOD": "GET", "PATH_INFO": "/a/b/info/refs"])
+                #expect(answer.status == 403)
+                service.signal(signal)
+                let ending = try service.waitForEnd()
+                #expect(ending == (signal == SIGKILL ? .signalled(SIGKILL) : .exited(0)))
+                #expect((access(socket, F_OK) == 0) == (signal == SIGKILL))
+            }
+        }
+
+        @Test func socketInUseIsNotTaken() throws {
+            let site = try Site.shared(.file)
+            let result = try Command(
+                try Programs.responder(),
+                [
+                    "serve", "--store", site.setup.storeURL, "--state-dir",
+                    site.responder.stateDirectory, "--listen", "unix:\(site.responder.socket)",
+                ], environment: Responder.environment(site.setup)
+            ).run()
+            #expect(result.ending == .exited(1))
+            #expect(result.errors.contains("Address already in use"))
+            let repository = try site.create()
+            #expect(try site.advertisement(repository).status == 200)
+        }
+
+        // MARK: Many at once
+
+        @Test func thirtyRequestsOnThreeWorkersAreAllServed() throws {
+            let site = try Site(.file, options: ["--workers", "3", "--max-git", "2"])
+            let (repository, tree) = try seeded(site)
+            let tip = try tree.git("rev-parse", "HEAD")
+            let statuses = try concurrently(30) { number in
+                switch number % 3 {
+                case 0: try site.advertisement(repository).status
+                case 1: try site.fetch(repository, [tip]).text.contains("PACK") ? 200 : 0
+                default:
+                    try site.http.send(
+                        "GET", "/git/team/none.git/info/refs?service=git-upload-pack"
+                    ).status == 404 ? 200 : 0
+                }
+            }
+            #expect(statuses == Array(repeating: 200, count: 30))
+            try nothingIsLeft(site.responder)
+        }
+
+        @Test func clientsThatSendNothingDoNotKeepOthersFromBeingServed() throws {
+            let site = try Site(.file, options: ["--workers", "8"])
+            let (repository, _) = try seeded(site)
+            let silent = try (0..<5).map { _ in
+                try HTTPExchange(
+                    port: site.nginx.port, "POST", "/git/\(repository).git/git-upload-pack",
+                    headers: [Self.fetchType, ("Content-Length", "1000")])
+            }
+            #expect(try site.advertisement(repository).status == 200)
+            for exchange in silent { exchange.hangUp() }
+            try site.responder.stop()
+        }
+    }
+}
