@@ -191,6 +191,32 @@ extension EndToEnd {
             #expect(answer.text.contains("may have landed") || answer.text.contains("not known"))
         }
 
+        @Test func undeterminedPushSaysSoAlsoOnceItsAnswerHasBegun() throws {
+            let stage = try Stage()
+            var setup = stage.site.setup
+            setup.options = ["--push-keepalive", "1"]
+            let site = try Site(setup)
+            let gate = Gate()
+            stage.proxy.on("PUT", .pack, .hold(gate))
+            stage.proxy.on("PUT", .pointer, times: 1000, .loseAnswer)
+            stage.proxy.on(
+                "GET", .pointer, after: Self.swap, times: 1000, .answer(503, "ServiceUnavailable"))
+            let url = site.url(stage.repository)
+            let push = Background { try stage.tree.attempt("push", url, "main") }
+            try wait(for: "the pack to be on its way") {
+                stage.proxy.entries.contains { $0.kind == FaultProxy.Kind("PUT", .pack) }
+            }
+            let end = ContinuousClock.now + .seconds(2)
+            try wait(for: "the keep-alive's time") { ContinuousClock.now >= end }
+            gate.open()
+            let result = try push.value()
+            #expect(!result.succeeded, "\(result)")
+            #expect(result.errors.contains("[remote rejected]"), "\(result)")
+            #expect(result.errors.contains("may have landed"), "\(result)")
+            stage.proxy.reset()
+            try expectServed(stage.direct, stage.repository, equals: stage.tree)
+        }
+
         @Test func swapThatIsForbiddenChangesNothing() throws {
             let stage = try Stage()
             stage.proxy.on("PUT", .pointer, times: 1000, .answer(403, "AccessDenied"))

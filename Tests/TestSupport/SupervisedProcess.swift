@@ -26,7 +26,7 @@ package final class SupervisedProcess: Sendable {
             read -r line <&3
             kill -KILL $$
             if [ -n "$0" ]; then sleep 0.2; rm -rf -- "$0"; fi
-            kill -KILL -- -$$
+            kill -KILL "-$$"
         ) &
         exec "$@" 3<&-
         """
