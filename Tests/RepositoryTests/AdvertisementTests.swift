@@ -2,6 +2,7 @@ import Foundation
 import GitProtocol
 import ObjectStore
 import Posix
+import TestSupport
 import Testing
 
 @testable import Repository
@@ -9,12 +10,13 @@ import Testing
 /// What is answered from the manifest, held against what the installed git answers for the same
 /// repository, byte for byte.
 @Suite struct AdvertisementTests {
+    let scratch: ScratchDirectory
     let state: StateDirectory
     let git: GitProgram
 
     init() throws {
-        let path = NSTemporaryDirectory() + "git-s3-backend-" + randomHex(bytes: 8)
-        state = try StateDirectory(path: path)
+        scratch = try ScratchDirectory()
+        state = try StateDirectory(path: scratch.path + "/state")
         git = try #require(GitProgram(searching: "/usr/local/bin:/usr/bin:/bin"))
     }
 
