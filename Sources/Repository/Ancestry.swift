@@ -31,17 +31,20 @@ struct Ancestry {
     /// The state that a pointer names, if it is `parent` or was published on top of it; nil if that is not
     /// among its ancestors, or cannot be found there.
     func winner(_ pointer: PointerValue, over parent: Digest) throws -> Snapshot? {
-        let manifest = try Snapshot.manifest(pointer.digest, of: repository, in: store)
-        var before: Digest? = pointer.digest
+        let latest = try Snapshot.manifest(pointer.digest, of: repository, in: store)
+        var digest = pointer.digest
+        var manifest = latest
         for _ in 0..<Self.bound {
-            guard let digest = before else { return nil }
             // The pointer itself, where it was only written anew.
             if digest == parent {
                 return Snapshot(
                     repository: repository, etag: pointer.etag, digest: pointer.digest,
-                    manifest: manifest)
+                    manifest: latest)
             }
-            before = try Snapshot.manifest(digest, of: repository, in: store).parent
+            // What was deleted since, and made again, is another repository.
+            guard manifest.kind == .live, let before = manifest.parent else { return nil }
+            digest = before
+            manifest = try Snapshot.manifest(digest, of: repository, in: store)
         }
         return nil
     }

@@ -202,6 +202,25 @@ struct RebaseTests {
         #expect(delta.applied(to: winner, digest: digest) == nil)
     }
 
+    @Test("a repository that was deleted and made again is not pushed to by what came before")
+    func madeAgain() throws {
+        let bench = try Bench()
+        let parent = try bench.published()
+        let push = try bench.onePush()
+        let main = try #require(RefName("refs/heads/main"))
+        for kind in [Manifest.Kind.tombstone, .live] {
+            let current = try #require(try bench.memory.readPointer(of: bench.repository))
+            let next = Manifest(kind: kind, head: main, parent: current.digest)
+            let body = ObjectBody.bytes(try next.canonicalBytes())
+            try bench.memory.write([.manifest(body)])
+            _ = try bench.memory.advancePointer(
+                of: bench.repository, expecting: current.etag, to: body.digest
+            ) { _ in .excludesOurs }
+        }
+        #expect(try !bench.rebasingPush(push, on: parent).isPublished)
+        #expect(try ids(bench).isEmpty)
+    }
+
     @Test("the winner's HEAD is kept, and its branch is not deleted")
     func head() throws {
         let main = try #require(RefName("refs/heads/main"))
