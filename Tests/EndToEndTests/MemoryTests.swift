@@ -6,7 +6,7 @@ import Testing
 extension EndToEnd {
     @Suite struct MemoryTests {
         /// Bytes.
-        private static let bound = 100 << 20
+        private static let bound = 100_000_000
 
         @Test(.timeLimit(.minutes(10)), arguments: stores)
         func aPushOfMoreThanAGibibyteAndItsCloneTakeLittleMemory(store: StoreUnderTest) throws {
