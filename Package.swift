@@ -91,7 +91,8 @@ let package = Package(
         .testTarget(
             name: "RepositoryTests",
             dependencies: [
-                "Repository", "GitProtocol", "ObjectStore", "Policy", "Bridge", "Posix", "TestSupport",
+                "Repository", "GitProtocol", "ObjectStore", "Policy", "Bridge", "Posix",
+                "TestSupport",
                 logging, "git-s3-backend-hook",
             ],
             swiftSettings: settings),
