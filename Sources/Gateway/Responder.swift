@@ -18,15 +18,18 @@ package struct Responder: Sendable {
         package var gitTime: Duration
         /// After how long a push that is not done is kept alive; zero: never.
         package var pushKeepAlive: Duration
+        /// Swaps that a push tries at most.
+        package var pushAttempts: Int
 
         package init(
             git: Int, body: Int64 = 0, gitTime: Duration = .seconds(3600),
-            pushKeepAlive: Duration = .seconds(5)
+            pushKeepAlive: Duration = .seconds(5), pushAttempts: Int = 5
         ) {
             self.git = git
             self.body = body
             self.gitTime = gitTime
             self.pushKeepAlive = pushKeepAlive
+            self.pushAttempts = pushAttempts
         }
     }
 
@@ -244,7 +247,7 @@ package struct Responder: Sendable {
             if commands.capabilities.reporting.report == .unwanted, let refusal = push.refusal {
                 throw RequestError.notAllowed(refusal)
             }
-            switch try push.publish(to: store) {
+            switch try push.publish(to: store, attempts: limits.pushAttempts) {
             case .published(let published):
                 log.info(
                     "published a push",

@@ -27,4 +27,22 @@ struct Ancestry {
         }
         return .unknown(reason: "more than \(Self.bound) states were published since")
     }
+
+    /// The state that a pointer names, if it is `parent` or was published on top of it; nil if that is not
+    /// among its ancestors, or cannot be found there.
+    func winner(_ pointer: PointerValue, over parent: Digest) throws -> Snapshot? {
+        let manifest = try Snapshot.manifest(pointer.digest, of: repository, in: store)
+        var before: Digest? = pointer.digest
+        for _ in 0..<Self.bound {
+            guard let digest = before else { return nil }
+            // The pointer itself, where it was only written anew.
+            if digest == parent {
+                return Snapshot(
+                    repository: repository, etag: pointer.etag, digest: pointer.digest,
+                    manifest: manifest)
+            }
+            before = try Snapshot.manifest(digest, of: repository, in: store).parent
+        }
+        return nil
+    }
 }

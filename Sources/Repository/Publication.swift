@@ -36,21 +36,17 @@ package struct LostPush: Sendable {
 extension ReceivedPush {
     /// Stores what is new, at once, and then swaps the pointer that the push was received on.
     ///
+    /// Where another writer came first and their changes and ours do not touch, ours are applied
+    /// to theirs and the swap is tried again.
+    ///
+    /// - Parameter attempts: swaps that are tried at most.
     /// - Throws: ``StoreError/undetermined(_:reason:)`` when the swap may have landed; otherwise
     ///   it has not.
-    package consuming func publish(to store: any ObjectStore) throws -> Publication {
-        let bytes: [UInt8]
-        do {
-            bytes = try manifest.canonicalBytes()
-            // What a writer accepts and a reader refuses would be a state that no one can read.
-            guard try Manifest(parsing: bytes) == manifest else {
-                throw Manifest.Invalid("it does not read back as itself")
-            }
-        } catch let error as Manifest.Invalid {
-            throw RepositoryError.unproven("the manifest cannot be written: \(error)")
-        }
-        let body = ObjectBody.bytes(bytes)
-        var writes = [ObjectWrite.manifest(body)]
+    package consuming func publish(
+        to store: any ObjectStore, attempts: Int = 1
+    ) throws -> Publication {
+        var bytes = try manifest.bytesToPublish()
+        var writes = [ObjectWrite.manifest(.bytes(bytes))]
         if let pack {
             writes += [.pack(pack.pack), .packIndex(of: pack.pack.digest, pack.index)]
         }
@@ -58,23 +54,56 @@ extension ReceivedPush {
         try store.write(writes)
         FaultPoint.reach(.pushStored)
 
-        let parent = parent
-        let ours = body.digest
         let ancestry = Ancestry(repository: parent.repository, store: store)
-        let advance = try store.advancePointer(
-            of: parent.repository, expecting: parent.etag, to: ours
-        ) { ancestry.lineage(of: ours, in: $0, downTo: parent.digest) }
-        switch advance {
-        case .won:
-            FaultPoint.reach(.pushSwapped)
-            return .published(PublishedPush(report: report, digest: ours, manifest: manifest))
-        case .lost:
-            let rejected =
-                report.accepted.map {
-                    PushReport.Rejection(
-                        rawName: $0, reason: "another push came first; fetch and try again")
-                } + report.rejected
-            return .lost(LostPush(report: PushReport(unpackError: nil, rejected: rejected)))
+        let delta = PushDelta(from: parent.manifest, to: manifest)
+        var base = parent
+        var manifest = manifest
+        for attempt in 1...max(attempts, 1) {
+            if attempt > 1 { try store.write([.manifest(.bytes(bytes))]) }
+            let ours = Digest(of: bytes)
+            let expected = base
+            let advance = try store.advancePointer(
+                of: expected.repository, expecting: expected.etag, to: ours
+            ) { ancestry.lineage(of: ours, in: $0, downTo: expected.digest) }
+            switch advance {
+            case .won:
+                FaultPoint.reach(.pushSwapped)
+                return .published(PublishedPush(report: report, digest: ours, manifest: manifest))
+            case .lost(let current):
+                guard attempt < attempts,
+                    let winner = try ancestry.winner(current, over: expected.digest),
+                    let rebased = delta.applied(to: winner.manifest, digest: winner.digest)
+                else { return .lost(lost) }
+                base = winner
+                manifest = rebased
+                bytes = try rebased.bytesToPublish()
+            }
+        }
+        return .lost(lost)
+    }
+
+    private var lost: LostPush {
+        let rejected =
+            report.accepted.map {
+                PushReport.Rejection(
+                    rawName: $0, reason: "another push came first; fetch and try again")
+            } + report.rejected
+        return LostPush(report: PushReport(unpackError: nil, rejected: rejected))
+    }
+}
+
+extension Manifest {
+    /// The canonical bytes of a state that readers will take: what a writer accepts and a reader
+    /// refuses would be a state that no one can clone.
+    fileprivate func bytesToPublish() throws(RepositoryError) -> [UInt8] {
+        do {
+            let bytes = try canonicalBytes()
+            guard try Manifest(parsing: bytes) == self else {
+                throw Invalid("it does not read back as itself")
+            }
+            return bytes
+        } catch {
+            throw .unproven("the manifest cannot be written: \(error)")
         }
     }
 }

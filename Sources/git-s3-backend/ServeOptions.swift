@@ -28,8 +28,8 @@ struct ServeOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
             "How often a push is tried. (default: 5)",
-            discussion: "In this version a push that another one came before is answered with "
-                + "409 whatever is given."))
+            discussion: "A push that another one came before is applied on top of it where the "
+                + "two do not touch; 1: it is answered with 409 at once."))
     var pushAttempts: String?
 
     @Option(
@@ -41,13 +41,13 @@ struct ServeOptions: ParsableArguments {
         func setting(_ option: String?, _ name: String) -> Setting? {
             Setting(option: option, name, in: environment)
         }
-        _ = try setting(pushAttempts, "push-attempts")?.number(in: 1...1000)
         let cores = max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
         return Responder.Limits(
             git: try setting(maxGit, "max-git")?.number(in: 1...10_000) ?? 2 * cores,
             body: try setting(maxBody, "max-body")?.bytes() ?? 0,
             gitTime: try setting(gitTimeout, "git-timeout")?.duration() ?? .seconds(3600),
-            pushKeepAlive: try setting(pushKeepalive, "push-keepalive")?.duration() ?? .seconds(5))
+            pushKeepAlive: try setting(pushKeepalive, "push-keepalive")?.duration() ?? .seconds(5),
+            pushAttempts: try setting(pushAttempts, "push-attempts")?.number(in: 1...1000) ?? 5)
     }
 
     /// Worker threads.
