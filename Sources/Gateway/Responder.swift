@@ -184,7 +184,15 @@ package struct Responder: Sendable {
             if !response.hasBegun { try response.begin(type: type) }
             try response.write(bytes)
         }
-        if response.hasBegun { return }
+        if response.hasBegun {
+            // The client sees an answer that ends too early; the cause is for the log.
+            if ending != .exited(0) {
+                log.warning(
+                    "git did not finish a fetch",
+                    metadata: ["error": "\(ending): \(workspace.gitErrors())"])
+            }
+            return
+        }
         if ending == .exited(0) {
             try response.begin(type: type)
             return

@@ -52,8 +52,8 @@ package final class LearnedCapabilities: Sendable {
         }
         let path = "\(directory)/\(name)"
         let learned: [UInt8]
-        // A copy that is missing is learned anew.
-        if let kept = try? Files.read(path), !kept.isEmpty {
+        // A copy that is missing, or was cut by a crash, is learned anew.
+        if let kept = try? Files.read(path), kept.suffix(4).elementsEqual(PktLine.flushBytes) {
             learned = kept
         } else {
             learned = try learn(service, version, format, scratch)

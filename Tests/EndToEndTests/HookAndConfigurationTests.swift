@@ -5,48 +5,16 @@ import Testing
 
 extension EndToEnd {
     @Suite struct HookAndConfigurationTests {
-        /// A copy of the program with a hook beside it that is not ours to trust.
-        private struct Copy {
-            let directory: TemporaryDirectory
-            let program: String
-            let hook: String
-
-            init() throws {
-                directory = try TemporaryDirectory()
-                program = directory.path + "/git-s3-backend"
-                hook = program + "-hook"
-                let built = try Programs.responder()
-                try Self.copy(built, to: program)
-                try Self.copy(built + "-hook", to: hook)
-            }
-
-            private static func copy(_ source: String, to target: String) throws {
-                try Command(
-                    try Programs.find("cp", remedy: "apt install coreutils"), [source, target]
-                ).run().checked()
-            }
-
-            /// Puts a shell script in the hook's place.
-            func replaceHook(by script: String) throws {
-                try Files.write(Array("#!/bin/sh\n\(script)\n".utf8), to: hook, mode: 0o755)
-                chmod(hook, 0o755)
-            }
-
-            func site(_ store: StoreUnderTest) throws -> Site {
-                var setup = Responder.Setup(try store.makeBucket())
-                setup.program = program
-                return try Site(setup)
-            }
-        }
-
         /// Seeds a repository, breaks the hook, and expects that a push is refused and changes
         /// nothing.
         private func expectRefused(
             _ store: StoreUnderTest, sourceLocation: SourceLocation = #_sourceLocation,
-            breaking: (Copy) throws -> Void
+            breaking: (ProgramCopy) throws -> Void
         ) throws {
-            let copy = try Copy()
-            let site = try copy.site(store)
+            let copy = try ProgramCopy()
+            var setup = Responder.Setup(try store.makeBucket())
+            setup.program = copy.program
+            let site = try Site(setup)
             let (repository, tree) = try seeded(site)
             let pointer = try site.bucket.pointer(of: repository)
             try breaking(copy)
@@ -62,7 +30,7 @@ extension EndToEnd {
 
         @Test(arguments: stores)
         func hookWithoutExecuteBitRefuses(store: StoreUnderTest) throws {
-            try expectRefused(store) { chmod($0.hook, 0o644) }
+            try expectRefused(store) { try $0.allowHook(0o644) }
         }
 
         @Test func hookThatIsGoneRefuses() throws {
@@ -76,6 +44,10 @@ extension EndToEnd {
         @Test(arguments: stores)
         func hookThatIsKilledRefuses(store: StoreUnderTest) throws {
             try expectRefused(store) { try $0.replaceHook(by: "kill -KILL $$") }
+        }
+
+        @Test func hookThatKillsGitRefuses() throws {
+            try expectRefused(.file) { try $0.replaceHook(by: "kill -KILL $PPID; exit 0") }
         }
 
         @Test func hookThatClosesTheBridgeRefuses() throws {
@@ -177,13 +149,13 @@ extension EndToEnd {
         @Test func bridgeStillDecidesUnderAnotherConfiguration() throws {
             let directory = try TemporaryDirectory()
             let file = try directory.file("gitconfig", try hostileConfiguration(directory))
-            let copy = try Copy()
+            let copy = try ProgramCopy()
             var setup = Responder.Setup(try StoreUnderTest.file.makeBucket())
             setup.program = copy.program
             setup.environment = ["GIT_CONFIG_GLOBAL": file, "GIT_CONFIG_SYSTEM": file]
             let site = try Site(setup)
             let (repository, tree) = try seeded(site)
-            chmod(copy.hook, 0o644)
+            try copy.allowHook(0o644)
             try tree.commit("more")
             #expect(try !tree.attempt("push", "origin", "main").succeeded)
             try tree.git("reset", "-q", "--hard", "HEAD~1")

@@ -1,3 +1,4 @@
+import Glibc
 import Posix
 import TestSupport
 import Testing
@@ -66,6 +67,74 @@ extension EndToEnd {
             try expectServed(next, repository, equals: tree)
         }
 
+        @Test func killedWhileGitRunsPublishesNothing() throws {
+            let copy = try ProgramCopy()
+            let mark = try TemporaryDirectory()
+            try copy.replaceHook(
+                by: """
+                    : >'\(mark.path)/waiting'
+                    while [ ! -e '\(mark.path)/go' ]; do sleep 0.02; done
+                    exec '\(copy.hook).built'
+                    """)
+            let state = try TemporaryDirectory()
+            var setup = Responder.Setup(try StoreUnderTest.file.makeBucket())
+            setup.program = copy.program
+            setup.state = state
+            let dying = try Site(setup)
+            try mark.file("go", "")
+            let (repository, tree) = try seeded(dying)
+            Files.removeTree(mark.path + "/go")
+            Files.removeTree(mark.path + "/waiting")
+
+            try tree.commit("never published")
+            let push = Background { try tree.attempt("push", "origin", "main") }
+            try wait(for: "the hook to run") { try Files.size(of: mark.path + "/waiting") != nil }
+            dying.responder.signal(SIGKILL)
+            #expect(try dying.responder.waitForEnd() == .signalled(9))
+            #expect(try !push.value().succeeded)
+
+            // The orphans find their bridge gone, and the next start their workspace free to sweep.
+            let next = try Site(setup)
+            #expect(try next.responder.workspaces() == [])
+            try mark.file("go", "")
+            try wait(for: "git and its hook to end") {
+                try processes(inside: state.path).isEmpty
+            }
+            try tree.git("reset", "-q", "--hard", "HEAD~1")
+            try expectServed(next, repository, equals: tree)
+        }
+
+        @Test(arguments: [FaultProxy.StoredKind.pack, .manifest, .pointer])
+        func killedWhileAWriteIsOnItsWay(object: FaultProxy.StoredKind) throws {
+            let bucket = try StoreUnderTest.seaweed.makeBucket()
+            let proxy = try bucket.makeProxy()
+            var setup = Responder.Setup(bucket)
+            setup.proxy = proxy
+            setup.state = try TemporaryDirectory()
+            let dying = try Site(setup)
+            let (repository, tree) = try seeded(dying)
+            let old = try tree.git("rev-parse", "main")
+            let gate = Gate()
+            proxy.on("PUT", object, .hold(gate))
+            let new = try tree.commit("on its way")
+            let push = Background { try tree.attempt("push", "origin", "main") }
+            try wait(for: "the write to be on its way") { proxy.pending == 0 }
+            dying.responder.signal(SIGKILL)
+            #expect(try dying.responder.waitForEnd() == .signalled(9))
+            #expect(try !push.value().succeeded)
+            gate.open()
+            try wait(for: "the write to be made") {
+                proxy.entries.last { $0.kind == FaultProxy.Kind("PUT", object) }?.status == 200
+            }
+
+            let next = try Site(setup)
+            let published = try WorkTree.clone(next.anonymousURL(repository), "-q", "--mirror")
+            let tip = try published.git("rev-parse", "main")
+            // The held swap lands by itself; nothing else can make the push visible.
+            #expect(tip == (object == .pointer ? new : old))
+            try published.git("fsck", "--full", "--strict")
+        }
+
         @Test func startBesideALiveProcessLeavesItsWorkspacesAlone() throws {
             let state = try TemporaryDirectory()
             let barrier = try TemporaryDirectory()
@@ -88,5 +157,17 @@ extension EndToEnd {
             #expect(result.succeeded, "\(result)")
             try expectServed(another, repository, equals: tree)
         }
+    }
+}
+
+/// The processes whose working directory lies inside a directory, also one that is gone.
+private func processes(inside directory: String) throws -> [String] {
+    try Files.names(in: "/proc").filter { name in
+        guard pid_t(name) != nil else { return false }
+        var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
+        let count = readlink("/proc/\(name)/cwd", &buffer, buffer.count)
+        guard count > 0 else { return false }
+        let path = String(decoding: buffer[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        return path.hasPrefix(directory + "/")
     }
 }

@@ -53,7 +53,7 @@ extension EndToEnd {
             let site = try Site.shared(store)
             let (repository, tree) = try seeded(site)
             let tip = try tree.git("rev-parse", "main")
-            let commands = (1...5000).map { "create refs/heads/many/b\($0) \(tip)\n" }.joined()
+            let commands = (1...1500).map { "create refs/heads/many/b\($0) \(tip)\n" }.joined()
             try tree.git("update-ref", "--stdin", input: .bytes(Array(commands.utf8)))
             try tree.git("push", "-q", "--all", "origin")
             try expectServed(site, repository, equals: tree)
