@@ -39,7 +39,8 @@ struct ResponderPushTests {
                     store: store, state: try StateDirectory(path: scratch.path), git: git,
                     hook: try Programs.buildDirectory() + "/git-s3-backend-hook"),
                 git: git, rule: AccessRule(),
-                limits: .init(git: 2, gitTime: .seconds(60), pushKeepAlive: keepAlive, pushAttempts: 1),
+                limits: .init(
+                    git: 2, gitTime: .seconds(60), pushKeepAlive: keepAlive, pushAttempts: 1),
                 log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
         }
 

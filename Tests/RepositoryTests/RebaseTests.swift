@@ -54,9 +54,11 @@ struct RebaseTests {
         _ = try bench.check()
     }
 
-    @Test("a swap with a lost or late answer is rebased no differently", arguments: [
-        Fault.dropReply, .resend, .failAfterApplying, .dropRequest, .late(requests: 1),
-    ])
+    @Test(
+        "a swap with a lost or late answer is rebased no differently",
+        arguments: [
+            Fault.dropReply, .resend, .failAfterApplying, .dropRequest, .late(requests: 1),
+        ])
     func doubtfulAnswers(fault: Fault) throws {
         let bench = try Bench()
         let parent = try bench.published()
@@ -123,10 +125,12 @@ struct RebaseTests {
         #expect(try bench.check().contains("\(tag.commands[0].new) refs/tags/v1^{}"))
     }
 
-    @Test("a name cannot become a directory of another", arguments: [
-        ("refs/heads/a", "refs/heads/a/b"), ("refs/heads/a/b", "refs/heads/a"),
-        ("refs/heads/a/b/c", "refs/heads/a/b"),
-    ])
+    @Test(
+        "a name cannot become a directory of another",
+        arguments: [
+            ("refs/heads/a", "refs/heads/a/b"), ("refs/heads/a/b", "refs/heads/a"),
+            ("refs/heads/a/b/c", "refs/heads/a/b"),
+        ])
     func directoriesAndFiles(first: String, second: String) throws {
         let bench = try Bench()
         let endings = try race([bench.onePush(to: first), bench.onePush(to: second)], bench)
