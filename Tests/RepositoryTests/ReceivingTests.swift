@@ -229,6 +229,23 @@ struct ReceivingTests {
         try expectNothing(bench) { try bench.receive(push) }
     }
 
+    @Test("a workspace with a shallow boundary, another HEAD or loose objects proves nothing")
+    func strangeWorkspace() throws {
+        let bench = try Bench()
+        try bench.push(bench.onePush())
+        let push = try bench.onePush()
+        let old = push.commands[0].old
+        let changes: [(borrowing WriteWorkspace) throws -> Void] = [
+            { try Files.write(Array("\(old)\n".utf8), to: $0.workspace.path + "/shallow") },
+            { try Files.write(Array("ref: refs/heads/x\n".utf8), to: $0.workspace.path + "/HEAD") },
+            { try Files.makeDirectories($0.workspace.path + "/objects/aa") },
+        ]
+        for change in changes {
+            try expectNothing(bench) { try bench.receive(push, prepare: change) }
+        }
+        #expect(try bench.push(push).isPublished)
+    }
+
     @Test("a stale old value is git's own refusal")
     func stale() throws {
         let bench = try Bench()
