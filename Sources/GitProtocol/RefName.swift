@@ -22,6 +22,14 @@ package struct RefName: Hashable, Comparable, Sendable, CustomStringConvertible 
         self.init(string.utf8)
     }
 
+    /// `refs/heads/main`.
+    package static let main = RefName(known: "refs/heads/main")
+
+    private init(known name: StaticString) {
+        bytes = name.withUTF8Buffer { Array($0) }
+        precondition(Self.isSafe(bytes))
+    }
+
     package static func < (left: RefName, right: RefName) -> Bool {
         left.bytes.lexicographicallyPrecedes(right.bytes)
     }

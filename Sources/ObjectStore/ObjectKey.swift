@@ -16,6 +16,17 @@ package struct ObjectKey: Hashable, Sendable, CustomStringConvertible {
         ObjectKey(path: "packs/" + digest.hex + ".idx")
     }
 
+    /// `packs/<sha256>.bitmap`, the pack's derived reachability bitmap. gitformat-bitmap(5).
+    package static func packBitmap(_ digest: Digest) -> ObjectKey {
+        ObjectKey(path: "packs/" + digest.hex + ".bitmap")
+    }
+
+    /// `packs/<sha256>.graph`, the derived commit graph of the pack's commits.
+    /// gitformat-commit-graph(5).
+    package static func commitGraph(_ digest: Digest) -> ObjectKey {
+        ObjectKey(path: "packs/" + digest.hex + ".graph")
+    }
+
     /// `manifests/<sha256>`.
     package static func manifest(_ digest: Digest) -> ObjectKey {
         ObjectKey(path: "manifests/" + digest.hex)

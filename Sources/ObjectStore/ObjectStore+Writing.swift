@@ -6,6 +6,10 @@ package enum ObjectWrite: Sendable {
     case manifest(ObjectBody)
     /// `packs/<sha256>.idx` of the pack named: derived, written plainly.
     case packIndex(of: Digest, ObjectBody)
+    /// `packs/<sha256>.bitmap` of the pack named: derived, written plainly.
+    case packBitmap(of: Digest, ObjectBody)
+    /// `packs/<sha256>.graph` of the pack named: derived, written plainly.
+    case commitGraph(of: Digest, ObjectBody)
 
     /// The key; that of an immutable object is derived from its bytes here and nowhere else.
     package var key: ObjectKey {
@@ -13,19 +17,23 @@ package enum ObjectWrite: Sendable {
         case .pack(let body): .pack(body.digest)
         case .manifest(let body): .manifest(body.digest)
         case .packIndex(let pack, _): .packIndex(pack)
+        case .packBitmap(let pack, _): .packBitmap(pack)
+        case .commitGraph(let pack, _): .commitGraph(pack)
         }
     }
 
     package var body: ObjectBody {
         switch self {
-        case .pack(let body), .manifest(let body), .packIndex(_, let body): body
+        case .pack(let body), .manifest(let body), .packIndex(_, let body),
+            .packBitmap(_, let body), .commitGraph(_, let body):
+            body
         }
     }
 
     fileprivate var condition: PutCondition {
         switch self {
         case .pack, .manifest: .ifAbsent
-        case .packIndex: .always
+        case .packIndex, .packBitmap, .commitGraph: .always
         }
     }
 }

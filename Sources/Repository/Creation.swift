@@ -36,20 +36,19 @@ package struct Creation: Sendable {
     package func run(in store: any ObjectStore) throws -> Outcome {
         // Lost to another creation: look at what it made.
         for _ in 0..<5 {
-            var expected: ETag?
-            var parent: Digest?
-            switch try Snapshot.resolve(repository, in: store) {
-            case .live(let snapshot):
+            let resolution = try Snapshot.resolve(repository, in: store)
+            if case .live(let snapshot) = resolution {
                 try check(snapshot.manifest)
                 return .existed
-            case .deleted(let tombstone):
-                expected = tombstone.etag
-                parent = tombstone.digest
-            case .absent: break
             }
-            if try publish(on: parent, expecting: expected, to: store) { return .created }
+            let swap = Swap(of: repository, from: resolution.latest, in: store)
+            if case .won = try swap.publish(first) { return .created }
         }
         throw Conflict(description: "'\(repository)' keeps changing; try again.")
+    }
+
+    private var first: Manifest {
+        Manifest(head: defaultBranch ?? .main, objectFormat: objectFormat ?? .sha1)
     }
 
     private func check(_ manifest: Manifest) throws(Conflict) {
@@ -62,21 +61,5 @@ package struct Creation: Sendable {
                 description: "'\(repository)' is there already, with object format "
                     + "'\(manifest.objectFormat.rawValue)'.")
         }
-    }
-
-    private func publish(
-        on parent: Digest?, expecting expected: ETag?, to store: any ObjectStore
-    ) throws -> Bool {
-        guard let head = defaultBranch ?? RefName("refs/heads/main") else { return false }
-        let manifest = Manifest(head: head, parent: parent, objectFormat: objectFormat ?? .sha1)
-        let body = ObjectBody.bytes(try manifest.canonicalBytes())
-        try store.write([.manifest(body)])
-
-        let ancestry = Ancestry(repository: repository, store: store)
-        let advance = try store.advancePointer(
-            of: repository, expecting: expected, to: body.digest
-        ) { ancestry.lineage(of: body.digest, in: $0, downTo: parent) }
-        if case .won = advance { return true }
-        return false
     }
 }

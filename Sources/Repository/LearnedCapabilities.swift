@@ -72,9 +72,7 @@ package final class LearnedCapabilities: Sendable {
         _ service: UploadPack.Service, _ version: ProtocolVersion, _ format: ObjectFormat,
         _ scratch: Scratch
     ) throws(RepositoryError) -> [UInt8] {
-        guard let head = RefName("refs/heads/main") else {
-            preconditionFailure("refs/heads/main is a safe name")
-        }
+        let head = RefName.main
         let workspace = try Workspace.empty(head: head, format: format, in: state)
         if scratch == .born {
             let tree = try run(["hash-object", "-w", "-t", "tree", "/dev/null"], workspace)

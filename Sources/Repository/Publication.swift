@@ -102,19 +102,3 @@ extension ReceivedPush {
         return LostPush(report: PushReport(unpackError: nil, rejected: rejected), cause: cause)
     }
 }
-
-extension Manifest {
-    /// The canonical bytes of a state that readers will take: what a writer accepts and a reader
-    /// refuses would be a state that no one can clone.
-    fileprivate func bytesToPublish() throws(RepositoryError) -> [UInt8] {
-        do {
-            let bytes = try canonicalBytes()
-            guard try Manifest(parsing: bytes) == self else {
-                throw Invalid("it does not read back as itself")
-            }
-            return bytes
-        } catch {
-            throw .unproven("the manifest cannot be written: \(error)")
-        }
-    }
-}

@@ -16,6 +16,14 @@ package struct Snapshot: Sendable {
         /// There was one: its pointer names a tombstone.
         case deleted(Snapshot)
         case live(Snapshot)
+
+        /// What the next state has as its parent; nil: it is the first.
+        package var latest: Snapshot? {
+            switch self {
+            case .absent: nil
+            case .deleted(let snapshot), .live(let snapshot): snapshot
+            }
+        }
     }
 
     /// Resolves a name with two reads: the pointer and the manifest that it names.
