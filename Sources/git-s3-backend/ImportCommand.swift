@@ -111,7 +111,9 @@ struct ImportCommand: ParsableCommand {
     private func publishAll(_ directory: String, _ workshop: Workshop) throws {
         var tally = Tally()
         let tree = try RepositoryTree(at: directory)
-        for entry in tree.skipped { Failure.say("'\(entry)' is left out: it is no repository of an owner.") }
+        for entry in tree.skipped {
+            Failure.say("'\(entry)' is left out: it is no repository of an owner.")
+        }
         for (path, place) in tree.entries {
             do {
                 let name = try place.get()
