@@ -32,7 +32,7 @@ package struct Export: Sendable {
     /// - Throws: ``ExportError``, ``RepositoryError`` or ``StoreError``; the refs are all as before
     ///   then, or all new.
     package func run(into path: String, progress: Progress = .none) throws -> Outcome {
-        progress.say("reading '\(repository)'")
+        progress.begin("reading '\(repository)'")
         guard case .live(let snapshot) = try Snapshot.resolve(repository, in: hydration.store)
         else {
             throw ExportError.noSuchRepository(repository, location: hydration.store.location)
@@ -45,7 +45,7 @@ package struct Export: Sendable {
 
         let missing = target.missing(manifest.packs, format: manifest.objectFormat)
         if !missing.isEmpty {
-            progress.say("fetching \(missing.count) packs")
+            progress.begin("fetching \(missing.count) packs")
             let workspace = try hydration.readWorkspace(
                 try snapshot.reduced(to: missing), log: log)
             try target.take(missing, from: workspace)

@@ -162,7 +162,7 @@ struct ExportTarget: ~Copyable {
                 _ = unlink("\(to)/\(name)")
             }
             for (number, digest) in packs.sorted(by: { $0.hex < $1.hex }).enumerated() {
-                progress.say("writing packs: \(number + 1) of \(packs.count)")
+                progress.count("writing packs: \(number + 1) of \(packs.count)")
                 for suffix in [".pack", ".idx"] {
                     let name = "pack-\(digest.hex)\(suffix)"
                     try Self.place("\(from)/\(name)", at: "\(to)/\(name)", by: to)

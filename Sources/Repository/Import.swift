@@ -45,7 +45,7 @@ package struct Import: Sendable {
         var opened: ImportWorkspace?
         var peeled: [RefName: ObjectID] = [:]
         for _ in 0..<Self.attempts {
-            progress.say("reading '\(repository)'")
+            progress.begin("reading '\(repository)'")
             let resolution = try Snapshot.resolve(repository, in: store)
             let live = try published(resolution, source)
             if let live, live.refs == source.refs, live.head == head { return .upToDate }
@@ -57,7 +57,7 @@ package struct Import: Sendable {
                 workspace = try ImportWorkspace(
                     source, git: OperatorGit(program: git, progress: progress), state: state)
                 opened = workspace
-                progress.say("reading '\(source.path)'")
+                progress.begin("reading '\(source.path)'")
                 peeled = try workspace.checkRefs()
             }
             let work: Made
@@ -73,7 +73,7 @@ package struct Import: Sendable {
                 objectFormat: source.format)
             if manifest.needsPeeled { manifest.peeled = peeled }
             let size = work.pack?.pack.size
-            progress.say("storing \(Progress.bytes(size ?? 0))")
+            progress.begin("storing \(Progress.bytes(size ?? 0))")
             let swap = Swap(of: repository, from: resolution.latest, in: store)
             FaultPoint.reach(.importPacked)
             switch try swap.publish(manifest, with: work.pack?.writes ?? []) {

@@ -8,6 +8,7 @@ import Posix
 final class ImportWorkspace {
     private let source: ImportSource
     private let git: OperatorGit
+    private let state: StateDirectory
     private let workspace: Workspace
 
     /// A pack of a source's objects, complete in itself, with its index. The files go with the
@@ -22,6 +23,7 @@ final class ImportWorkspace {
     init(_ source: ImportSource, git: OperatorGit, state: StateDirectory) throws {
         self.source = source
         self.git = git
+        self.state = state
         workspace = try .empty(head: .main, format: source.format, in: state)
         guard !source.objects.contains("\n") else {
             throw ImportError.notARepository(
@@ -128,14 +130,14 @@ final class ImportWorkspace {
         let base = "\(workspace.path)/pack-\(name)"
 
         _ = unlink(workspace.path + "/checked.idx")
-        let strict = accepting.map { "\($0)=warn" }.joined(separator: ",")
-        let indexing = try git.run(
-            [
-                "index-pack", strict.isEmpty ? "--strict" : "--strict=\(strict)",
-                "-o", workspace.path + "/checked.idx",
-            ] + (git.progress.isWatched ? ["-v"] : []) + [base + ".pack"],
-            in: workspace, title: "checking", step: "check the objects")
-        guard indexing.succeeded else { throw checkFailure(indexing) }
+        if published.isEmpty {
+            // Complete in itself, so nothing of the source's is needed; and git would compare each
+            // object with the source's own once more.
+            let alone = try Workspace.empty(head: .main, format: source.format, in: state)
+            try check(base + ".pack", accepting, in: alone)
+        } else {
+            try check(base + ".pack", accepting, in: workspace)
+        }
 
         let written = try ObjectBody.file(hashing: base + ".idx")
         let index = try ObjectBody.file(hashing: workspace.path + "/checked.idx")
@@ -144,6 +146,21 @@ final class ImportWorkspace {
                 source.path, reason: "an object's content is not what its name says")
         }
         return Pack(pack: try .file(hashing: base + ".pack"), index: index)
+    }
+
+    /// Makes an index of a pack, and has git check every object, and that what it refers to is
+    /// there.
+    private func check(
+        _ pack: String, _ accepting: [String], in place: borrowing Workspace
+    ) throws {
+        let strict = accepting.map { "\($0)=warn" }.joined(separator: ",")
+        let indexing = try git.run(
+            [
+                "index-pack", strict.isEmpty ? "--strict" : "--strict=\(strict)",
+                "-o", workspace.path + "/checked.idx",
+            ] + (git.progress.isWatched ? ["-v"] : []) + [pack],
+            in: place, title: "checking", step: "check the objects")
+        guard indexing.succeeded else { throw checkFailure(indexing) }
     }
 
     /// A git that was killed, or found no room, says nothing about the source.

@@ -169,7 +169,7 @@ private struct ProgressListener {
         line = []
         if text.isEmpty { return }
         if isProgress, title != nil {
-            progress.say("\(title ?? ""): \(text)")
+            progress.count("\(title ?? ""): \(text)")
         } else {
             lines = (lines + [text]).suffix(Self.limit)
         }

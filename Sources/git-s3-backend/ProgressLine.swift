@@ -26,13 +26,13 @@ final class ProgressLine: Sendable {
 
     /// What the library reports to.
     var progress: Progress {
-        isShowing ? Progress { [self] line in show(line) } : .none
+        isShowing ? Progress { [self] line, weight in show(line, weight) } : .none
     }
 
-    private func show(_ line: String) {
+    private func show(_ line: String, _ weight: Progress.Weight) {
         state.withLock { state in
             let now = ContinuousClock.now
-            if let last = state.last, now - last < Self.interval { return }
+            if weight == .count, let last = state.last, now - last < Self.interval { return }
             state.last = now
             state.isShown = true
             write("\r\(line.prefix(Self.width))\u{1b}[K")

@@ -86,7 +86,7 @@ extension EndToEnd {
             let site = try Site.shared(.file)
             let scratch = try TemporaryDirectory()
             let repository = name()
-            let tree = try tree(commits: 3000)
+            let tree = try tree(commits: 2000)
             try site.command("import", [tree.path, repository]).checked()
             try site.command("export", [repository, scratch.path + "/copy"]).checked()
             try expect(scratch.path + "/copy", equals: tree)
@@ -321,6 +321,44 @@ extension EndToEnd {
             try site.command(
                 "import", [detached.path, repository, "--default-branch", "main"]
             ).checked()
+        }
+
+        @Test func whatMayNotBeReadIsAnErrorAndNeverLeftOut() throws {
+            // root reads everything, unless this is taken from it.
+            let setpriv = try Programs.find("setpriv", remedy: "apt install util-linux")
+            let bound = "-dac_override,-dac_read_search"
+            let drop =
+                geteuid() == 0
+                ? [setpriv, "--bounding-set=\(bound)", "--inh-caps=\(bound)"] : [setpriv]
+            let site = try Site.shared(.file)
+            let (repository, tree) = try seeded(site)
+            let other = try self.tree()
+            try other.git("branch", "deep/er", "v1^{commit}")
+            let git = other.path + "/.git"
+            let pack = try #require(
+                try Files.names(in: git + "/objects/pack").first { $0.hasSuffix(".pack") })
+            for name in [
+                "refs/heads/deep", "refs/heads", "refs/heads/main", "packed-refs", "HEAD",
+                "objects/pack/\(pack)", "objects/pack", "objects", "config", "",
+            ] {
+                let path = name.isEmpty ? git : "\(git)/\(name)"
+                var status = stat()
+                #expect(stat(path, &status) == 0)
+                chmod(path, 0)
+                let result = try Command(
+                    drop[0],
+                    drop.dropFirst() + [
+                        try Programs.responder(), "import", other.path, repository, "--store",
+                        site.setup.storeURL, "--state-dir", site.responder.stateDirectory,
+                    ], environment: ["PATH": "/usr/bin:/bin"]
+                ).run()
+                chmod(path, status.st_mode & 0o7777)
+                #expect(result.ending == .exited(1), "\(name): \(result)")
+                #expect(!result.errors.isEmpty, "\(name): \(result)")
+            }
+            try expectServed(site, repository, equals: tree)
+            try site.command("import", [other.path, repository]).checked()
+            try expectServed(site, repository, equals: other)
         }
 
         @Test func diskThatFillsUpIsToldAndLeavesNothing() throws {
