@@ -39,7 +39,7 @@ package struct Progress: Sendable {
         while unit < 3, count >> (10 * (unit + 1)) > 0 { unit += 1 }
         let name = ["bytes", "KiB", "MiB", "GiB"][unit]
         if unit == 0 { return "\(count) \(name)" }
-        let tenths = count * 10 >> (10 * unit)
+        let tenths = (count * 10) >> (10 * unit)
         return "\(tenths / 10).\(tenths % 10) \(name)"
     }
 }

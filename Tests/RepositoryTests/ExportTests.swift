@@ -322,3 +322,16 @@ extension Bench {
         return try Files.read("\(directory)/\(name)")
     }
 }
+
+@Suite("Progress")
+struct ProgressTests {
+    @Test("bytes are told in the unit that suits them")
+    func bytes() {
+        for (count, text) in [
+            (0, "0 bytes"), (1023, "1023 bytes"), (1024, "1.0 KiB"), (1_600_000, "1.5 MiB"),
+            (5 << 30, "5.0 GiB"), (5 << 40, "5120.0 GiB"),
+        ] as [(Int64, String)] {
+            #expect(Progress.bytes(count) == text)
+        }
+    }
+}
