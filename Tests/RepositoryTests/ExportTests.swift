@@ -126,6 +126,14 @@ struct ExportTests {
         try stage.git("update-ref", "--no-deref", "HEAD", "main")
         #expect(try stage.export() == .updated(refs: 10, packs: 0))
         try stage.expectEqual()
+
+        // Right by chance, until the other one moves.
+        try stage.tree.git("branch", "twin")
+        try stage.publish()
+        try stage.git("symbolic-ref", "refs/heads/twin", "refs/heads/main")
+        try stage.export()
+        try stage.expectEqual()
+        #expect(try stage.git("for-each-ref", "--format=%(symref)").allSatisfy { $0 == "\n" })
     }
 
     @Test("a branch becomes a directory of branches, and one again")

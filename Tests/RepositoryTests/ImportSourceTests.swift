@@ -187,6 +187,26 @@ struct ImportSourceTests {
         }
     }
 
+    @Test("a new object that is another's refuses a repeated import, too")
+    func badGrowth() throws {
+        for (victim, double) in [("HEAD^{tree}", "HEAD~2^{tree}"), ("HEAD:c", "HEAD:a")] {
+            let bench = try Bench()
+            let tree = try WorkTree.make()
+            try tree.commit("a")
+            try bench.bring(tree.path)
+            let before = try bench.published().digest
+            try tree.commit("b")
+            try tree.commit("c")
+            let git = tree.path + "/.git"
+            let bytes = try Files.read(file(of: try tree.git("rev-parse", double), in: git))
+            try Files.write(bytes, to: file(of: try tree.git("rev-parse", victim), in: git))
+            let error = #expect(throws: ImportError.self) { try bench.bring(tree.path) }
+            let sentence = "\(try #require(error))"
+            #expect(sentence.contains("an object's content is not what its name"), "\(sentence)")
+            #expect(try bench.published().digest == before)
+        }
+    }
+
     @Test("a pack with a bit turned over refuses all")
     func badPack() throws {
         let tree = try ImportTests.tree()
@@ -233,19 +253,46 @@ struct ImportSourceTests {
 
     // MARK: What is not believed
 
+    /// Makes the commit graph say that a commit has no parent. gitformat-commit-graph(5).
+    private func cutParent(of revision: String, in tree: WorkTree) throws {
+        let commits = try tree.client.run(
+            ["rev-list", "--all"], in: tree.path, environment: ["GIT_NO_REPLACE_OBJECTS": "1"]
+        ).checked().text.split(separator: "\n").sorted()
+        let id = try tree.client.run(
+            ["rev-parse", revision], in: tree.path, environment: ["GIT_NO_REPLACE_OBJECTS": "1"]
+        ).checked().text.dropLast()
+        let row = try #require(commits.firstIndex(of: id))
+        let path = tree.path + "/.git/objects/info/commit-graph"
+        var bytes = try Files.read(path)
+        let entry = try #require(
+            stride(from: 8, to: 100, by: 12).first {
+                bytes[$0..<($0 + 4)].elementsEqual("CDAT".utf8)
+            })
+        let data = bytes[(entry + 4)..<(entry + 12)].reduce(0) { $0 << 8 + Int($1) }
+        // Tree, two parents, generation and time.
+        let parent = data + row * 36 + 20
+        bytes.replaceSubrange(parent..<(parent + 4), with: [0x70, 0, 0, 0])
+        chmod(path, 0o600)
+        try Files.write(bytes, to: path)
+        let count = try tree.client.run(
+            ["rev-list", "--count", revision], in: tree.path,
+            environment: ["GIT_NO_REPLACE_OBJECTS": "1"]
+        ).checked().text
+        #expect(count == "1\n", "the graph does not deceive git")
+    }
+
     @Test("a source's grafts, replacements and commit graph do not change what is published")
     func history() throws {
-        let tree = try ImportTests.tree()
-        try tree.git("replace", "HEAD", "HEAD~2")
+        // No other ref reaches what its one branch does.
+        let tree = try WorkTree.make()
+        for number in 1...5 { try tree.commit("file-\(number)") }
         try tree.git("commit-graph", "write", "--reachable")
         let count = try tree.client.run(
             ["rev-list", "--count", "main"], in: tree.path,
             environment: ["GIT_NO_REPLACE_OBJECTS": "1"]
         ).checked().text
-        let graph = tree.path + "/.git/objects/info/commit-graph"
-        chmod(graph, 0o600)
-        let bytes = try Files.read(graph)
-        try Files.write(Array(bytes.prefix(bytes.count / 2)), to: graph)
+        try cutParent(of: "main", in: tree)
+        try tree.git("replace", "HEAD", "HEAD~2")
         try Files.makeDirectories(tree.path + "/.git/info")
         try Files.write(
             Array("\(try tree.git("rev-parse", "HEAD"))\n".utf8),

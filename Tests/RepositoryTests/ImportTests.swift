@@ -237,6 +237,27 @@ struct ImportTests {
         _ = try bench.check()
     }
 
+    @Test("a state that shares nothing, in between, makes it pack all")
+    func concurrentReplacement() throws {
+        let bench = try Bench()
+        let tree = try Self.tree()
+        let other = try WorkTree.make()
+        try other.commit("unrelated")
+        try bench.bring(tree.path)
+        try tree.commit("more")
+        let store = FaultyStore(
+            wrapping: bench.memory,
+            [
+                FaultRule(
+                    .interleave { _ in #expect((try? bench.bring(other.path)) != nil) },
+                    keys: Self.pointer, limit: 1)
+            ])
+        #expect(try bench.bring(tree.path, to: store).isPublished)
+        #expect(try bench.publishedRefs() == tree.allRefs)
+        #expect(try bench.published().manifest.packs.count == 1)
+        _ = try bench.check()
+    }
+
     @Test("who is always overtaken gives up and has changed nothing")
     func overtaken() throws {
         let bench = try Bench()
