@@ -45,7 +45,7 @@ package struct Export: Sendable {
 
         let missing = target.missing(manifest.packs, format: manifest.objectFormat)
         if !missing.isEmpty {
-            progress.begin("fetching \(missing.count) packs")
+            progress.begin("fetching packs: \(missing.count)")
             let workspace = try hydration.readWorkspace(
                 try snapshot.reduced(to: missing), log: log)
             try target.take(missing, from: workspace)

@@ -94,9 +94,11 @@ struct ExportCommand: ParsableCommand {
             print("'\(directory)' is up to date.")
             return false
         case .created(let refs, let packs):
-            print("Exported '\(repository)' to '\(directory)': \(refs) refs, \(packs) packs.")
+            let content = "\(counted(refs, "ref")), \(counted(packs, "pack"))"
+            print("Exported '\(repository)' to '\(directory)': \(content).")
         case .updated(let refs, let packs):
-            print("Updated '\(directory)': \(refs) refs, \(packs) packs fetched.")
+            let content = "\(counted(refs, "ref")), \(counted(packs, "pack"))"
+            print("Updated '\(directory)': \(content) fetched.")
         }
         return true
     }

@@ -102,8 +102,9 @@ struct ImportCommand: ParsableCommand {
             print("'\(repository)' is up to date.")
             return false
         case .published(_, let manifest, let bytes):
+            let refs = counted(manifest.refs.count, "ref")
             let stored = bytes.map { Progress.bytes($0) } ?? "nothing new"
-            print("Imported '\(repository)': \(manifest.refs.count) refs, \(stored) stored.")
+            print("Imported '\(repository)': \(refs), \(stored) stored.")
             return true
         }
     }

@@ -55,3 +55,8 @@ struct Tally {
         "\(done) \(verb), \(unchanged) up to date, \(failed) failed."
     }
 }
+
+/// A number of things, `1 ref` or `2 refs`.
+func counted(_ number: Int, _ thing: String) -> String {
+    "\(number) \(thing)\(number == 1 ? "" : "s")"
+}
