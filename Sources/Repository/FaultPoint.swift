@@ -10,6 +10,11 @@ package enum FaultPoint: String, Sendable {
     case pushSwapped = "push-swapped"
     case pushAnswered = "push-answered"
     case fetchHydrated = "fetch-hydrated"
+    case importPacked = "import-packed"
+    case exportCreated = "export-created"
+    case exportFetched = "export-fetched"
+    case exportLocked = "export-locked"
+    case exportReferenced = "export-referenced"
 
     #if FAULT_POINTS
         /// Does what the environment asks for at this point.

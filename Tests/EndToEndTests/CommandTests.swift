@@ -61,6 +61,8 @@ extension EndToEnd {
                       serve (default)         Serve FastCGI on a socket.
                       create                  Create an empty repository.
                       show                    Show the published state of a repository.
+                      import                  Publish repositories of this machine.
+                      export                  Copy published repositories to this machine.
                       probe                   Find out whether a store can be relied on.
 
                       See 'git-s3-backend help <subcommand>' for detailed help.
@@ -185,6 +187,33 @@ extension EndToEnd {
                     "The value 'md5' is invalid for '--object-format <object-format>'"
                 ),
                 (["show", "x"], [:], "The value 'x' is invalid for '<repository>'"),
+                (
+                    ["import", "d"], [:],
+                    "Name the repository to publish, OWNER/REPO, or give --all."
+                ),
+                (
+                    ["import", "d", "a/b", "--all"], [:],
+                    "With --all the names are those of the tree: give no repository."
+                ),
+                (
+                    ["import", "d", "--all", "--default-branch", "x"], [:],
+                    "--default-branch goes with one repository, not with --all."
+                ),
+                (["import", "d", "x"], [:], "The value 'x' is invalid for '<repository>'"),
+                (
+                    ["import", "d", "a/b", "--default-branch", "a b"], [:],
+                    "--default-branch is 'a b', which is no branch name; give one like main."
+                ),
+                (
+                    ["import", "d", "a/b", "--accept", "x=ignore"], [:],
+                    "--accept is 'x=ignore'; give a message of git-fsck(1), as zeroPaddedFilemode."
+                ),
+                (
+                    ["export", "a/b"], [:],
+                    "Give the repository, OWNER/REPO, and the directory; or --all."
+                ),
+                (["export", "x", "d"], [:], "'x' is no repository's name; give OWNER/REPO."),
+                (["export", "--all", "a/b", "d"], [:], "With --all give the directory alone."),
                 (["probe", "--width", "1"], [:], "--width takes 2 to 1000."),
                 (["probe", "--rounds", "0"], [:], "--rounds takes 1 to 1000."),
                 (["serve", "--nonsense"], [:], "Unknown option '--nonsense'"),
