@@ -10,6 +10,9 @@ package enum FaultPoint: String, Sendable {
     case pushSwapped = "push-swapped"
     case pushAnswered = "push-answered"
     case fetchHydrated = "fetch-hydrated"
+    case compactionFolded = "compaction-folded"
+    case compactionStored = "compaction-stored"
+    case compactionSwapped = "compaction-swapped"
 
     #if FAULT_POINTS
         /// Does what the environment asks for at this point.
