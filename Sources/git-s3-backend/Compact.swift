@@ -83,7 +83,7 @@ struct Compact: ParsableCommand {
         case .madeSidecars:
             print("Made a bitmap and a commit graph for '\(repository)'.")
         case .nothingToDo(let packs):
-            print("'\(repository)' needs nothing: it has \(packs) packs.")
+            print(Self.sentence(repository, needingNothingWith: packs))
         case .gaveWay:
             throw Unfinished(description: "'\(repository)' kept changing; try again.")
         case .notThere:
@@ -99,10 +99,16 @@ struct Compact: ParsableCommand {
         case .sidecars:
             print("Would make a bitmap and a commit graph for '\(repository)', if git can.")
         case .unknown: print("Would look at '\(repository)', which lacks an index.")
-        case .nothing(let packs): print("'\(repository)' needs nothing: it has \(packs) packs.")
+        case .nothing(let packs): print(Self.sentence(repository, needingNothingWith: packs))
         case .notThere:
             if !all { throw Unfinished(description: "There is no repository '\(repository)'.") }
         }
+    }
+
+    private static func sentence(
+        _ repository: RepositoryName, needingNothingWith packs: Int
+    ) -> String {
+        "'\(repository)' needs nothing: it has \(packs) pack\(packs == 1 ? "" : "s")."
     }
 
     /// Something was not compacted.

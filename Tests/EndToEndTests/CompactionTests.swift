@@ -42,22 +42,23 @@ extension EndToEnd {
             #expect(try site.responder.workspaces() == [])
         }
 
-        @Test func zeroTurnsItOffAndByDefaultSixtyPushesAreFolded() throws {
+        @Test func zeroTurnsItOffAndWhatCameOfItIsFoundLater() throws {
             let bucket = try StoreUnderTest.file.makeBucket()
             var setup = Responder.Setup(bucket)
-            setup.environment = ["GIT_S3_BACKEND_COMPACT_AT": "0"]
+            setup.environment = ["GIT_S3_BACKEND_COMPACT_AT": "2"]
+            setup.options = ["--compact-at", "0"]
             let off = try Site(setup)
             let (repository, tree) = try seeded(off)
-            try push(tree, untilPacks: 52)
+            try push(tree, untilPacks: 6)
             try off.responder.stop()
-            #expect(try bucket.packs(of: repository).count == 52)
+            #expect(try bucket.packs(of: repository).count == 6)
             #expect(!off.responder.log.contains("compacting"))
 
-            // The push that exceeds the default came and went; the tenth after it is the next.
-            let on = try Site(Responder.Setup(bucket))
+            setup.options = []
+            let on = try Site(setup)
             try tree.git("remote", "set-url", "origin", on.url(repository))
-            try push(tree, untilPacks: 10)
-            try wait(for: "the packs to be folded") { try bucket.packs(of: repository).count < 5 }
+            try push(tree, untilPacks: 2)
+            try wait(for: "the packs to be folded") { try bucket.packs(of: repository).count == 1 }
             try expectServed(on, repository, equals: tree)
         }
 
@@ -134,6 +135,36 @@ extension EndToEnd {
             try expectServed(next, repository, equals: tree)
         }
 
+        @Test func commandThatIsToldToStopPublishesNothingAndLeavesNothing() throws {
+            let site = try Site(.file)
+            let (repository, tree) = try seeded(site)
+            try push(tree, untilPacks: 3)
+            let scratch = try TemporaryDirectory()
+            let logs = try TemporaryDirectory()
+            let environment = Responder.environment(site.setup).merging(
+                ["GIT_S3_BACKEND_FAULT": "compaction-folded=barrier:\(scratch.path)"]
+            ) { $1 }
+            for signal in [SIGTERM, SIGINT] {
+                let command = try Service(
+                    try Programs.responder(),
+                    [
+                        "compact", repository, "--store", site.setup.storeURL, "--state-dir",
+                        site.responder.stateDirectory,
+                    ], environment: environment, log: logs.path + "/log")
+                try wait(for: "the packs to be folded") {
+                    try !Files.names(in: scratch.path).isEmpty
+                }
+                command.signal(signal)
+                #expect(try command.waitForEnd() == .exited(128 + signal))
+                for name in try Files.names(in: scratch.path) {
+                    Files.removeTree("\(scratch.path)/\(name)")
+                }
+                #expect(try site.responder.workspaces() == [])
+                #expect(try site.bucket.packs(of: repository).count == 3)
+            }
+            try expectServed(site, repository, equals: tree)
+        }
+
         @Test(arguments: stores)
         func whileManyPushNothingIsLost(store: StoreUnderTest) throws {
             let site = try Site(store, options: ["--compact-at", "4", "--push-attempts", "20"])
@@ -188,7 +219,7 @@ extension EndToEnd {
             #expect(try site.bucket.packs(of: second).count == 2)
 
             let rest = try site.command("compact", ["--all"]).checked().text
-            #expect(rest.contains("'\(first)' needs nothing: it has 1 packs.\n"))
+            #expect(rest.contains("'\(first)' needs nothing: it has 1 pack.\n"))
             #expect(rest.contains("Compacted '\(second)': 2 packs are 1; "))
             try expectServed(site, first, equals: tree)
             try expectServed(site, second, equals: other)
