@@ -1,3 +1,4 @@
+import Glibc
 package import Logging
 package import ObjectStore
 import Posix
@@ -74,6 +75,8 @@ package final class BackgroundCompactor: @unchecked Sendable {
     private func start() {
         do {
             _ = try Thread { [self] in
+                // On Linux of this thread alone; children have it from there. setpriority(2).
+                setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, QuietGit.niceness)
                 while let repository = next() { compact(repository) }
             }
         } catch {

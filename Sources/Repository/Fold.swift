@@ -18,7 +18,8 @@ struct Fold: Sendable {
         let index: ObjectBody
     }
 
-    /// Why a fold is not used: it does not have the objects that it must have.
+    /// Why a fold is not used: it does not have the objects that it must have. Nothing is
+    /// published.
     struct Mismatch: Error, CustomStringConvertible {
         let description: String
     }
@@ -65,13 +66,13 @@ struct Fold: Sendable {
                     position += 1
                 }
                 guard position < objects.count, objects.order(position, folded, wanted) == 0 else {
-                    throw Mismatch(description: "A fold lacks an object of '\(source)'.")
+                    throw Mismatch(description: "git left an object of '\(source)' out of a fold.")
                 }
                 isFound[position] = true
             }
         }
         guard isFound.allSatisfy(\.self) else {
-            throw Mismatch(description: "A fold has an object that no pack folded has.")
+            throw Mismatch(description: "git added an object to a fold that no pack has.")
         }
         return objects.count
     }

@@ -8,7 +8,7 @@ struct QuietGit: Sendable {
     let cancellation: Cancellation
 
     /// git's priority value; that of what answers requests is 0, as a rule. setpriority(2).
-    private static let niceness: Int32 = 10
+    static let niceness: Int32 = 10
 
     /// One thread, and bounds on what packing keeps in memory, whatever the objects' sizes.
     /// git-config(1). The rest is pinned because it is relied on: what is derived of a pack is

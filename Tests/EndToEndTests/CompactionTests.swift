@@ -113,11 +113,9 @@ extension EndToEnd {
         }
 
         @Test func stoppedMeanwhileNothingIsPublishedAndNothingIsLeft() throws {
-            let copy = try ProgramCopy()
             let state = try TemporaryDirectory()
             let barrier = try TemporaryDirectory()
             var setup = Responder.Setup(try StoreUnderTest.file.makeBucket())
-            setup.program = copy.program
             setup.state = state
             setup.options = ["--compact-at", "3"]
             setup.environment = [

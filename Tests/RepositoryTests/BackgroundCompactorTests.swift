@@ -104,7 +104,7 @@ struct BackgroundCompactorTests {
         #expect(try packs(bench) == 4)
     }
 
-    @Test("git runs at a lower priority than this process")
+    @Test("all of it runs at a lower priority than this process: packing, and what comes before")
     func priority() throws {
         let bench = try Bench()
         for _ in 0..<4 { try bench.push(bench.onePush()) }
@@ -118,9 +118,22 @@ struct BackgroundCompactorTests {
             done
             exit 2
             """
-        let hydration = try bench.hydration(packingWith: script)
-        #expect(throws: RepositoryError.self) { try bench.compact(in: hydration) }
+        let packing = try bench.hydration(packingWith: script)
+        #expect(throws: RepositoryError.self) { try bench.compact(in: packing) }
         #expect(try Files.size(of: scratch.path + "/low") != nil)
+
+        Files.removeTree(scratch.path + "/low")
+        for pack in try bench.published().manifest.packs {
+            bench.memory.plant(nil, at: .packIndex(pack))
+        }
+        let log = Messages()
+        let compactor = BackgroundCompactor(
+            try bench.hydration(packingWith: script, instead: "index-pack"), threshold: 3,
+            log: log.logger)
+        compactor.pushed(to: bench.repository, packs: 4)
+        try wait(for: "the failure") { log.all.contains("could not compact") }
+        #expect(try Files.size(of: scratch.path + "/low") != nil)
+        compactor.stop()
     }
 }
 

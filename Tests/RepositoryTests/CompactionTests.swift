@@ -388,15 +388,17 @@ extension Bench {
         _ = try Swap(of: repository, from: base, in: memory).publish(tombstone)
     }
 
-    /// The same with a git whose `pack-objects` is a shell script.
-    func hydration(packingWith script: String) throws -> Hydration {
+    /// The same with a git one of whose commands is a shell script.
+    func hydration(
+        packingWith script: String, instead command: String = "pack-objects"
+    ) throws -> Hydration {
         let directory = state.path + "/fake-\(randomHex(bytes: 4))"
         try Files.makeDirectories(directory)
         try Files.write(
             Array(
                 """
                 #!/bin/sh
-                case "$*" in *" pack-objects "*) \(script); exit;; esac
+                case "$*" in *" \(command) "*) \(script); exit;; esac
                 exec \(git.path) "$@"
 
                 """.utf8), to: directory + "/git", mode: 0o700)
