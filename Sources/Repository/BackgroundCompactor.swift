@@ -45,9 +45,13 @@ package final class BackgroundCompactor: @unchecked Sendable {
 
     /// Takes note of a published push. Returns at once.
     ///
-    /// - Parameter packs: what the repository has now.
-    package func pushed(to repository: RepositoryName, packs: Int) {
-        guard Self.isDue(packs: packs, threshold: threshold) else { return }
+    /// - Parameters:
+    ///   - packs: what the repository has now.
+    ///   - before: what the state had that this one was published on; nil: one less.
+    package func pushed(to repository: RepositoryName, packs: Int, before: Int? = nil) {
+        guard Self.isDue(packs: packs, before: before ?? packs - 1, threshold: threshold) else {
+            return
+        }
         monitor.locked {
             guard !cancellation.isWanted, !line.contains(repository),
                 line.count < Self.longestLine,
@@ -58,12 +62,14 @@ package final class BackgroundCompactor: @unchecked Sendable {
         }
     }
 
-    /// Whether a push that leaves so many packs starts a compaction: the one that exceeds the
-    /// threshold, and if nothing came of it, every so many later. All responders see a number of
-    /// packs once at most, so only one of them starts.
-    static func isDue(packs: Int, threshold: Int) -> Bool {
+    /// Whether what takes a repository from one number of packs to another starts a compaction:
+    /// the push that exceeds the threshold, and if nothing came of it, one every so many later. Of
+    /// all responders one passes a number, so only one of them starts.
+    static func isDue(packs: Int, before: Int, threshold: Int) -> Bool {
         guard threshold > 0, packs > threshold else { return false }
-        return (packs - threshold - 1) % max(threshold / 5, 1) == 0
+        let step = max(threshold / 5, 1)
+        let steps = (max(before - threshold, 0) + step - 1) / step
+        return threshold + 1 + steps * step <= packs
     }
 
     /// Ends what runs, and takes nothing more.

@@ -15,13 +15,19 @@ struct BackgroundCompactorTests {
 
     @Test("the push that exceeds the threshold starts one, and of later ones every so many")
     func due() {
-        func due(_ threshold: Int) -> [Int] {
-            (0...80).filter { BackgroundCompactor.isDue(packs: $0, threshold: threshold) }
+        func due(_ threshold: Int, adding added: Int = 1) -> [Int] {
+            (0...80).filter {
+                BackgroundCompactor.isDue(packs: $0, before: $0 - added, threshold: threshold)
+            }
         }
         #expect(due(50) == [51, 61, 71])
         #expect(due(10) == Array(stride(from: 11, through: 80, by: 2)))
         #expect(due(1) == Array(2...80))
         #expect(due(0).isEmpty, "zero: never")
+        // Several pushes in one swap pass a number together; one that adds no pack passes none.
+        #expect(due(50, adding: 3) == [51, 52, 53, 61, 62, 63, 71, 72, 73])
+        #expect(due(50, adding: 0).isEmpty)
+        #expect(due(50, adding: 30) == Array(51...80))
     }
 
     @Test("past the threshold a repository is compacted, and not before")

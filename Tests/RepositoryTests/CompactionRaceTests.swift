@@ -134,7 +134,7 @@ struct CompactionRaceTests {
         for isMadeAgain in [false, true] {
             let race = try Interleaving()
             race.before { bench in
-                try bench.delete()
+                try bench.publishTombstone()
                 if isMadeAgain {
                     _ = try Creation(
                         repository: bench.repository, defaultBranch: nil, objectFormat: nil

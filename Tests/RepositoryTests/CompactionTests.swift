@@ -156,7 +156,7 @@ struct CompactionTests {
         let compaction = Compaction(of: other, with: try bench.hydration())
         #expect(try compaction.run(log: Bench.log) == .notThere)
         #expect(try compaction.survey() == .notThere)
-        try bench.delete()
+        try bench.publishTombstone()
         #expect(try bench.compact() == .notThere)
     }
 
@@ -381,7 +381,7 @@ extension Bench {
     }
 
     /// Publishes a tombstone.
-    func delete() throws {
+    func publishTombstone() throws {
         let base = try published()
         let tombstone = Manifest(
             kind: .tombstone, head: base.manifest.head, objectFormat: base.manifest.objectFormat)

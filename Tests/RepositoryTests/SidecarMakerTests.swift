@@ -7,7 +7,7 @@ import Testing
 @testable import Repository
 
 @Suite("Making a pack's bitmap and commit graph")
-struct SidecarTests {
+struct SidecarMakerTests {
     /// A scratch repository with one pack and what was made for it, for git to judge.
     private func place(
         _ bench: Bench, _ pack: Digest, in directory: String
