@@ -15,6 +15,9 @@ package enum FaultPoint: String, Sendable {
     case exportFetched = "export-fetched"
     case exportLocked = "export-locked"
     case exportReferenced = "export-referenced"
+    case compactionFolded = "compaction-folded"
+    case compactionStored = "compaction-stored"
+    case compactionSwapped = "compaction-swapped"
 
     #if FAULT_POINTS
         /// Does what the environment asks for at this point.

@@ -63,6 +63,7 @@ extension EndToEnd {
                       show                    Show the published state of a repository.
                       import                  Publish repositories of this machine.
                       export                  Copy published repositories to this machine.
+                      compact                 Fold the packs of a repository into few.
                       probe                   Find out whether a store can be relied on.
 
                       See 'git-s3-backend help <subcommand>' for detailed help.
@@ -79,7 +80,8 @@ extension EndToEnd {
                     USAGE: git-s3-backend serve [--store <store>] [--state-dir <state-dir>] \
                     [--listen <listen>] [--listen-anywhere] [--workers <workers>] \
                     [--max-git <max-git>] [--max-body <max-body>] [--git-timeout <git-timeout>] \
-                    [--push-attempts <push-attempts>] [--push-keepalive <push-keepalive>]
+                    [--push-attempts <push-attempts>] [--push-keepalive <push-keepalive>] \
+                    [--compact-at <compact-at>]
 
                     OPTIONS:
                       --store <store>         The store: file:///path, or s3://bucket/prefix.
@@ -103,6 +105,10 @@ extension EndToEnd {
                       --push-keepalive <push-keepalive>
                                               After how long a push that is not done is kept alive;
                                               0: never. (default: 5s)
+                      --compact-at <compact-at>
+                                              Packs that a repository may have. (default: 50)
+                            A push that leaves more has it compacted in the background; 0: none is.
+                            A CGI compacts nothing.
                       --version               Show the version.
                       -h, --help              Show help information.
 
@@ -168,6 +174,10 @@ extension EndToEnd {
                 (
                     ["serve", "--listen", socket, "--push-attempts", "0"], [:],
                     "--push-attempts is '0'; give a whole number from 1 to 1000."
+                ),
+                (
+                    ["serve", "--listen", socket], ["GIT_S3_BACKEND_COMPACT_AT": "-1"],
+                    "GIT_S3_BACKEND_COMPACT_AT is '-1'; give a whole number from 0 to 1000000."
                 ),
                 (
                     ["serve", "--listen", socket], ["GIT_S3_BACKEND_LOG_LEVEL": "loud"],
