@@ -10,6 +10,8 @@ package enum FaultPoint: String, Sendable {
     case pushSwapped = "push-swapped"
     case pushAnswered = "push-answered"
     case fetchHydrated = "fetch-hydrated"
+    /// The old name is a tombstone, the new one is not there yet.
+    case renameTombstoned = "rename-tombstoned"
 
     #if FAULT_POINTS
         /// Does what the environment asks for at this point.
