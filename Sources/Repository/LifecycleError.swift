@@ -12,7 +12,7 @@ package enum LifecycleError: Error, Equatable, CustomStringConvertible, Sendable
     case present(RepositoryName, remedy: String)
     /// Both names are the same.
     case sameName(RepositoryName)
-    /// The state to be restored is none that this repository ever had while it was there.
+    /// This is no state that the repository ever had; a tombstone is none to go back to.
     case noSuchState(RepositoryName, Digest)
     /// Others published in between, as often as was tried.
     case busy(RepositoryName)
@@ -30,8 +30,8 @@ package enum LifecycleError: Error, Equatable, CustomStringConvertible, Sendable
         case .present(let name, let remedy): "'\(name)' is there already\(remedy)"
         case .sameName(let name): "'\(name)' has that name already."
         case .noSuchState(let name, let digest):
-            "'\(digest)' is no state that '\(name)' had before it was deleted. 'git-s3-backend "
-                + "show --json' tells each state's parent."
+            "'\(digest)' is no state that '\(name)' ever had. 'git-s3-backend show' tells the "
+                + "parent of a state, and with --manifest that of an earlier one."
         case .busy(let name): "'\(name)' keeps changing; try again."
         }
     }

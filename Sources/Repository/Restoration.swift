@@ -49,18 +49,29 @@ package struct Restoration: Sendable {
     static func state(
         _ wanted: Digest? = nil, before tombstone: Snapshot, in store: any ObjectStore
     ) throws -> Snapshot {
-        let repository = tombstone.repository
-        var next = tombstone.manifest.parent
-        while let digest = next {
-            let manifest = try Snapshot.manifest(digest, of: repository, in: store)
-            if manifest.kind == .live, wanted == nil || wanted == digest {
-                return Snapshot(
-                    repository: repository, etag: tombstone.etag, digest: digest,
-                    manifest: manifest)
-            }
-            next = manifest.parent
+        guard let digest = wanted ?? tombstone.manifest.parent else {
+            throw RepositoryError.damaged(
+                tombstone.repository, reason: "its tombstone has no state before it")
         }
-        if let wanted { throw LifecycleError.noSuchState(repository, wanted) }
-        throw RepositoryError.damaged(repository, reason: "its tombstone has no state before it")
+        guard let state = try tombstone.state(digest, in: store), state.manifest.kind == .live
+        else { throw LifecycleError.noSuchState(tombstone.repository, digest) }
+        return state
+    }
+}
+
+extension Snapshot {
+    /// This state, or one that the repository had before, with the token that this one was observed
+    /// with; nil: it never had it. Every manifest in between is read.
+    ///
+    /// - Throws: ``StoreError`` or ``RepositoryError``.
+    package func state(_ digest: Digest, in store: any ObjectStore) throws -> Snapshot? {
+        var state = self
+        while state.digest != digest {
+            guard let before = state.manifest.parent else { return nil }
+            state = Snapshot(
+                repository: repository, etag: etag, digest: before,
+                manifest: try Self.manifest(before, of: repository, in: store))
+        }
+        return state
     }
 }

@@ -19,25 +19,41 @@ struct Show: ParsableCommand {
     @Flag(help: "With the size of each pack, in bytes: one look-up for each.")
     var sizes = false
 
+    @Option(help: "An earlier state, by its manifest's digest; also of a deleted repository.")
+    var manifest: Digest?
+
     @OptionGroup var storeOptions: StoreOptions
 
     func run() throws {
         let store = try storeOptions.open(ProcessEnvironment.variables)
         try Failure.explained {
-            switch try Snapshot.resolve(repository, in: store) {
-            case .absent: throw LifecycleError.absent(repository, location: store.location)
-            case .deleted(let tombstone) where !json:
-                throw LifecycleError.deleted(repository, last: tombstone.manifest.parent)
-            case .live(let snapshot), .deleted(let snapshot):
-                let sizes = try sizes ? lookUpSizes(of: snapshot.manifest, in: store) : [:]
-                if json {
-                    let whole = StateDescription(snapshot).whole(sizes: sizes)
-                    print(String(decoding: whole.written, as: UTF8.self))
-                } else {
-                    tell(snapshot, sizes)
-                }
+            let snapshot = try find(in: store)
+            let sizes = try sizes ? lookUpSizes(of: snapshot.manifest, in: store) : [:]
+            if json {
+                let whole = StateDescription(snapshot).whole(sizes: sizes)
+                print(String(decoding: whole.written, as: UTF8.self))
+            } else {
+                tell(snapshot, sizes)
             }
         }
+    }
+
+    /// The state that is to be shown.
+    private func find(in store: any ObjectStore) throws -> Snapshot {
+        let resolution = try Snapshot.resolve(repository, in: store)
+        guard let latest = resolution.latest else {
+            throw LifecycleError.absent(repository, location: store.location)
+        }
+        if let manifest {
+            guard let state = try latest.state(manifest, in: store) else {
+                throw LifecycleError.noSuchState(repository, manifest)
+            }
+            return state
+        }
+        if case .deleted = resolution, !json {
+            throw LifecycleError.deleted(repository, last: latest.manifest.parent)
+        }
+        return latest
     }
 
     private func lookUpSizes(
@@ -55,7 +71,7 @@ struct Show: ParsableCommand {
 
     private func tell(_ snapshot: Snapshot, _ sizes: [Digest: Int64]) {
         let manifest = snapshot.manifest
-        print("repository     \(repository)")
+        print("repository     \(repository)\(manifest.kind == .tombstone ? " (deleted)" : "")")
         print("manifest       \(snapshot.digest)")
         print("parent         \(manifest.parent?.hex ?? "none")")
         print("head           \(manifest.head)")

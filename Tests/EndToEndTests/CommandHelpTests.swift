@@ -132,8 +132,8 @@ extension EndToEnd {
                 With --json also that of a deleted one, which has no refs and no packs, and
                 whose parent is the last state.
 
-                USAGE: git-s3-backend show <repository> [--json] [--sizes] [--store <store>] \
-                [--state-dir <state-dir>]
+                USAGE: git-s3-backend show <repository> [--json] [--sizes] \
+                [--manifest <manifest>] [--store <store>] [--state-dir <state-dir>]
 
                 ARGUMENTS:
                   <repository>            The repository, OWNER/REPO.
@@ -142,6 +142,8 @@ extension EndToEnd {
                   --json                  As one JSON object.
                   --sizes                 With the size of each pack, in bytes: one look-up for
                                           each.
+                  --manifest <manifest>   An earlier state, by its manifest's digest; also of a
+                                          deleted repository.
 
                 """)
         }

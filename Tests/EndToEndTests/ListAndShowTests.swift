@@ -112,5 +112,26 @@ extension EndToEnd {
             let none = try place.run(["show", "--json", "a/none"])
             #expect(none.ending == .exited(1) && none.output.isEmpty)
         }
+
+        @Test func showGoesBackToAnyStateThatTheRepositoryHad() throws {
+            let place = try CommandPlace()
+            try place.run(["create", "a/b"]).checked()
+            let pointer = "\(place.directory.path)/store/repos/a/b/pointer"
+            let digest = text(try Files.read(pointer))
+            let first = try place.run(["show", "a/b"]).checked().text
+            try place.run(["delete", "--yes", "a/b"]).checked()
+            let tombstone = text(try Files.read(pointer))
+            try place.run(["create", "a/b"]).checked()
+            #expect(try place.run(["show", "a/b", "--manifest", digest]).checked().text == first)
+            #expect(
+                try place.run(["show", "a/b", "--manifest", tombstone]).checked().text
+                    .hasPrefix("repository     a/b (deleted)\nmanifest       \(tombstone)\n"))
+            let none = String(repeating: "0", count: 64)
+            let result = try place.run(["show", "a/b", "--manifest", none])
+            #expect(result.ending == .exited(1))
+            #expect(
+                result.errors.hasPrefix(
+                    "git-s3-backend: '\(none)' is no state that 'a/b' ever had."))
+        }
     }
 }
