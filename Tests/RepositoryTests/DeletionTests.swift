@@ -144,9 +144,7 @@ struct DeletionTests {
                 #expect(try creation.run(in: bench.memory) == .created)
             }
             let digest = try #require(try resolve(bench).latest?.digest)
-            guard case .received(let received) = consume reception,
-                case .lost = try received.publish(to: bench.memory, attempts: 5)
-            else {
+            guard case .lost = try bench.settle(reception, to: bench.memory) else {
                 Issue.record("not lost")
                 return
             }

@@ -140,9 +140,7 @@ struct RenamingTests {
                     }, keys: Self.isPointer(of: old), limit: 1)
             ])
         try rename(bench, faulty)
-        guard case .received(let push) = consume late,
-            case .lost = try push.publish(to: bench.memory, attempts: 5)
-        else {
+        guard case .lost = try bench.settle(late, to: bench.memory) else {
             Issue.record("not lost")
             return
         }
