@@ -157,8 +157,8 @@ package struct Responder: Sendable {
     private static let complaints = [
         "protocol error", "unknown request", "invalid command", "no command requested",
         "after already requesting command", "unknown capability", "unknown object format",
-        "mismatched object format", "unexpected line", "expected flush", "Invalid deepen",
-        "hung up unexpectedly",
+        "mismatched object format", "requires an argument", "unexpected line", "expected flush",
+        "Invalid deepen", "hung up unexpectedly",
     ]
 
     /// `git-upload-pack`: a fetch, or protocol v2's `ls-refs`.

@@ -18,6 +18,8 @@ package enum FaultPoint: String, Sendable {
     case compactionFolded = "compaction-folded"
     case compactionStored = "compaction-stored"
     case compactionSwapped = "compaction-swapped"
+    /// The old name is a tombstone, the new one is not there yet.
+    case renameTombstoned = "rename-tombstoned"
 
     #if FAULT_POINTS
         /// Does what the environment asks for at this point.

@@ -52,6 +52,7 @@ extension S3Store {
         _ attempt: StoreError.Attempt
     ) throws(StoreError) -> [ListedObject] {
         var previous = Array((startingAfter ?? "").utf8)
+        var orders = ListingOrder.allCases
         var objects: [ListedObject] = []
         for object in listing.objects {
             let key = Array(object.key.utf8)
@@ -59,8 +60,9 @@ extension S3Store {
                 throw .nonConforming(attempt, reason: "a key outside the prefix that was asked for")
             }
             let relative = Array(key.dropFirst(target.prefix.utf8.count))
-            guard previous.lexicographicallyPrecedes(relative) else {
-                throw .nonConforming(attempt, reason: "the keys are not in byte order")
+            orders.removeAll { !$0.precedes(previous, relative) }
+            guard !orders.isEmpty else {
+                throw .nonConforming(attempt, reason: "the keys are not in order")
             }
             previous = relative
             objects.append(

@@ -31,10 +31,7 @@ struct Assembly {
                     "probe.report": "\(admission.report)",
                 ])
         }
-        let path = environment["PATH"] ?? "/usr/local/bin:/usr/bin:/bin"
-        guard let git = GitProgram(searching: path) else {
-            throw Missing(description: "There is no git on the path '\(path)'. Install git.")
-        }
+        let git = try Self.findGit(environment)
         hydration = Hydration(
             store: admission.store, state: state, git: git, hook: try Self.hookPath())
         let hydration = hydration
@@ -49,6 +46,15 @@ struct Assembly {
     /// A program that must be installed.
     private struct Missing: Error, CustomStringConvertible {
         let description: String
+    }
+
+    /// The git that is installed.
+    static func findGit(_ environment: [String: String]) throws -> GitProgram {
+        let path = environment["PATH"] ?? "/usr/local/bin:/usr/bin:/bin"
+        guard let git = GitProgram(searching: path) else {
+            throw Missing(description: "There is no git on the path '\(path)'. Install git.")
+        }
+        return git
     }
 
     /// The hook is installed beside this program, or in `../libexec`.
