@@ -11,6 +11,7 @@ final class Exchange {
     private var sink: DownloadSink?
     private var status = 0
     private var headers = HTTPHeaders()
+    private var isHeadComplete = false
     private var errorBytes: [UInt8] = []
     /// Why we ourselves gave up.
     private var failure: StoreError?
@@ -57,6 +58,9 @@ final class Exchange {
         sink = nil
         if let failure {
             outcome = .failure(failure)
+        } else if code == CURLE_OK, !isHeadComplete {
+            // To libcurl a connection that ends there ends the answer.
+            outcome = .failure(.unreachable(request.attempt, cause: "the answer's head was cut"))
         } else if code == CURLE_OK || isErrorRead(code) {
             outcome = complete(body)
         } else {
@@ -112,11 +116,15 @@ extension Exchange {
                 words.dropFirst().first
                 .flatMap { Int(String(decoding: $0.prefix(3), as: UTF8.self)) } ?? 0
             headers = HTTPHeaders()
+            isHeadComplete = false
         } else {
             headers.add(line: line)
         }
         // The end of the head: an answer without a body makes its file too.
-        if line.count <= 2, isSuccess, awaitsBody { _ = openSink() }
+        if line.count <= 2, status >= 200 {
+            isHeadComplete = true
+            if isSuccess, awaitsBody { _ = openSink() }
+        }
     }
 
     /// Takes a piece of the body; false: no more of it.
