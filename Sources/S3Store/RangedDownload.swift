@@ -245,6 +245,16 @@ extension RangedDownload {
         } catch {
             retry(request, after: error)
         }
+        // Of ten thousand downloads few are under way, and no more files are open.
+        if isComplete { file = nil }
+    }
+
+    private var isComplete: Bool {
+        guard underWay.isEmpty, repetitions.isEmpty else { return false }
+        if failure == nil, case .ranges(let identity, let next) = state {
+            return next == identity.total
+        }
+        return true
     }
 
     private func wholeObject(_ answer: HTTPAnswer) -> StoredObject {

@@ -1,6 +1,7 @@
 import Glibc
 import ObjectStore
 import Posix
+import Synchronization
 import Testing
 
 @testable import S3Store
@@ -114,6 +115,21 @@ import Testing
         for count in counts {
             #expect(try Files.read("\(directory.path)/\(count)") == bytes(count))
         }
+    }
+
+    @Test func noMoreFilesAreOpenThanAreWrittenTo() throws {
+        let most = Mutex(0)
+        let links = directory.path + "/"
+        let bucket = try ScriptedBucket { _ in
+            let count = openFiles(below: links)
+            most.withLock { $0 = max($0, count) }
+            return nil
+        }
+        let counts = (1...60).map { $0 * 50 }
+        for count in counts { bucket[key(count)] = bytes(count) }
+        _ = try bucket.store().download(
+            counts.map { Download(key: key($0), digest: nil, path: "\(directory.path)/\($0)") })
+        #expect((1...8).contains(most.withLock { $0 }))
     }
 
     @Test(arguments: [0, 1, 2, 3], [0, 1, 300, 499])
@@ -311,6 +327,17 @@ import Testing
         }
         #expect(cause.code == ENOSPC)
         #expect(cause.subject == "/dev/full")
+    }
+}
+
+/// How many files of a directory this process has open. `/proc/self/fd` of proc(5).
+private func openFiles(below directory: String) -> Int {
+    let names = (try? Files.names(in: "/proc/self/fd")) ?? []
+    return names.count { name in
+        var target = [CChar](repeating: 0, count: 4096)
+        let length = readlink("/proc/self/fd/\(name)", &target, target.count)
+        let bytes = target.prefix(max(length, 0)).map { UInt8(bitPattern: $0) }
+        return bytes.starts(with: directory.utf8)
     }
 }
 
