@@ -144,24 +144,20 @@ package final class FaultProxy: Sendable {
 
     package let port: UInt16
     private let upstream: UInt16
-    private let listener: OwnedDescriptor
+    private let listener: ListeningSocket
     private let state = Mutex(State())
 
     /// Starts a proxy on a free port, before the server at `upstream` of 127.0.0.1.
     package init(upstream: UInt16) throws {
         self.upstream = upstream
-        listener = try Sockets.listen()
-        port = try Sockets.port(of: listener)
-        let raw = listener.raw
+        let listener = try ListeningSocket()
+        self.listener = listener
+        port = listener.port
         startThread { [weak self] in
-            while true {
-                let connection = accept(raw, nil, nil)
-                if connection < 0 { return }
-                guard let self else {
-                    close(connection)
-                    return
-                }
-                startThread { self.serve(OwnedDescriptor(taking: connection)) }
+            while let connection = listener.accept() {
+                guard let self else { return }
+                let raw = connection.release()
+                startThread { self.serve(OwnedDescriptor(taking: raw)) }
             }
         }
     }
@@ -172,7 +168,7 @@ package final class FaultProxy: Sendable {
 
     /// Takes no more connections: they are refused.
     package func stop() {
-        shutdown(listener.raw, Int32(SHUT_RDWR))
+        listener.stop()
     }
 
     /// Asks for an action on the next `times` requests of a kind that no earlier rule takes.
