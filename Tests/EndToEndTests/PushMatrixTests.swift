@@ -189,6 +189,33 @@ extension EndToEnd {
             #expect(try !tree.attempt("push", "-o", "a\nb", "origin", "main:c").succeeded)
         }
 
+        @Test(arguments: fronts) func brokenObjectsAreRefusedInGitsWords(front: Front) throws {
+            try sameAsGit(front) { stage in
+                let repository = try stage.publish()
+                let tree = try stage.clone(repository, "-q")
+                func commit(_ message: String) throws -> String {
+                    let text = """
+                        tree \(try tree.git("rev-parse", "main^{tree}"))
+                        author \(message)
+                        committer Test <test@example.org> 1700000000 +0000
+
+                        broken
+
+                        """
+                    return try tree.git(
+                        "hash-object", "-t", "commit", "-w", "--stdin", "--literally",
+                        input: .bytes(Array(text.utf8)))
+                }
+                for author in ["nobody", "A <a@b> 99999999999999999999 +0000"] {
+                    let broken = try commit(author)
+                    let run = try stage.attempt(
+                        tree, "push", "origin", "\(broken):refs/heads/broken", "main:refs/heads/x")
+                    #expect(run.errors.contains("unpacker error"), "\(run)")
+                }
+                stage.note("refs", try tree.git("ls-remote", "origin"))
+            }
+        }
+
         @Test(arguments: fronts) func signedPushIsRefusedByTheClientUnlessItMayDoWithout(
             front: Front
         ) throws {

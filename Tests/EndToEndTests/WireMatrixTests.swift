@@ -270,6 +270,10 @@ extension EndToEnd {
                     fetch("want \(tip)", "deepen 1", "done"),
                     fetch("want \(tip)", "deepen-not refs/tags/light", "done"),
                     fetch("want \(tip)", "filter blob:none", "done"),
+                    fetch(
+                        "want \(tip)", "want \(old)", "have \(old)", "have \(none)", "thin-pack",
+                        "include-tag", "ofs-delta", "done"),
+                    fetch("want \(tip)", "shallow \(old)", "have \(old)", "done"),
                     fetch("want \(none)", "done"), fetch("done"), fetch(),
                     Self.fetch(
                         Self.v2(["command=ls-refs", "agent=x/1", "server-option=a"], []), [Self.v2]),
