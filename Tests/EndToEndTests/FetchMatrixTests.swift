@@ -216,6 +216,7 @@ extension EndToEnd {
                 // A commit, a tree and a blob: the rest was found to be common.
                 #expect(try Self.objects(of: reader) == before + 3)
                 #expect(fetch.packets.contains { $0.contains("< ACK ") }, "\(fetch)")
+                #expect(fetch.sentHeaders.contains("Content-Encoding: gzip"), "\(fetch)")
                 let isReady = fetch.packets.contains { $0.hasSuffix("< ready") }
                 #expect(isReady == (version == 2), "\(fetch)")
                 try stage.attempt(

@@ -337,5 +337,26 @@ extension EndToEnd {
                     Self.push(.bytes(zipped), [("Content-Encoding", "br")], (415, 200)),
                 ])
         }
+
+        /// git lets a reference be deleted whatever it is, where it does not know the object that the
+        /// client takes it to be.
+        @Test(arguments: fronts)
+        func deletionOfAValueThatTheRefHasNotIsRefusedHereAlone(front: Front) throws {
+            let stale = String(repeating: "1", count: 40)
+            let body = PushBody(
+                [.init(old: stale, new: nil, "refs/heads/topic")], capabilities: "report-status",
+                pack: [])
+            let reference = try HTTPBackendSite.shared()
+            let theirs = try reference.push(
+                to: try History.shared.get().publish(to: reference), body)
+            #expect(theirs.text.contains("ok refs/heads/topic"), "\(theirs.text)")
+
+            let site = try front.shared()
+            let repository = try History.shared.get().publish(to: site)
+            let ours = try site.push(to: repository, body)
+            #expect(ours.text.contains("ng refs/heads/topic stale info"), "\(ours.text)")
+            let refs = try History.shared.get().tree.git("ls-remote", site.anonymousURL(repository))
+            #expect(refs.contains("refs/heads/topic"))
+        }
     }
 }
