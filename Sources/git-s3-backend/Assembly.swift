@@ -14,7 +14,7 @@ struct Assembly {
 
     /// Opens the state directory, admits the store, and finds git and the hook.
     init(
-        store: any ObjectStore, statePath: String, limits: Responder.Limits,
+        store: any ObjectStore, statePath: String, limits: Responder.Limits, cacheSize: Int64,
         environment: [String: String], log: Logger
     ) throws {
         state = try StateDirectory(path: statePath)
@@ -32,7 +32,8 @@ struct Assembly {
             throw Missing(description: "There is no git on the path '\(path)'. Install git.")
         }
         let hydration = Hydration(
-            store: admission.store, state: state, git: git, hook: try Self.hookPath())
+            store: admission.store, state: state, git: git, hook: try Self.hookPath(),
+            cacheSize: cacheSize)
         responder = Responder(
             hydration: hydration, git: git, rule: AccessRule(), limits: limits, log: log)
     }
