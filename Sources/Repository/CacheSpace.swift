@@ -1,5 +1,6 @@
 import Glibc
 import Posix
+import Synchronization
 
 /// The room that local copies take, bounded, and shared by all processes of a state directory.
 ///
@@ -13,6 +14,8 @@ final class CacheSpace: Sendable {
     let limit: Int64
     private let directories: [String]
     private let ledger: String
+    /// Bytes that were added by this process and could not be written down; nil: none yet.
+    private let uncounted = Mutex<Int64?>(nil)
 
     /// - Parameter directories: whose files are counted, and may be removed.
     init(limit: Int64, ledger: String, directories: [String]) {
@@ -24,10 +27,9 @@ final class CacheSpace: Sendable {
     /// Seconds after which the sum is made anew.
     private static let ledgerAge = 3600
 
-    /// Takes note of what was added, and makes room where that is more than may be. A failure to
-    /// do so is made up for by whoever comes next.
+    /// Takes note of what was added, and makes room where that is more than may be.
     func note(added bytes: Int64) {
-        withLedger { file in
+        let isNoted = withLedger { file in
             let entry = Self.read(file)
             if let entry, abs(time(nil) - entry.time) < Self.ledgerAge,
                 entry.total + bytes <= limit
@@ -35,20 +37,33 @@ final class CacheSpace: Sendable {
                 Self.write(entry.total + bytes, entry.time, to: file)
             } else {
                 // A little less than the limit, so that this is not done for each addition.
-                Self.write(trim(over: limit, to: limit / 8 * 7), time(nil), to: file)
+                Self.write(trim(over: limit, to: lowWater), time(nil), to: file)
             }
         }
+        if !isNoted { noteAlone(bytes) }
+    }
+
+    private var lowWater: Int64 { limit / 8 * 7 }
+
+    /// Without the ledger the directories are read now and then.
+    private func noteAlone(_ bytes: Int64) {
+        let isDue = uncounted.withLock { uncounted in
+            let sum = uncounted.map { $0 + bytes }
+            let isDue = sum.map { $0 > limit / 8 } ?? true
+            uncounted = isDue ? 0 : sum
+            return isDue
+        }
+        if isDue { _ = trim(over: limit, to: lowWater) }
     }
 
     /// Removes what was used least recently, because the disk is full.
     ///
     /// - Parameter share: how much of what is there may stay.
     func shrink(to share: Share) {
-        withLedger { file in
-            let total = entries().reduce(0) { $0 + $1.bytes }
-            let target = share == .half ? total / 2 : 0
-            Self.write(trim(over: target, to: target), time(nil), to: file)
-        }
+        let total = entries().reduce(0) { $0 + $1.bytes }
+        let target = share == .half ? total / 2 : 0
+        let left = trim(over: target, to: target)
+        _ = withLedger { Self.write(left, time(nil), to: $0) }
     }
 
     /// How much may stay.
@@ -110,14 +125,15 @@ final class CacheSpace: Sendable {
     /// How long the ledger is waited for: a scan of many thousand files takes no longer.
     private static let patience = Duration.seconds(5)
 
-    private func withLedger(_ body: (Int32) -> Void) {
+    /// - Returns: false: it cannot be made or opened, or is held too long.
+    private func withLedger(_ body: (Int32) -> Void) -> Bool {
         let start = ContinuousClock.now
-        // Cannot be made or opened, or is held too long: what was added is counted by a later scan.
         guard
             let lock = try? FileLock.wait(
                 for: ledger, until: { .now - start > Self.patience })
-        else { return }
+        else { return false }
         body(lock.file.raw)
+        return true
     }
 
     /// The sum and when it was made; nil: there is none, or no such text.

@@ -67,6 +67,15 @@ package struct Hydration: Sendable {
         return WriteWorkspace(workspace: workspace, parent: snapshot)
     }
 
+    /// Keeps a pack that was made here and then published, with what is derived of it, so that the
+    /// next request need not fetch it. Files alone are kept; whatever fails fails nothing.
+    func keep(
+        _ pack: ObjectBody, index: ObjectBody, bitmap: ObjectBody? = nil,
+        commitGraph: ObjectBody? = nil
+    ) {
+        cache?.keep(pack, index: index, bitmap: bitmap, commitGraph: commitGraph)
+    }
+
     private func open(_ snapshot: Snapshot) throws(RepositoryError) -> Workspace {
         try .empty(
             head: snapshot.manifest.head, format: snapshot.manifest.objectFormat, in: state,
@@ -100,5 +109,25 @@ func local<Value: ~Copyable>(
         return try body()
     } catch {
         throw .local(step: step, error)
+    }
+}
+
+extension PackCache {
+    /// Keeps what was stored as files.
+    func keep(
+        _ pack: ObjectBody, index: ObjectBody, bitmap: ObjectBody? = nil,
+        commitGraph: ObjectBody? = nil
+    ) {
+        let bodies = [
+            (Ending.pack, pack), (Ending.index, index), (Ending.bitmap, bitmap),
+            (Ending.graph, commitGraph),
+        ]
+        let files = bodies.compactMap { ending, body -> (String, String)? in
+            if case .file(let path, _, _)? = body { (ending, path) } else { nil }
+        }
+        guard files.count >= 2, files[0].0 == Ending.pack, files[1].0 == Ending.index else {
+            return
+        }
+        keep(pack.digest, files)
     }
 }

@@ -136,15 +136,21 @@ package final class PackCache: Sendable {
         space.note(added: bytes)
     }
 
-    /// Keeps a pack that was made here, as a push does: `pack` and `index` get another name. It is
-    /// derived work, so whatever fails here fails nothing.
-    func keep(_ digest: Digest, pack: String, index: String) {
+    /// Keeps a pack that was made here, as a push does: its files, by their endings, get another
+    /// name. It is derived work, so whatever fails here fails nothing.
+    func keep(_ digest: Digest, _ files: [(ending: String, path: String)]) {
         guard access(base(of: digest) + Ending.pack, F_OK) != 0,
-            let claim = try? claim(digest),
-            (try? files.place(pack, at: claim.base + Ending.pack)) != nil,
-            (try? files.place(index, at: claim.base + Ending.index)) != nil
+            // Somebody is at it, or nothing can be kept.
+            let claim = try? claim(digest)
         else { return }
-        admit(claim)
+        for file in files {
+            guard (try? self.files.place(file.path, at: claim.base + file.ending)) != nil else {
+                return
+            }
+        }
+        // The pack last, when what belongs to it is there.
+        let endings = files.map(\.ending)
+        admit(claim, Ending.all.reversed().filter(endings.contains))
     }
 
     /// Has a pack hashed again before it is used next: git found something wrong with a repository.

@@ -55,10 +55,7 @@ package struct Workspace: ~Copyable, Sendable {
 
     /// Keeps a pack that was made here and then published, so that the next request has it.
     func keep(_ pack: ReceivedPush.KeptPack) {
-        guard case .file(let path, _, let digest) = pack.pack,
-            case .file(let index, _, _) = pack.index
-        else { return }
-        cache?.keep(digest, pack: path, index: index)
+        cache?.keep(pack.pack, index: pack.index)
     }
 
     /// Has the packs that came from the cache hashed again before they are used next, if it was

@@ -253,4 +253,21 @@ struct SidecarTests {
                 !$0.hasPrefix(large.digest.hex)
             })
     }
+
+    @Test("that were made here are kept with their pack, and nothing is asked for")
+    func madeHere() throws {
+        let large = try LargePack()
+        let hydration = try large.bench.hydration()
+        let scratch = try ScratchDirectory()
+        func file(_ name: String, _ bytes: [UInt8]?) throws -> ObjectBody {
+            let path = scratch.path + "/" + name
+            try Files.write(try #require(bytes), to: path)
+            return try .file(hashing: path)
+        }
+        hydration.keep(
+            try file("pack", large.bench.memory.bytes(at: .pack(large.digest))),
+            index: try file("idx", large.bench.memory.bytes(at: .packIndex(large.digest))),
+            bitmap: try file("bitmap", large.bitmap), commitGraph: try file("graph", large.graph))
+        try large.expect(requests: 0, sidecars: 2)
+    }
 }
