@@ -30,7 +30,7 @@ package final class ManifestCache: Sendable {
     private static let memoryFactor = 5
 
     /// - Parameter memoryLimit: bytes, about.
-    init(in state: String, space: CacheSpace, memoryLimit: Int = 64 << 20) {
+    init(in state: String, space: CacheSpace, memoryLimit: Int = 128 << 20) {
         directory = state + "/manifests"
         self.space = space
         self.memoryLimit = memoryLimit
