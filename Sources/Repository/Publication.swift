@@ -79,6 +79,7 @@ extension ReceivedPush {
             switch advance {
             case .won:
                 FaultPoint.reach(.pushSwapped)
+                if let pack { workspace.keep(pack) }
                 return .published(PublishedPush(report: report, digest: ours, manifest: manifest))
             case .lost(let current):
                 guard attempt < attempts else { return .lost(lost(.attemptsUsedUp)) }

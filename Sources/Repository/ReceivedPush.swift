@@ -81,6 +81,7 @@ package struct ReceivedPush: ~Copyable {
         let allowed = allowance.finish()
 
         guard ending == .exited(0) else {
+            workspace.doubtPacks()
             throw RepositoryError.git(
                 step: "receive a push", reason: "\(ending): \(workspace.gitErrors())")
         }

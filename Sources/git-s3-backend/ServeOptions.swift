@@ -13,6 +13,13 @@ struct ServeOptions: ParsableArguments {
     @Flag(help: "Let --listen name an address beyond loopback. FastCGI has no authentication.")
     var listenAnywhere = false
 
+    @Option(
+        help: ArgumentHelp(
+            "Bytes of the state directory for copies of packs. (default: 10G)",
+            discussion: "What was used least recently goes first; 0: nothing is kept between "
+                + "requests."))
+    var cacheSize: String?
+
     @Option(help: "Requests at once. (default: 64)")
     var workers: String?
 
@@ -55,6 +62,11 @@ struct ServeOptions: ParsableArguments {
             gitTime: try setting(gitTimeout, "git-timeout")?.duration() ?? .seconds(3600),
             pushKeepAlive: try setting(pushKeepalive, "push-keepalive")?.duration() ?? .seconds(5),
             pushAttempts: try setting(pushAttempts, "push-attempts")?.number(in: 1...1000) ?? 5)
+    }
+
+    /// Bytes that copies of packs and manifests may take.
+    func cacheSize(_ environment: [String: String]) throws -> Int64 {
+        try Setting(option: cacheSize, "cache-size", in: environment)?.bytes() ?? 10 << 30
     }
 
     /// Worker threads.

@@ -53,8 +53,8 @@ extension EndToEnd {
                     OVERVIEW: Serve FastCGI on a socket.
 
                     USAGE: git-s3-backend serve [--store <store>] [--state-dir <state-dir>] \
-                    [--listen <listen>] [--listen-anywhere] [--workers <workers>] \
-                    [--max-git <max-git>] [--max-body <max-body>] [--git-timeout <git-timeout>] \
+                    [--listen <listen>] [--listen-anywhere] [--cache-size <cache-size>] \
+                    [--workers <workers>] [--max-git <max-git>] [--max-body <max-body>] [--git-timeout <git-timeout>] \
                     [--push-attempts <push-attempts>] [--push-keepalive <push-keepalive>] \
                     [--compact-at <compact-at>]
 
@@ -67,6 +67,11 @@ extension EndToEnd {
                             By default descriptor 0, if it is a listening socket.
                       --listen-anywhere       Let --listen name an address beyond loopback. FastCGI
                                               has no authentication.
+                      --cache-size <cache-size>
+                                              Bytes of the state directory for copies of packs.
+                                              (default: 10G)
+                            What was used least recently goes first; 0: nothing is kept between
+                            requests.
                       --workers <workers>     Requests at once. (default: 64)
                       --max-git <max-git>     git processes at once. (default: 2 for each core)
                       --max-body <max-body>   Bytes that a request's body may have, as 512M; 0: no

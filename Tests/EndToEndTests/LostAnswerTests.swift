@@ -65,6 +65,8 @@ extension EndToEnd {
             let direct = try Site(setup)
             let proxy = try bucket.makeProxy()
             setup.proxy = proxy
+            // Each request reads what it needs: else nothing is lost of what is not asked for.
+            setup.options += ["--cache-size", "0"]
             return Sites(proxy: proxy, site: try Site(setup), direct: direct)
         }
 

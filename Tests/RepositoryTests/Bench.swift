@@ -21,10 +21,13 @@ final class Bench: Sendable {
     let repository: RepositoryName
     let source: GitSource
     let format: ObjectFormat
+    /// Bytes kept between requests.
+    let cacheSize: Int64
     private let scratch: ScratchDirectory
 
     init(
-        format: ObjectFormat = .sha1, around: (MemoryStore) -> any ObjectStore = { $0 }
+        format: ObjectFormat = .sha1, cacheSize: Int64 = 0,
+        around: (MemoryStore) -> any ObjectStore = { $0 }
     ) throws {
         // A hook that is gone must be an error of write(2).
         signal(SIGPIPE, SIG_IGN)
@@ -36,6 +39,7 @@ final class Bench: Sendable {
         repository = try #require(RepositoryName("owner/repo"))
         source = try GitSource(format: format.rawValue)
         self.format = format
+        self.cacheSize = cacheSize
         _ = try Creation(
             repository: repository, defaultBranch: nil, objectFormat: format
         ).run(in: memory)
@@ -51,8 +55,13 @@ final class Bench: Sendable {
         get throws { try Programs.buildDirectory() + "/git-s3-backend-hook" }
     }
 
-    func hydration(hook: String? = nil) throws -> Hydration {
-        Hydration(store: store, state: state, git: git, hook: try hook ?? Self.hook)
+    /// What a process has that starts now: what is kept on the disk, and nothing in memory.
+    func hydration(
+        hook: String? = nil, files: FileLink = .system, patience: Duration = .seconds(60)
+    ) throws -> Hydration {
+        Hydration(
+            store: store, state: state, git: git, hook: try hook ?? Self.hook,
+            cacheSize: cacheSize, files: files, patience: patience)
     }
 
     /// The state now published, read past all faults.
@@ -110,8 +119,9 @@ final class Bench: Sendable {
     /// Receives a push in a fresh workspace of `snapshot`, or of the state published.
     func receive(
         _ push: Push, on snapshot: Snapshot? = nil, answering: Answering = .allow,
-        hook: String? = nil, body: (any RequestBody)? = nil,
-        deadline: Duration = .seconds(60), progress: (ArraySlice<UInt8>) -> Void = { _ in },
+        hook: String? = nil, through hydration: Hydration? = nil,
+        body: (any RequestBody)? = nil, deadline: Duration = .seconds(60),
+        progress: (ArraySlice<UInt8>) -> Void = { _ in },
         prepare: (borrowing WriteWorkspace) throws -> Void = { _ in }
     ) throws -> Reception {
         var request = push.request[...]
@@ -120,7 +130,8 @@ final class Bench: Sendable {
             return Array(request.prefix(count))
         }
         let commands = try #require(try PushCommands.read(from: reader))
-        let workspace = try hydration(hook: hook).writeWorkspace(
+        let hydration = try hydration ?? self.hydration(hook: hook)
+        let workspace = try hydration.writeWorkspace(
             try snapshot ?? published(), log: Self.log)
         try prepare(workspace)
         let bridge: any PreReceiveBridge =
