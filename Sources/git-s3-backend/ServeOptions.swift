@@ -36,6 +36,9 @@ struct ServeOptions: ParsableArguments {
         help: "After how long a push that is not done is kept alive; 0: never. (default: 5s)")
     var pushKeepalive: String?
 
+    @Flag(help: "Let a push create the repository that it names.")
+    var createOnPush = false
+
     /// The limits, from options and variables.
     func limits(_ environment: [String: String]) throws -> Responder.Limits {
         func setting(_ option: String?, _ name: String) -> Setting? {
@@ -47,7 +50,9 @@ struct ServeOptions: ParsableArguments {
             body: try setting(maxBody, "max-body")?.bytes() ?? 0,
             gitTime: try setting(gitTimeout, "git-timeout")?.duration() ?? .seconds(3600),
             pushKeepAlive: try setting(pushKeepalive, "push-keepalive")?.duration() ?? .seconds(5),
-            pushAttempts: try setting(pushAttempts, "push-attempts")?.number(in: 1...1000) ?? 5)
+            pushAttempts: try setting(pushAttempts, "push-attempts")?.number(in: 1...1000) ?? 5,
+            pushToNothing: try createOnPush || setting(nil, "create-on-push")?.flag() == true
+                ? .creates : .isNotFound)
     }
 
     /// Worker threads.

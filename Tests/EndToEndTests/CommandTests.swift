@@ -77,7 +77,8 @@ extension EndToEnd {
                     USAGE: git-s3-backend serve [--store <store>] [--state-dir <state-dir>] \
                     [--listen <listen>] [--listen-anywhere] [--workers <workers>] \
                     [--max-git <max-git>] [--max-body <max-body>] [--git-timeout <git-timeout>] \
-                    [--push-attempts <push-attempts>] [--push-keepalive <push-keepalive>]
+                    [--push-attempts <push-attempts>] [--push-keepalive <push-keepalive>] \
+                    [--create-on-push]
 
                     OPTIONS:
                       --store <store>         The store: file:///path, or s3://bucket/prefix.
@@ -101,6 +102,7 @@ extension EndToEnd {
                       --push-keepalive <push-keepalive>
                                               After how long a push that is not done is kept alive;
                                               0: never. (default: 5s)
+                      --create-on-push        Let a push create the repository that it names.
                       --version               Show the version.
                       -h, --help              Show help information.
 
