@@ -27,7 +27,7 @@ package struct Responder: Sendable {
 
         package init(
             git: Int, body: Int64 = 0, gitTime: Duration = .seconds(3600),
-            pushKeepAlive: Duration = .seconds(5), pushAttempts: Int = 5,
+            pushKeepAlive: Duration = .seconds(5), pushAttempts: Int = 20,
             pushToNothing: PushToNothing = .isNotFound
         ) {
             self.git = git

@@ -27,7 +27,7 @@ struct ServeOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "How often a push is tried. (default: 5)",
+            "How often a push is tried. (default: 20)",
             discussion: "A push that another one came before is applied on top of it where the "
                 + "two do not touch; 1: it is answered with 409 at once."))
     var pushAttempts: String?
@@ -50,7 +50,7 @@ struct ServeOptions: ParsableArguments {
             body: try setting(maxBody, "max-body")?.bytes() ?? 0,
             gitTime: try setting(gitTimeout, "git-timeout")?.duration() ?? .seconds(3600),
             pushKeepAlive: try setting(pushKeepalive, "push-keepalive")?.duration() ?? .seconds(5),
-            pushAttempts: try setting(pushAttempts, "push-attempts")?.number(in: 1...1000) ?? 5,
+            pushAttempts: try setting(pushAttempts, "push-attempts")?.number(in: 1...1000) ?? 20,
             pushToNothing: try createOnPush || setting(nil, "create-on-push")?.flag() == true
                 ? .creates : .isNotFound)
     }

@@ -96,7 +96,7 @@ extension EndToEnd {
                       --git-timeout <git-timeout>
                                               How long git may take for one request. (default: 1h)
                       --push-attempts <push-attempts>
-                                              How often a push is tried. (default: 5)
+                                              How often a push is tried. (default: 20)
                             A push that another one came before is applied on top of it where the
                             two do not touch; 1: it is answered with 409 at once.
                       --push-keepalive <push-keepalive>

@@ -10,14 +10,15 @@ extension Bench {
     /// Publishes a changed state, past all faults.
     @discardableResult
     func publish(
-        with writes: [ObjectWrite] = [], _ change: (inout Manifest) throws -> Void
+        on base: Snapshot? = nil, with writes: [ObjectWrite] = [],
+        _ change: (inout Manifest) throws -> Void
     ) throws -> Digest {
-        let resolution = try Snapshot.resolve(repository, in: memory)
-        var manifest = resolution.latest?.manifest ?? Manifest(head: .main)
+        let base = try base ?? Snapshot.resolve(repository, in: memory).latest
+        var manifest = base?.manifest ?? Manifest(head: .main)
         try change(&manifest)
-        let swap = Swap(of: repository, from: resolution.latest, in: memory)
+        let swap = Swap(of: repository, from: base, in: memory)
         guard case .won(let digest, _) = try swap.publish(manifest, with: writes) else {
-            throw TestFailure("a swap without a rival was lost")
+            throw TestFailure("a swap was lost")
         }
         return digest
     }
@@ -27,7 +28,8 @@ extension Bench {
 
     /// Folds all packs into one, as a compaction does.
     func fold(_ unreachable: Unreachable = .kept) throws {
-        let workspace = try hydration().readWorkspace(try published(), log: Self.log)
+        let base = try published()
+        let workspace = try hydration().readWorkspace(base, log: Self.log)
         let git = try Tool.git()
         try git.run(
             ["repack", "-q", "-a", "-d"] + (unreachable == .kept ? ["-k"] : []), in: workspace.path)
@@ -40,11 +42,11 @@ extension Bench {
                 index: try ObjectBody.file(hashing: base + ".idx")
             )
         }
-        let before = try published().manifest.packs
-        guard !before.isSubset(of: packs.map(\.pack.digest)) else {
+        guard !base.manifest.packs.isSubset(of: packs.map(\.pack.digest)) else {
             throw TestFailure("there was nothing to fold")
         }
         try publish(
+            on: base,
             with: packs.flatMap { [.pack($0.pack), .packIndex(of: $0.pack.digest, $0.index)] }
         ) { $0.packs = Set(packs.map(\.pack.digest)) }
     }
