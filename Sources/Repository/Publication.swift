@@ -58,22 +58,24 @@ extension ReceivedPush {
     package consuming func publish(
         in queue: PublicationQueue, attempts: Int
     ) throws -> Publication {
-        let manifestBody = ObjectBody.bytes(try manifest.bytesToPublish())
         var writes: [ObjectWrite] = []
         if let pack, !stored.contains(pack.pack.digest) {
             writes += [.pack(pack.pack), .packIndex(of: pack.pack.digest, pack.index)]
         }
         // One step less for a push that has the repository to itself; of no use to another.
-        let goesAhead = queue.isFree(for: parent)
-        if goesAhead { writes.append(.manifest(manifestBody)) }
+        var body: ObjectBody?
+        if queue.isFree(for: parent) {
+            let alone = ObjectBody.bytes(try manifest.bytesToPublish())
+            writes.append(.manifest(alone))
+            body = alone
+        }
         FaultPoint.reach(.pushReceived)
         if !writes.isEmpty { try queue.store.write(writes) }
         FaultPoint.reach(.pushStored)
 
         let settlement = queue.settle(
             PublicationCandidate(
-                parent: parent, manifest: manifest,
-                stored: goesAhead ? manifestBody.digest : nil, wholeness: wholeness,
+                parent: parent, manifest: manifest, stored: body, wholeness: wholeness,
                 attempts: max(attempts, 1), accepted: report.accepted.compactMap { RefName($0) }))
         switch settlement {
         case .published(let digest, let manifest, let moved):

@@ -7,8 +7,8 @@ struct PublicationCandidate: Sendable {
     let parent: PushParent
     /// That state with the push, as it was received.
     let manifest: Manifest
-    /// The digest of the manifest, where it is stored already.
-    let stored: Digest?
+    /// The bytes of that, where they are stored already.
+    let stored: ObjectBody?
     let wholeness: Wholeness
     /// Swaps that may be tried for it.
     let attempts: Int
@@ -27,7 +27,7 @@ struct PublicationCandidate: Sendable {
     }
 
     init(
-        parent: PushParent, manifest: Manifest, stored: Digest?, wholeness: Wholeness,
+        parent: PushParent, manifest: Manifest, stored: ObjectBody?, wholeness: Wholeness,
         attempts: Int, accepted: [RefName]
     ) {
         self.parent = parent

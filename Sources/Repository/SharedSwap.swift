@@ -26,11 +26,14 @@ struct SharedSwap: Sendable {
     private struct Group {
         private(set) var members: [(position: Int, candidate: PublicationCandidate)]
         private(set) var manifest: Manifest
+        /// The bytes of the manifest, where they are stored already.
+        private(set) var stored: ObjectBody?
 
         init?(_ first: PublicationCandidate, _ position: Int, on base: PushParent) {
             guard let manifest = first.applied(to: nil, on: base) else { return nil }
             members = [(position, first)]
             self.manifest = manifest
+            if base.digest == first.parent.digest { stored = first.stored }
         }
 
         /// Takes one more, if it goes together with the others.
@@ -39,6 +42,7 @@ struct SharedSwap: Sendable {
         ) {
             guard let next = candidate.applied(to: manifest, on: base) else { return }
             manifest = next
+            stored = nil
             members.append((position, candidate))
         }
     }
@@ -139,6 +143,7 @@ struct SharedSwap: Sendable {
 
     /// Stores the manifest of a group.
     private func store(_ group: inout Group, on base: PushParent) throws -> Digest {
+        if let stored = group.stored { return stored.digest }
         let bytes: [UInt8]
         do {
             bytes = try group.manifest.bytesToPublish()
@@ -153,9 +158,7 @@ struct SharedSwap: Sendable {
             bytes = try group.manifest.bytesToPublish()
         }
         let body = ObjectBody.bytes(bytes)
-        if !group.members.contains(where: { $0.candidate.stored == body.digest }) {
-            try store.write([.manifest(body)])
-        }
+        try store.write([.manifest(body)])
         return body.digest
     }
 
