@@ -59,12 +59,18 @@ package struct Hydration: Sendable {
     package func writeWorkspace(_ snapshot: Snapshot, log: Logger) throws -> WriteWorkspace {
         let workspace = try open(snapshot)
         _ = try fill(workspace, from: snapshot, log: log)
+        try installHook(in: workspace)
+        return WriteWorkspace(workspace: workspace, parent: snapshot)
+    }
+
+    /// Makes git ask us before it takes a push.
+    func installHook(in workspace: borrowing Workspace) throws(RepositoryError) {
+        let path = workspace.path
         try local("install the hook") { () throws(SystemError) in
-            try Files.makeDirectories(workspace.path + "/hooks")
-            let link = workspace.path + "/hooks/pre-receive"
+            try Files.makeDirectories(path + "/hooks")
+            let link = path + "/hooks/pre-receive"
             try check("symlink", link) { symlink(hook, link) }
         }
-        return WriteWorkspace(workspace: workspace, parent: snapshot)
     }
 
     /// Keeps a pack that was made here and then published, with what is derived of it, so that the

@@ -85,9 +85,13 @@ package struct Workspace: ~Copyable, Sendable {
 /// only be predicated on that.
 package struct WriteWorkspace: ~Copyable, Sendable {
     package let workspace: Workspace
-    package let parent: Snapshot
+    package let parent: PushParent
 
     init(workspace: consuming Workspace, parent: Snapshot) {
+        self.init(workspace: workspace, parent: .published(parent))
+    }
+
+    init(workspace: consuming Workspace, parent: PushParent) {
         self.workspace = workspace
         self.parent = parent
     }
