@@ -28,7 +28,7 @@ extension S3Store {
         if let startingAfter { query.append(("start-after", target.prefix + startingAfter)) }
         let request = HTTPRequest(
             attempt: attempt, method: .get, key: "", query: query,
-            destination: .memory(limit: Self.listingLimit))
+            memoryLimit: Self.listingLimit)
 
         let answer = try sendOne(request)
         guard let listing = Listing(answer.received.bytes) else {
@@ -74,16 +74,15 @@ extension S3Store {
     /// Makes the bucket. S3 CreateBucket, with no other setting: what a self-hosted store needs.
     package func makeBucket() throws(StoreError) {
         let attempt = StoreError.Attempt(.put, "")
-        let body = ObjectBody.bytes([])
+        let body = HTTPBody(.bytes([]))
         _ = try sendOne(HTTPRequest(attempt: attempt, method: .put, key: "", body: body))
     }
 
     /// Sends one request; an answer but 2xx is an error.
     private func sendOne(_ request: HTTPRequest) throws(StoreError) -> HTTPAnswer {
-        guard let result = send([request]).first else {
-            throw .nonConforming(request.attempt, reason: "no result")
-        }
-        let answer = try result.get()
+        let transfer = OneExchange(request)
+        carryOut([transfer])
+        let answer = try transfer.answer()
         guard classification.isSuccess(answer) else {
             throw classification.error(request.attempt, answer)
         }

@@ -10,12 +10,16 @@ import Repository
 /// Puts the parts together.
 struct Assembly {
     let responder: Responder
+    let hydration: Hydration
     let state: StateDirectory
 
     /// Opens the state directory, admits the store, and finds git and the hook.
+    ///
+    /// - Parameter compactAt: packs that a repository may have before it is compacted in the
+    ///   background; nil: it never is.
     init(
         store: any ObjectStore, statePath: String, limits: Responder.Limits,
-        environment: [String: String], log: Logger
+        compactAt: Int? = nil, environment: [String: String], log: Logger
     ) throws {
         state = try StateDirectory(path: statePath)
         let admission = try Admission.admit(store, stateDirectory: statePath)
@@ -28,10 +32,15 @@ struct Assembly {
                 ])
         }
         let git = try Self.findGit(environment)
-        let hydration = Hydration(
+        hydration = Hydration(
             store: admission.store, state: state, git: git, hook: try Self.hookPath())
+        let hydration = hydration
+        let compactor = compactAt.map {
+            BackgroundCompactor(hydration, threshold: $0, log: log)
+        }
         responder = Responder(
-            hydration: hydration, git: git, rule: AccessRule(), limits: limits, log: log)
+            hydration: hydration, git: git, rule: AccessRule(), limits: limits,
+            compactor: compactor, log: log)
     }
 
     /// A program that must be installed.

@@ -36,6 +36,9 @@ extension EndToEnd {
                       rename                  Give a repository another name.
                       delete                  Delete a repository.
                       restore                 Bring a deleted repository back.
+                      import                  Publish repositories of this machine.
+                      export                  Copy published repositories to this machine.
+                      compact                 Fold the packs of a repository into few.
                       probe                   Find out whether a store can be relied on.
 
                       See 'git-s3-backend help <subcommand>' for detailed help.
@@ -52,7 +55,8 @@ extension EndToEnd {
                     USAGE: git-s3-backend serve [--store <store>] [--state-dir <state-dir>] \
                     [--listen <listen>] [--listen-anywhere] [--workers <workers>] \
                     [--max-git <max-git>] [--max-body <max-body>] [--git-timeout <git-timeout>] \
-                    [--push-attempts <push-attempts>] [--push-keepalive <push-keepalive>]
+                    [--push-attempts <push-attempts>] [--push-keepalive <push-keepalive>] \
+                    [--compact-at <compact-at>]
 
                     OPTIONS:
                       --store <store>         The store: file:///path, or s3://bucket/prefix.
@@ -76,6 +80,10 @@ extension EndToEnd {
                       --push-keepalive <push-keepalive>
                                               After how long a push that is not done is kept alive;
                                               0: never. (default: 5s)
+                      --compact-at <compact-at>
+                                              Packs that a repository may have. (default: 50)
+                            A push that leaves more has it compacted in the background; 0: none is.
+                            A CGI compacts nothing.
                       --version               Show the version.
                       -h, --help              Show help information.
 

@@ -65,6 +65,10 @@ extension EndToEnd {
                     "--push-attempts is '0'; give a whole number from 1 to 1000."
                 ),
                 (
+                    ["serve", "--listen", socket], ["GIT_S3_BACKEND_COMPACT_AT": "-1"],
+                    "GIT_S3_BACKEND_COMPACT_AT is '-1'; give a whole number from 0 to 1000000."
+                ),
+                (
                     ["serve", "--listen", socket], ["GIT_S3_BACKEND_LOG_LEVEL": "loud"],
                     "GIT_S3_BACKEND_LOG_LEVEL is 'loud'; give debug, info, notice, warning or error."
                 ),
@@ -82,6 +86,33 @@ extension EndToEnd {
                     "The value 'md5' is invalid for '--object-format <object-format>'"
                 ),
                 (["show", "x"], [:], "The value 'x' is invalid for '<repository>'"),
+                (
+                    ["import", "d"], [:],
+                    "Name the repository to publish, OWNER/REPO, or give --all."
+                ),
+                (
+                    ["import", "d", "a/b", "--all"], [:],
+                    "With --all the names are those of the tree: give no repository."
+                ),
+                (
+                    ["import", "d", "--all", "--default-branch", "x"], [:],
+                    "--default-branch goes with one repository, not with --all."
+                ),
+                (["import", "d", "x"], [:], "The value 'x' is invalid for '<repository>'"),
+                (
+                    ["import", "d", "a/b", "--default-branch", "a b"], [:],
+                    "--default-branch is 'a b', which is no branch name; give one like main."
+                ),
+                (
+                    ["import", "d", "a/b", "--accept", "x=ignore"], [:],
+                    "--accept is 'x=ignore'; give a message of git-fsck(1), as zeroPaddedFilemode."
+                ),
+                (
+                    ["export", "a/b"], [:],
+                    "Give the repository, OWNER/REPO, and the directory; or --all."
+                ),
+                (["export", "x", "d"], [:], "'x' is no repository's name; give OWNER/REPO."),
+                (["export", "--all", "a/b", "d"], [:], "With --all give the directory alone."),
                 (["delete", "--yes", "x"], [:], "The value 'x' is invalid for '<repository>'"),
                 (["rename", "a/b", "x"], [:], "The value 'x' is invalid for '<new-name>'"),
                 (["rename", "a/b"], [:], "Missing expected argument '<new-name>'"),
