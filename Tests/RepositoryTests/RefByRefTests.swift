@@ -103,6 +103,22 @@ struct RefByRefTests {
         #expect(try bench.published().digest == tip)
     }
 
+    @Test("a winner that deleted HEAD's branch: it is not made again, another ref is published")
+    func headDeleted() throws {
+        let bench = try Bench()
+        try bench.push(bench.onePush())
+        let parent = try bench.published()
+        let main = try #require(try bench.ids()["refs/heads/main"])
+        let commit = try bench.source.commit("next", parent: main)
+        var push = try bench.push(commit, to: ["refs/heads/main", "refs/heads/b"])
+        push.commands[0].old = main
+        try bench.publish { $0.refs[.main] = nil }
+        let ending = try bench.rebasingPush(push, on: parent)
+        #expect(ending.isPublished && ending.report.reasons == ["refs/heads/main": Self.moved])
+        #expect(try bench.ids() == ["refs/heads/b": commit])
+        #expect(try bench.published().manifest.head == .main)
+    }
+
     @Test("what git refused at first stays refused")
     func refusedAtFirst() throws {
         let bench = try Bench()
