@@ -56,7 +56,7 @@ extension EndToEnd {
                     [--listen <listen>] [--listen-anywhere] [--cache-size <cache-size>] \
                     [--workers <workers>] [--max-git <max-git>] [--max-body <max-body>] [--git-timeout <git-timeout>] \
                     [--push-attempts <push-attempts>] [--push-keepalive <push-keepalive>] \
-                    [--compact-at <compact-at>]
+                    [--compact-at <compact-at>] [--create-on-push]
 
                     OPTIONS:
                       --store <store>         The store: file:///path, or s3://bucket/prefix.
@@ -79,7 +79,7 @@ extension EndToEnd {
                       --git-timeout <git-timeout>
                                               How long git may take for one request. (default: 1h)
                       --push-attempts <push-attempts>
-                                              How often a push is tried. (default: 5)
+                                              How often a push is tried. (default: 20)
                             A push that another one came before is applied on top of it where the
                             two do not touch; 1: it is answered with 409 at once.
                       --push-keepalive <push-keepalive>
@@ -89,6 +89,7 @@ extension EndToEnd {
                                               Packs that a repository may have. (default: 50)
                             A push that leaves more has it compacted in the background; 0: none is.
                             A CGI compacts nothing.
+                      --create-on-push        Let a push create the repository that it names.
                       --version               Show the version.
                       -h, --help              Show help information.
 
