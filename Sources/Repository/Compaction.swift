@@ -257,6 +257,7 @@ extension Compaction {
                     forPack: path, tips: tips, format: base.manifest.objectFormat)
             else { return nil }
             try hydration.store.write(sidecars.writes(of: pack))
+            hydration.cache?.forgetAbsence(of: pack)
             return sidecars
         } catch {
             log.info(

@@ -88,6 +88,12 @@ extension PackCache {
     /// Seconds for which it is believed that there is none.
     private static let absenceTime = 3600
 
+    /// Has a pack's sidecars looked for again: they were just made.
+    func forgetAbsence(of pack: Digest) {
+        Self.remove(base(of: pack), PackSidecar.allCases.map(\.absenceEnding))
+    }
+
+    /// Says what is known without asking the store.
     func look(for sidecar: PackSidecar, of pack: Digest) -> SidecarKnowledge {
         let base = base(of: pack)
         var status = stat()

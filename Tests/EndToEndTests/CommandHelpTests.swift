@@ -52,11 +52,7 @@ extension EndToEnd {
                 help == """
                     OVERVIEW: Serve FastCGI on a socket.
 
-                    USAGE: git-s3-backend serve [--store <store>] [--state-dir <state-dir>] \
-                    [--listen <listen>] [--listen-anywhere] [--cache-size <cache-size>] \
-                    [--workers <workers>] [--max-git <max-git>] [--max-body <max-body>] [--git-timeout <git-timeout>] \
-                    [--push-attempts <push-attempts>] [--push-keepalive <push-keepalive>] \
-                    [--compact-at <compact-at>] [--create-on-push]
+                    USAGE: git-s3-backend serve <options>
 
                     OPTIONS:
                       --store <store>         The store: file:///path, or s3://bucket/prefix.
