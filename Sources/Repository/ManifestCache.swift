@@ -78,6 +78,8 @@ package final class ManifestCache: Sendable {
         guard bytes.count <= space.limit else { return }
         let temporary = "\(directory)/\(randomHex())"
         do {
+            // Somebody may have cleared the state directory while this runs.
+            try Files.makeDirectories(directory)
             try Files.write(bytes, to: temporary, mode: 0o444)
             let target = path(digest)
             _ = try check("rename", target) { rename(temporary, target) }

@@ -101,7 +101,9 @@ package final class PackCache: Sendable {
 
     /// Claims a pack that is not here; nil: somebody else is at it.
     func claim(_ digest: Digest) throws(SystemError) -> PackClaim? {
-        try PackClaim.attempt(digest, in: incoming)
+        // Somebody may have cleared the state directory while this runs.
+        try Files.makeDirectories(incoming)
+        return try PackClaim.attempt(digest, in: incoming)
     }
 
     /// Waits for whoever brings a pack in; nil: in vain.

@@ -92,6 +92,17 @@ struct CachedHydrationTests {
         #expect(try bench.leftovers().isEmpty)
     }
 
+    @Test("a cache that is cleared away while it is used is made anew")
+    func cleared() throws {
+        let bench = try filled()
+        let hydration = try bench.hydration()
+        try hydrate(bench, hydration)
+        Files.removeTree(bench.state.path + "/packs")
+        Files.removeTree(bench.state.path + "/manifests")
+        try hydrate(bench, hydration)
+        #expect(try kept(bench).count == 4)
+    }
+
     @Test("a workspace has the cache's own files, and what git does there leaves them as they are")
     func linked() throws {
         let bench = try filled()
