@@ -10,7 +10,6 @@ import Repository
 /// Puts the parts together.
 struct Assembly {
     let responder: Responder
-    let hydration: Hydration
     let state: StateDirectory
 
     /// Opens the state directory, admits the store, and finds git and the hook.
@@ -32,10 +31,9 @@ struct Assembly {
                 ])
         }
         let git = try Self.findGit(environment)
-        hydration = Hydration(
+        let hydration = Hydration(
             store: admission.store, state: state, git: git, hook: try Self.hookPath(),
             cacheSize: cacheSize)
-        let hydration = hydration
         let compactor = compactAt.map {
             BackgroundCompactor(hydration, threshold: $0, log: log)
         }

@@ -1,6 +1,4 @@
 import ArgumentParser
-import Gateway
-import Logging
 import ObjectStore
 import Repository
 
@@ -37,28 +35,24 @@ struct Compact: ParsableCommand {
         let environment = ProcessEnvironment.variables
         let store = try storeOptions.open(environment)
         let statePath = try storeOptions.statePath(environment)
-        let log = try Assembly.makeLog(environment)
-        // A command that is told to go takes its git and its workspace along.
-        FastCGIServer.blockSignals()
         try Failure.explained {
-            let assembly = try Assembly(
-                store: store, statePath: statePath, limits: Responder.Limits(git: 1), cacheSize: 0,
-                environment: environment, log: log)
-            defer { assembly.state.remove() }
-            try OneShotCGI.endOnSignal(removing: assembly.state)
+            let workshop = try Workshop(
+                store: store, statePath: statePath, environment: environment)
+            defer { workshop.state.remove() }
+
             if let repository {
-                try compact(repository, assembly.hydration, log)
+                try compact(repository, workshop)
             } else {
-                try compactAll(assembly.hydration, log)
+                try compactAll(workshop)
             }
         }
     }
 
-    private func compactAll(_ hydration: Hydration, _ log: Logger) throws {
+    private func compactAll(_ workshop: Workshop) throws {
         var failed = 0
-        try RepositoryListing.forEach(in: hydration.store) { name in
+        try RepositoryListing.forEach(in: workshop.store) { name in
             do {
-                try compact(name, hydration, log)
+                try compact(name, workshop)
             } catch {
                 failed += 1
                 Failure.say("\(error)")
@@ -70,12 +64,12 @@ struct Compact: ParsableCommand {
     }
 
     private func compact(
-        _ repository: RepositoryName, _ hydration: Hydration, _ log: Logger
+        _ repository: RepositoryName, _ workshop: Workshop
     ) throws {
         let compaction = Compaction(
-            of: repository, with: hydration, scope: full ? .everything : .geometric)
+            of: repository, with: workshop.hydration, scope: full ? .everything : .geometric)
         if dryRun { return try tell(try compaction.survey(), of: repository) }
-        switch try compaction.run(log: log) {
+        switch try compaction.run(log: workshop.log) {
         case .compacted(let result):
             print(
                 "Compacted '\(repository)': \(result.packsBefore) packs are \(result.packsAfter); "

@@ -62,7 +62,6 @@ struct ExportCommand: ParsableCommand {
         let environment = ProcessEnvironment.variables
         let store = try storeOptions.open(environment)
         let statePath = try storeOptions.statePath(environment)
-        let log = try Assembly.makeLog(environment)
         try Failure.explained {
             let workshop = try Workshop(
                 store: store, statePath: statePath, environment: environment, isQuiet: quiet)
@@ -70,23 +69,20 @@ struct ExportCommand: ParsableCommand {
 
             switch order {
             case .one(let repository, let directory):
-                _ = try copy(repository, to: try Workshop.absolute(directory), workshop, log)
+                _ = try copy(repository, to: try Workshop.absolute(directory), workshop)
             case .all(let directory):
-                try copyAll(to: try Workshop.absolute(directory), workshop, log)
+                try copyAll(to: try Workshop.absolute(directory), workshop)
             }
         }
     }
 
     /// - Returns: whether anything was to be done.
     private func copy(
-        _ repository: RepositoryName, to directory: String, _ workshop: Workshop, _ log: Logger
+        _ repository: RepositoryName, to directory: String, _ workshop: Workshop
     ) throws -> Bool {
         defer { workshop.line.clear() }
 
-        // Nobody pushes into what is hydrated here, so no hook is needed.
-        let hydration = Hydration(
-            store: workshop.store, state: workshop.state, git: workshop.git, hook: "/dev/null")
-        let outcome = try Export(of: repository, by: hydration, log: log)
+        let outcome = try Export(of: repository, by: workshop.hydration, log: workshop.log)
             .run(into: directory, progress: workshop.line.progress)
         workshop.line.clear()
         switch outcome {
@@ -103,11 +99,11 @@ struct ExportCommand: ParsableCommand {
         return true
     }
 
-    private func copyAll(to directory: String, _ workshop: Workshop, _ log: Logger) throws {
+    private func copyAll(to directory: String, _ workshop: Workshop) throws {
         var tally = Tally()
         try RepositoryListing.forEach(in: workshop.store) { repository in
             do {
-                if try copy(repository, to: "\(directory)/\(repository).git", workshop, log) {
+                if try copy(repository, to: "\(directory)/\(repository).git", workshop) {
                     tally.done += 1
                 } else {
                     tally.unchanged += 1

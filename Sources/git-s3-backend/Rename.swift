@@ -30,15 +30,17 @@ struct Rename: ParsableCommand {
         let store = try storeOptions.open(environment)
         let statePath = try storeOptions.statePath(environment)
         try Failure.explained {
-            try Workbench.with(store, statePath: statePath, environment: environment) { bench in
-                let renaming = Renaming(of: repository, to: newName)
-                if resume {
-                    _ = try renaming.resume(in: bench.hydration, log: bench.log)
-                } else {
-                    _ = try renaming.run(in: bench.hydration, log: bench.log)
-                }
-                print("Renamed '\(repository)' to '\(newName)'.")
+            let workshop = try Workshop(
+                store: store, statePath: statePath, environment: environment)
+            defer { workshop.state.remove() }
+
+            let renaming = Renaming(of: repository, to: newName)
+            if resume {
+                _ = try renaming.resume(in: workshop.hydration, log: workshop.log)
+            } else {
+                _ = try renaming.run(in: workshop.hydration, log: workshop.log)
             }
+            print("Renamed '\(repository)' to '\(newName)'.")
         }
     }
 }

@@ -32,12 +32,13 @@ struct Restore: ParsableCommand {
         let store = try storeOptions.open(environment)
         let statePath = try storeOptions.statePath(environment)
         try Failure.explained {
-            try Workbench.with(store, statePath: statePath, environment: environment) { bench in
-                let done = try Restoration(of: repository, to: manifest).run(
-                    in: bench.hydration, log: bench.log)
-                let count = done.manifest.refs.count
-                print("Restored '\(repository)' with its \(count) \(count == 1 ? "ref" : "refs").")
-            }
+            let workshop = try Workshop(
+                store: store, statePath: statePath, environment: environment)
+            defer { workshop.state.remove() }
+
+            let done = try Restoration(of: repository, to: manifest).run(
+                in: workshop.hydration, log: workshop.log)
+            print("Restored '\(repository)' with its \(counted(done.manifest.refs.count, "ref")).")
         }
     }
 }

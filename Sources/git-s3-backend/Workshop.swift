@@ -5,31 +5,33 @@ import ObjectStore
 import Posix
 import Repository
 
-/// What a command needs that runs git: an admitted store, room for workspaces, and git.
+/// What a command needs that works on repositories without serving them: an admitted store, git, and
+/// room for workspaces.
 struct Workshop {
-    let store: any ObjectStore
-    let state: StateDirectory
-    let git: GitProgram
+    let hydration: Hydration
     let line: ProgressLine
+    let log: Logger
 
-    /// Admits the store; a signal to end removes what the command leaves from now on.
+    var store: any ObjectStore { hydration.store }
+    var state: StateDirectory { hydration.state }
+    var git: GitProgram { hydration.git }
+
+    /// Admits the store and finds git. A signal to end takes git and the workspaces along from now
+    /// on.
     init(
-        store: any ObjectStore, statePath: String, environment: [String: String], isQuiet: Bool
+        store: any ObjectStore, statePath: String, environment: [String: String],
+        isQuiet: Bool = true
     ) throws {
+        log = try Assembly.makeLog(environment)
         FastCGIServer.blockSignals()
-        state = try StateDirectory(path: statePath)
+        let state = try StateDirectory(path: statePath)
         try OneShotCGI.endOnSignal(removing: state)
-        self.store = try Admission.admit(store, stateDirectory: statePath).store
-        let path = environment["PATH"] ?? "/usr/local/bin:/usr/bin:/bin"
-        guard let git = GitProgram(searching: path) else {
-            throw Missing(description: "There is no git on the path '\(path)'. Install git.")
-        }
-        self.git = git
+        let admitted = try Admission.admit(store, stateDirectory: statePath).store
+        // No push is received here: there is no hook to run. What is read is read once, and must
+        // not drive from the cache what is being served.
+        hydration = Hydration(
+            store: admitted, state: state, git: try Assembly.findGit(environment), hook: "")
         line = ProgressLine(isQuiet: isQuiet)
-    }
-
-    private struct Missing: Error, CustomStringConvertible {
-        let description: String
     }
 
     /// A path as seen from this process's directory, without a slash at its end.
