@@ -149,12 +149,17 @@ package struct Responder: Sendable {
     private static let pushReadAhead: Int64 = 1 << 20
 
     /// What upload-pack says of a request that is the client's fault, before it has answered
-    /// anything. git's serve.c, upload-pack.c, ls-refs.c, pkt-line.c.
+    /// anything. git's serve.c, upload-pack.c, ls-refs.c, pkt-line.c, shallow.c,
+    /// list-objects-filter-options.c.
     private static let complaints = [
         "protocol error", "unknown request", "invalid command", "no command requested",
         "after already requesting command", "unknown capability", "unknown object format",
         "mismatched object format", "unexpected line", "expected flush", "Invalid deepen",
-        "hung up unexpectedly",
+        "ambiguous deepen-not", "no commits selected for shallow requests",
+        "(or deepen-not) cannot be used together", "invalid shallow line",
+        "invalid shallow object", "expected SHA1", "filtering capability not negotiated",
+        "filter-spec", "expected 'tree:<depth>'", "'object:type=<type>'", "sparse:path filters",
+        "expected something after combine", "hung up unexpectedly",
     ]
 
     /// `git-upload-pack`: a fetch, or protocol v2's `ls-refs`.

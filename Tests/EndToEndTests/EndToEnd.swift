@@ -12,7 +12,7 @@ let stores = StoreUnderTest.allCases
 /// Expects a fresh clone to pass fsck, and the served branches and tags to be, byte for byte, those
 /// of `source`, peeled values included.
 func expectServed(
-    _ site: Site, _ repository: String, equals source: WorkTree,
+    _ site: any GitHost, _ repository: String, equals source: WorkTree,
     sourceLocation: SourceLocation = #_sourceLocation
 ) throws {
     let url = site.anonymousURL(repository)
@@ -44,7 +44,7 @@ func expectServed(
 func text(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }
 
 /// A repository with one commit on `main`, and the tree that it was pushed from.
-func seeded(_ site: Site) throws -> (repository: String, tree: WorkTree) {
+func seeded(_ site: any GitHost) throws -> (repository: String, tree: WorkTree) {
     let repository = try site.create()
     let tree = try WorkTree.make(remote: site.url(repository))
     try tree.commit("README", "first")

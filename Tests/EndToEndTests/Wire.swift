@@ -69,12 +69,21 @@ extension Site {
     /// `Authorization` of somebody who may push.
     static let authorization = (name: "Authorization", value: "Basic YWxpY2U6d29uZGVybGFuZA==")
 
+    /// The body of a protocol v0 fetch of everything that `ids` reach.
+    static func wants(_ ids: [String]) -> [UInt8] {
+        ids.enumerated().flatMap { number, id in
+            PktLines.line("want \(id)\(number == 0 ? " no-progress" : "")\n")
+        } + PktLines.flush + PktLines.line("done\n")
+    }
+}
+
+extension GitHost {
     /// Posts a push as `alice`.
     func push(to repository: String, _ body: PushBody) throws -> HTTPMessage {
         try http.send(
             "POST", "/git/\(repository).git/git-receive-pack",
             headers: [
-                Self.authorization, ("Content-Type", "application/x-git-receive-pack-request"),
+                Site.authorization, ("Content-Type", "application/x-git-receive-pack-request"),
             ], body: .bytes(body.bytes))
     }
 
@@ -86,14 +95,7 @@ extension Site {
         try http.send(
             "POST", "/git/\(repository).git/git-upload-pack",
             headers: [("Content-Type", "application/x-git-upload-pack-request")] + headers,
-            body: body(Self.wants(ids)))
-    }
-
-    /// The body of a protocol v0 fetch.
-    static func wants(_ ids: [String]) -> [UInt8] {
-        ids.enumerated().flatMap { number, id in
-            PktLines.line("want \(id)\(number == 0 ? " no-progress" : "")\n")
-        } + PktLines.flush + PktLines.line("done\n")
+            body: body(Site.wants(ids)))
     }
 
     /// The advertisement for a service.

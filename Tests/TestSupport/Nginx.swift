@@ -1,7 +1,7 @@
 import Glibc
 import Posix
 
-/// nginx in the foreground, with the configuration that is shipped, before a responder.
+/// nginx in the foreground, with the configuration that is shipped, before whatever answers.
 package final class Nginx: Sendable {
     package let port: UInt16
     private let directory: TemporaryDirectory
@@ -10,23 +10,63 @@ package final class Nginx: Sendable {
     /// Who may push.
     package static let passwords = ["alice": "wonderland", "bob": "builder"]
 
+    /// What answers the requests.
+    package enum Upstream: Sendable {
+        /// A FastCGI server on a Unix socket.
+        case fastCGI(socket: String)
+        /// A program that fcgiwrap, on a Unix socket, starts for each request.
+        case cgi(FCGIWrap, program: String)
+
+        fileprivate var socket: String {
+            switch self {
+            case .fastCGI(let socket): socket
+            case .cgi(let wrapper, _): wrapper.socket
+            }
+        }
+    }
+
     /// The configuration file under test.
     private static let shipped: String = {
         let here = #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
         return "/\(here)/nginx/git-s3-backend.conf"
     }()
 
+    /// The configuration for `upstream`: the shipped file itself, or, since fcgiwrap has to be told
+    /// what to run, a copy with that added.
+    private static func location(
+        _ upstream: Upstream, _ directory: TemporaryDirectory
+    ) throws -> String {
+        guard case .cgi(_, let program) = upstream else { return shipped }
+        let pass = "fastcgi_pass git_s3_backend;"
+        let parts = String(decoding: try Files.read(shipped), as: UTF8.self).split(separator: pass)
+        guard parts.count == 2 else { throw TestFailure("'\(shipped)' has not one '\(pass)'") }
+        let added = """
+            \(pass)
+                fastcgi_param SCRIPT_FILENAME \(program);
+                # Else fcgiwrap holds an answer back that is made slowly.
+                fastcgi_param NO_BUFFERING 1;
+            """
+        return try directory.file("git-s3-backend.conf", parts.joined(separator: added))
+    }
+
+    /// Starts nginx before a responder.
+    package convenience init(before responder: Responder) throws {
+        try self.init(before: .fastCGI(socket: responder.socket))
+    }
+
     /// Starts nginx and waits until it accepts connections.
-    package init(before responder: Responder) throws {
+    package init(before upstream: Upstream) throws {
         let program = try Programs.find("nginx", remedy: "apt install nginx-light")
         directory = try TemporaryDirectory()
         try directory.file("git-s3-backend.htpasswd", try Self.passwordFile())
+        let location = try Self.location(upstream, directory)
 
         // The port may be taken between being found free and being bound: then the next one.
         var attempt = 1
         while true {
             let port = try Sockets.freePort()
-            try directory.file("nginx.conf", Self.configuration(port, responder.socket, directory))
+            try directory.file(
+                "nginx.conf", Self.configuration(port, upstream.socket, location, directory))
             let service = try Service(
                 program,
                 [
@@ -62,7 +102,7 @@ package final class Nginx: Sendable {
     }
 
     private static func configuration(
-        _ port: UInt16, _ socket: String, _ directory: TemporaryDirectory
+        _ port: UInt16, _ socket: String, _ location: String, _ directory: TemporaryDirectory
     ) -> String {
         """
         # Without it, root's nginx gives its workers to a user that cannot reach the socket.
@@ -80,7 +120,7 @@ package final class Nginx: Sendable {
             upstream git_s3_backend { server unix:\(socket); }
             server {
                 listen 127.0.0.1:\(port);
-                include \(shipped);
+                include \(location);
             }
         }
 

@@ -42,6 +42,14 @@ package final class WorkTree: Sendable {
         return (tree, result)
     }
 
+    /// A clone that may fail, with what the client sent and received.
+    package static func tracedClone(
+        _ url: String, _ options: [String]
+    ) throws -> (WorkTree, TracedRun) {
+        let tree = WorkTree(try GitClient(), try TemporaryDirectory())
+        return (tree, try tree.client.traced(["clone"] + options + [url, tree.path]))
+    }
+
     /// Runs git in the repository; it must succeed.
     @discardableResult
     package func git(

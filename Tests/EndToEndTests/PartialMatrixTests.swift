@@ -1,0 +1,162 @@
+import TestSupport
+import Testing
+
+extension EndToEnd {
+    /// What git's t5616 is about, and what t5702 says on filters.
+    @Suite struct PartialMatrixTests {
+        /// The objects that a partial clone lacks, sorted.
+        private static func missing(in tree: WorkTree) throws -> [String] {
+            try tree.git("rev-list", "--objects", "--all", "--missing=print")
+                .split(separator: "\n").filter { $0.hasPrefix("?") }.map(String.init).sorted()
+        }
+
+        private static let filters = [
+            "blob:none", "blob:limit=1k", "blob:limit=0", "tree:0", "tree:1", "tree:3",
+            "object:type=commit", "combine:blob:none+tree:2", "sparse:oid=main:.sparse",
+        ]
+
+        @Test(arguments: fronts) func filtersLeaveOutWhatTheyLeaveOutByGit(front: Front) throws {
+            try sameAsGit(front) { stage in
+                let repository = try stage.published()
+                let count = try History.shared.get().tree.objects()
+                    .count { $0 == UInt8(ascii: "\n") }
+                for filter in Self.filters {
+                    let tree = try stage.clone(repository, "-q", "--bare", "--filter=\(filter)")
+                    let missing = try Self.missing(in: tree)
+                    #expect(!missing.isEmpty && missing.count < count, "\(filter)")
+                    stage.note(filter, missing)
+                }
+                // The same by an old client, and by one that says it twice.
+                for version in 0...1 {
+                    let tree = try stage.clone(
+                        repository, "-q", "--bare", "--filter=blob:none", "-c",
+                        "protocol.version=\(version)")
+                    stage.note("by version \(version)", try Self.missing(in: tree))
+                }
+                let twice = try stage.clone(
+                    repository, "-q", "--bare", "--filter=blob:none", "--filter=tree:1")
+                stage.note("twice", try Self.missing(in: twice))
+            }
+        }
+
+        @Test(arguments: fronts) func filtersThatAreNoneFailCleanly(front: Front) throws {
+            try sameAsGit(front) { stage in
+                let repository = try stage.published()
+                for filter in ["sparse:oid=main:none", "sparse:oid=none"] {
+                    let (_, run) = try stage.attemptClone(repository, ["--filter=\(filter)"])
+                    #expect(!run.succeeded)
+                    #expect(
+                        run.errors.contains("aborting due to possible repository corruption"),
+                        "\(run)")
+                }
+            }
+        }
+
+        @Test(arguments: fronts, [0, 2])
+        func whatIsMissingIsFetchedWhenItIsNeeded(front: Front, version: Int) throws {
+            try sameAsGit(front, "\(version)") { stage in
+                let repository = try stage.published()
+                let tree = try stage.clone(
+                    repository, "-q", "--filter=blob:none", "--no-checkout", "-c",
+                    "protocol.version=\(version)")
+                let checkout = try stage.git(tree, "checkout", "-q", "main")
+                #expect(try tree.git("show", "HEAD:small") == "8")
+                // In one request, and without a list of refs where the protocol has none.
+                #expect(checkout.requests.count == 2, "\(checkout)")
+                #expect(!checkout.packets.contains { $0.contains("command=ls-refs") })
+                try stage.git(tree, "diff", "--stat", "main~7", "main")
+                try stage.git(tree, "blame", "-s", "small")
+                try stage.git(tree, "log", "-p", "--format=%s", "--", "big")
+                try stage.git(tree, "cat-file", "-p", "main~2:small")
+                try stage.git(tree, "switch", "-q", "--detach", "v1")
+
+                // All that is left, by its ids.
+                let missing = try Self.missing(in: tree).map { String($0.dropFirst()) }
+                #expect(!missing.isEmpty)
+                try tree.git(
+                    "fetch", "-q", "--stdin", "origin",
+                    input: .bytes(Array(missing.joined(separator: "\n").utf8)))
+                #expect(try Self.missing(in: tree).isEmpty)
+                let fsck = try tree.attempt("fsck", "--full", "--strict", "--no-dangling")
+                #expect(fsck.succeeded, "\(fsck)")
+            }
+        }
+
+        @Test(arguments: fronts) func treesAndWholeCommitsAreFetchedToo(front: Front) throws {
+            try sameAsGit(front) { stage in
+                let repository = try stage.published()
+                let tree = try stage.clone(repository, "-q", "--filter=tree:0")
+                #expect(try tree.git("status", "--porcelain") == "")
+                try stage.git(tree, "ls-tree", "-r", "--name-only", "main~4")
+                try stage.git(tree, "log", "--format=%s", "--", "dir/sub/file-3")
+                stage.note("missing", try Self.missing(in: tree))
+
+                let shallow = try stage.clone(
+                    repository, "-q", "--depth=1", "--filter=blob:none", "--no-checkout")
+                try stage.git(shallow, "checkout", "-q", "main")
+                try stage.git(shallow, "fetch", "-q", "--unshallow")
+                #expect(try shallow.git("rev-list", "--count", "HEAD") == "8")
+                stage.note("missing", try Self.missing(in: shallow))
+            }
+        }
+
+        @Test(arguments: fronts) func fetchInheritsOverridesAndDropsTheFilter(front: Front) throws {
+            try sameAsGit(front) { stage in
+                let repository = try stage.publish()
+                let writer = try stage.clone(repository, "-q")
+                let tree = try stage.clone(repository, "-q", "--bare", "--filter=blob:none")
+                try tree.git("config", "remote.origin.fetch", "+refs/heads/*:refs/heads/*")
+                func next(_ arguments: String...) throws -> Int {
+                    let before = try Self.missing(in: tree).count
+                    try writer.commit("new", "for \(arguments)")
+                    try writer.git("push", "-q", "origin", "main")
+                    let run = try tree.client.traced(["fetch", "-q"] + arguments, in: tree.path)
+                    #expect(run.succeeded, "\(run)")
+                    stage.note("\(arguments)", stage.requests(run))
+                    return try Self.missing(in: tree).count - before
+                }
+                let changes = [
+                    try next("origin"), try next("--no-filter", "origin"),
+                    try next("--filter=blob:limit=1k", "origin"), try next("origin"),
+                    try next("--refetch", "--filter=blob:limit=1k", "origin"),
+                    try next("--refetch", "--no-filter", "origin"),
+                ]
+                // The last filter given stays; what had been left out comes with a refetch, and what
+                // was not lacking before a filter came in is no longer there to be lacked.
+                #expect(changes == [1, 0, 0, 0, -18, -1])
+            }
+        }
+
+        @Test(arguments: fronts)
+        func objectsThatRefsNameAreSentWhateverTheFilter(front: Front) throws {
+            try sameAsGit(front) { stage in
+                let repository = try stage.published()
+                let blob = try History.shared.get().tree.git("rev-parse", "blob")
+                for filter in ["blob:none", "tree:0"] {
+                    let tree = try stage.clone(
+                        repository, "-q", "--bare", "--filter=\(filter)", "-c",
+                        "fetch.fsckObjects=true", "-c", "transfer.fsckObjects=true")
+                    #expect(try !Self.missing(in: tree).contains("?\(blob)"))
+                    try stage.git(tree, "fetch", "-q", "origin", blob)
+                }
+            }
+        }
+
+        @Test(arguments: fronts) func partialCloneMayPush(front: Front) throws {
+            try sameAsGit(front) { stage in
+                let repository = try stage.publish()
+                for filter in ["blob:none", "tree:0"] {
+                    let tree = try stage.clone(repository, "-q", "--filter=\(filter)")
+                    try tree.commit("small", "by \(filter)")
+                    try stage.git(
+                        tree, "push", "origin", "main", "main~5:refs/heads/\(filter.count)")
+                }
+                let whole = try stage.clone(repository, "-q")
+                #expect(try whole.git("show", "HEAD:small") == "by tree:0")
+                #expect(try Self.missing(in: whole).isEmpty)
+                let fsck = try whole.attempt("fsck", "--full", "--strict", "--no-dangling")
+                #expect(fsck.succeeded, "\(fsck)")
+            }
+        }
+    }
+}

@@ -1,0 +1,247 @@
+import Posix
+import TestSupport
+import Testing
+
+extension EndToEnd {
+    /// What git's t5541 and t5545 are about.
+    @Suite struct PushMatrixTests {
+        @Test(arguments: fronts) func refusalsReadAsByGit(front: Front) throws {
+            try sameAsGit(front) { stage in
+                let repository = try stage.publish()
+                let tree = try stage.clone(repository, "-q")
+                let other = try stage.clone(repository, "-q")
+                try other.commit("theirs", "theirs")
+                try other.git("push", "-q", "origin", "main")
+                let served = try other.git("ls-remote", "origin")
+
+                try tree.commit("ours", "ours")
+                try tree.git("branch", "fine", "main~1")
+                let lease = try tree.git("rev-parse", "main~1")
+                for arguments in [
+                    ["origin", "main"], ["origin", "main", "fine:refs/tags/v1"],
+                    ["--force-with-lease", "origin", "main"],
+                    ["--force-with-lease=main:\(lease)", "origin", "main"],
+                    ["--force-with-lease=topic:\(lease)", "origin", ":topic"],
+                    ["--atomic", "origin", "main", "fine"],
+                    ["--atomic", "--porcelain", "origin", "main", "fine"],
+                    ["origin", "fine:refs/heads/topic/below"],
+                    ["--atomic", "origin", "fine", "fine:refs/heads/topic/below"],
+                    ["--porcelain", "origin", "fine:main/below"],
+                    ["origin", ":main"], ["origin", "main:main"], ["origin", "none"],
+                    ["origin", "v1^{tree}:refs/heads/tree"], ["origin", "fine:refs/heads/a..b"],
+                    ["--follow-tags", "origin", "main"], ["origin", "fine:refs/tags/light"],
+                ] {
+                    let run = try tree.client.traced(["push"] + arguments, in: tree.path)
+                    #expect(!run.succeeded, "\(run)")
+                    stage.note(run, ["push"] + arguments, tree)
+                }
+                #expect(try other.git("ls-remote", "origin") == served)
+            }
+        }
+
+        @Test(arguments: fronts) func everyKindOfPushEndsAsByGit(front: Front) throws {
+            try sameAsGit(front) { stage in
+                let repository = try stage.publish()
+                let tree = try stage.clone(repository, "-q", "--mirror")
+                try tree.git("config", "--unset", "remote.origin.mirror")
+                let tip = try tree.git("rev-parse", "main")
+                try tree.git("branch", "grün", "main~1")
+                try tree.git("tag", "-a", "-m", "n", "new", "main~2")
+                try tree.git("notes", "add", "-m", "a note", "main")
+                for arguments in [
+                    ["origin", "main"], ["origin", "grün"], ["origin", "new"],
+                    ["origin", "refs/notes/*"], ["--porcelain", "origin", "main~1:refs/x/y"],
+                    ["--force-with-lease=grün:\(tip)", "--dry-run", "origin", "+main~3:grün"],
+                    ["--force-with-lease", "origin", "+main~3:grün"],
+                    ["origin", "main^{tree}:refs/tags/tree", "main:big:refs/tags/none"],
+                    ["--delete", "origin", "topic"], ["origin", ":refs/heads/not-there"],
+                    ["origin", ":refs/x/y", "main:refs/heads/a/b"],
+                    // A directory takes the place of a branch, in two pushes.
+                    ["origin", ":refs/heads/a/b"], ["origin", "main:refs/heads/a"],
+                    ["--all", "origin"], ["--tags", "origin"], ["--follow-tags", "origin", "main"],
+                    ["--prune", "origin", "refs/heads/*:refs/heads/*"], ["--mirror", "origin"],
+                    ["--atomic", "origin", "main:refs/heads/one", "main~1:refs/heads/two"],
+                    ["--no-thin", "origin", "main:three"],
+                    ["--verify", "origin", "main:refs/heads/4"],
+                ] {
+                    let run = try tree.client.traced(["push"] + arguments, in: tree.path)
+                    stage.note(run, ["push"] + arguments, tree)
+                    stage.note("refs", try tree.git("ls-remote", "origin"))
+                }
+                let copy = try stage.clone(repository, "-q", "--mirror")
+                let fsck = try copy.attempt("fsck", "--full", "--strict", "--no-dangling")
+                #expect(fsck.succeeded, "\(fsck)")
+                #expect(try copy.git("cat-file", "-t", "refs/tags/tree") == "tree")
+                #expect(try copy.git("show-ref", "--verify", "refs/heads/two").hasSuffix("two"))
+            }
+        }
+
+        @Test(arguments: fronts) func firstPushOfAllBringsAnEmptyRepositoryToLife(front: Front)
+            throws
+        {
+            for option in ["--all", "--mirror"] {
+                try sameAsGit(front, option) { stage in
+                    let repository = try stage.host.create()
+                    let source = try History.shared.get().tree
+                    let run = try source.traced("push", option, stage.host.url(repository))
+                    stage.note(run, ["push", option], source)
+                    #expect(run.succeeded, "\(run)")
+                    let copy = try stage.clone(repository, "--mirror", "-q")
+                    stage.note("refs", try copy.git("for-each-ref"))
+                    #expect(try copy.git("symbolic-ref", "HEAD") == "refs/heads/main")
+                }
+            }
+        }
+
+        /// receive-pack has no version 2, and the client asks for none.
+        @Test(arguments: fronts, 0...2)
+        func versionsArePushedByAsByGit(front: Front, version: Int) throws {
+            try sameAsGit(front, "\(version)") { stage in
+                let repository = try stage.publish()
+                let tree = try stage.clone(repository, "-q")
+                try tree.git("config", "protocol.version", "\(version)")
+                try tree.commit("new", "new")
+                let push = try stage.git(tree, "push", "origin", "main")
+                #expect(push.sentHeaders.contains("Git-Protocol: version=2") == false)
+                #expect(
+                    push.sentHeaders.contains("Git-Protocol: version=1") == (version == 1))
+                stage.note(
+                    "the server's greeting", push.packets.filter { $0.contains("< version") })
+            }
+        }
+
+        @Test(arguments: fronts, ["4096", "104857600"])
+        func largePushComesInChunksOrWithItsLength(front: Front, buffer: String) throws {
+            try sameAsGit(front, buffer) { stage in
+                let repository = try stage.publish()
+                let tree = try stage.clone(repository, "-q")
+                var random: UInt64 = 1
+                let bytes = (0..<300_000).map { _ in
+                    random = random &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+                    return UInt8(truncatingIfNeeded: random >> 56)
+                }
+                try tree.commit("random", bytes: bytes)
+                let push = try stage.git(
+                    tree, "-c", "http.postBuffer=\(buffer)", "push", "origin", "main")
+                let isChunked = push.sentHeaders.contains("Transfer-Encoding: chunked")
+                #expect(isChunked == (buffer == "4096"), "\(push)")
+                let copy = try stage.clone(repository, "-q")
+                let blob = try copy.client.run(["cat-file", "blob", "HEAD:random"], in: copy.path)
+                #expect(blob.output == bytes)
+            }
+        }
+
+        /// The base of a delta is left out of a push where the server has it; what is published is
+        /// whole nevertheless.
+        @Test(arguments: fronts) func thinPushIsPublishedWhole(front: Front) throws {
+            try sameAsGit(front) { stage in
+                let repository = try stage.publish()
+                let tree = try stage.clone(repository, "-q")
+                let big = try tree.git("show", "HEAD:big")
+                try tree.commit("big", big + "\none line more")
+                try stage.git(tree, "push", "--thin", "origin", "main")
+                let copy = try stage.clone(repository, "-q")
+                #expect(try copy.git("show", "HEAD:big") == big + "\none line more")
+                let fsck = try copy.attempt("fsck", "--full", "--strict", "--no-dangling")
+                #expect(fsck.succeeded, "\(fsck)")
+            }
+        }
+
+        @Test(arguments: fronts) func optionsReachTheHookAsTheyWereGiven(front: Front) throws {
+            let copy = try ProgramCopy()
+            let directory = try TemporaryDirectory()
+            // What git tells a pre-receive hook, and then the hook itself.
+            try copy.replaceHook(
+                by: """
+                    env | grep '^GIT_PUSH_OPTION_' | sort >'\(directory.path)/options'
+                    exec '\(copy.hook).built' "$@"
+                    """)
+            var setup = Responder.Setup(try StoreUnderTest.file.makeBucket())
+            setup.program = copy.program
+            let site = try front.makeSite(setup)
+            let (_, tree) = try seeded(site)
+            func options() throws -> [String] {
+                text(try Files.read(directory.path + "/options"))
+                    .split(separator: "\n").map(String.init)
+            }
+            #expect(try options() == ["GIT_PUSH_OPTION_COUNT=0"])
+
+            try tree.commit("a")
+            try tree.git("push", "-q", "-o", "ci.skip", "-o", "a=\"b c'é$(x)", "origin", "main")
+            #expect(
+                try options() == [
+                    "GIT_PUSH_OPTION_0=ci.skip", "GIT_PUSH_OPTION_1=a=\"b c'é$(x)",
+                    "GIT_PUSH_OPTION_COUNT=2",
+                ])
+            try tree.git("config", "push.pushOption", "by default")
+            try tree.commit("b")
+            try tree.git("push", "-q", "origin", "main")
+            #expect(try options().first == "GIT_PUSH_OPTION_0=by default")
+            try tree.commit("c")
+            let many = (0..<400).flatMap { ["-o", "option-\($0)"] }
+            let push = try tree.client.run(
+                ["push", "-q"] + many + ["origin", "main"], in: tree.path)
+            #expect(push.succeeded, "\(push)")
+            #expect(try options().count == 401)
+            try tree.git("push", "-q", "--atomic", "-o", "x", "origin", "main:a", "main:b")
+            #expect(try options().contains("GIT_PUSH_OPTION_0=x"))
+            // What is not a line cannot be said.
+            #expect(try !tree.attempt("push", "-o", "a\nb", "origin", "main:c").succeeded)
+        }
+
+        @Test(arguments: fronts) func signedPushIsRefusedByTheClientUnlessItMayDoWithout(
+            front: Front
+        ) throws {
+            try sameAsGit(front) { stage in
+                let repository = try stage.publish()
+                let tree = try stage.clone(repository, "-q")
+                try tree.commit("new", "new")
+                let signed = try stage.attempt(tree, "push", "--signed", "origin", "main")
+                #expect(!signed.succeeded)
+                #expect(
+                    signed.errors.contains("the receiving end does not support --signed push"))
+                try stage.git(tree, "push", "--signed=if-asked", "origin", "main")
+            }
+        }
+
+        @Test(arguments: fronts) func twoThousandTagsArePushedAndFetched(front: Front) throws {
+            try sameAsGit(front) { stage in
+                let repository = try stage.publish()
+                let tree = try stage.clone(repository, "-q")
+                let tags = (1...2000).map { number in
+                    """
+                    tag many-\(number)
+                    from refs/heads/main^0
+                    tagger Test <test@example.org> \(History.time(1) + number) +0000
+                    data 0
+
+                    """
+                }
+                try tree.git("fast-import", "--quiet", input: .bytes(Array(tags.joined().utf8)))
+                let push = try tree.traced("push", "-q", "--tags", "origin")
+                #expect(push.succeeded)
+                stage.note("push", stage.requests(push))
+                // So many wants are more than the buffer holds, or are sent compressed.
+                for (version, buffer) in [(0, "70000"), (2, "70000"), (0, "1048576")] {
+                    let (copy, clone) = try WorkTree.tracedClone(
+                        stage.host.url(repository),
+                        [
+                            "-q", "--bare", "-c", "protocol.version=\(version)", "-c",
+                            "http.postBuffer=\(buffer)",
+                        ])
+                    #expect(clone.succeeded)
+                    stage.note("clone", stage.requests(clone))
+                    #expect(
+                        try copy.git("tag", "--list", "many-*").split(separator: "\n").count == 2000
+                    )
+                    #expect(
+                        clone.sentHeaders.contains("Transfer-Encoding: chunked")
+                            == (buffer == "70000"))
+                    #expect(
+                        clone.sentHeaders.contains("Content-Encoding: gzip")
+                            == (buffer != "70000"))
+                }
+            }
+        }
+    }
+}

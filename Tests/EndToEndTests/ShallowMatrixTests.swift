@@ -1,0 +1,171 @@
+import Posix
+import TestSupport
+import Testing
+
+extension EndToEnd {
+    /// What git's t5537, t5539 and t5542 are about. That the server's repository is shallow itself,
+    /// which much of them needs, cannot be: no push makes it so.
+    @Suite struct ShallowMatrixTests {
+        private static func count(_ tree: WorkTree, _ revision: String = "HEAD") throws -> Int {
+            Int(try tree.git("rev-list", "--count", revision)) ?? 0
+        }
+
+        /// The boundary's commits; empty: the repository is whole.
+        private static func boundary(of tree: WorkTree) throws -> String {
+            guard try Files.size(of: tree.path + "/.git/shallow") != nil else { return "" }
+            return text(try Files.read(tree.path + "/.git/shallow"))
+                .split(separator: "\n").sorted().joined(separator: " ")
+        }
+
+        private static func expectSound(
+            _ tree: WorkTree, sourceLocation: SourceLocation = #_sourceLocation
+        ) throws {
+            let fsck = try tree.attempt("fsck", "--full", "--strict", "--no-dangling")
+            #expect(fsck.succeeded, "\(fsck)", sourceLocation: sourceLocation)
+        }
+
+        @Test(arguments: fronts, 0...2)
+        func depthIsSetRaisedDeepenedAndLifted(front: Front, version: Int) throws {
+            try sameAsGit(front, "\(version)") { stage in
+                let repository = try stage.published()
+                let tree = try stage.clone(
+                    repository, "-q", "--depth=2", "-c", "protocol.version=\(version)")
+                #expect(try Self.count(tree) == 2)
+                stage.note("boundary", try Self.boundary(of: tree))
+                for (option, expected) in [("--depth=4", 4), ("--deepen=1", 5), ("--depth=3", 3)] {
+                    try stage.git(tree, "fetch", "-q", option)
+                    #expect(try Self.count(tree) == expected, "\(option)")
+                    stage.note("boundary", try Self.boundary(of: tree))
+                }
+                // Not into what others have of the history: of every branch the same depth.
+                try stage.git(
+                    tree, "fetch", "-q", "--depth=1", "origin",
+                    "+refs/heads/*:refs/remotes/origin/*")
+                #expect(try Self.count(tree, "origin/topic") == 1)
+                try stage.git(tree, "fetch", "-q", "--unshallow")
+                #expect(try Self.count(tree) == 8)
+                #expect(try Self.boundary(of: tree) == "")
+                try Self.expectSound(tree)
+                try stage.attempt(tree, "fetch", "--unshallow")
+            }
+        }
+
+        @Test(arguments: fronts, 0...2)
+        func historyIsCutByTimeAndByRef(front: Front, version: Int) throws {
+            try sameAsGit(front, "\(version)") { stage in
+                let repository = try stage.published()
+                let option = "protocol.version=\(version)"
+                let since = try stage.clone(
+                    repository, "-q", "--shallow-since=@\(History.time(6))", "-c", option)
+                #expect(try Self.count(since) == 3)
+                try stage.git(since, "fetch", "-q", "--shallow-since=@\(History.time(3))")
+                #expect(try Self.count(since) == 6)
+                stage.note("boundary", try Self.boundary(of: since))
+                try Self.expectSound(since)
+
+                let excluding = try stage.clone(
+                    repository, "-q", "--shallow-exclude=light", "-c", option)
+                #expect(try Self.count(excluding) == 3)
+                try stage.git(excluding, "fetch", "-q", "--shallow-exclude=v1")
+                #expect(try Self.count(excluding) == 6)
+                stage.note("boundary", try Self.boundary(of: excluding))
+                try Self.expectSound(excluding)
+                try stage.attempt(excluding, "fetch", "-q", "--depth=0")
+            }
+        }
+
+        /// Where git has said nothing before. `git http-backend` begins its 200 before git has read
+        /// anything, and then cuts the client off; as git itself does in version 2.
+        @Test(arguments: fronts, [0, 2])
+        func requestThatCutsAllOfTheHistoryOffFailsAsTheClients(front: Front, version: Int) throws {
+            let site = try front.shared()
+            let repository = try History.shared.get().published(on: site)
+            let tree = try WorkTree.clone(
+                site.anonymousURL(repository), "-q", "--depth=1", "-c",
+                "protocol.version=\(version)")
+            for option in [
+                "--shallow-exclude=none", "--shallow-exclude=main",
+                "--shallow-since=@\(History.time(99))",
+            ] {
+                let run = try tree.traced("fetch", "-q", option)
+                #expect(!run.succeeded)
+                let isTold = version == 0 || option == "--shallow-exclude=none"
+                #expect(run.errors.contains("HTTP 400") == isTold, "\(option): \(run)")
+                #expect(try Self.count(tree) == 1)
+            }
+        }
+
+        @Test(arguments: fronts, [0, 2])
+        func deepeningTakesWhatIsNewAlongAndKeepsWhatWasThere(front: Front, version: Int) throws {
+            try sameAsGit(front, "\(version)") { stage in
+                let repository = try stage.publish()
+                let option = "protocol.version=\(version)"
+                let tree = try stage.clone(repository, "-q", "--depth=1", "-c", option)
+                let writer = try stage.clone(repository, "-q", "-c", option)
+                for number in 1...3 { try writer.commit("new", "\(number)") }
+                try writer.git("push", "-q", "origin", "main")
+
+                // The boundary stays where it is when what came since is fetched.
+                let plain = try stage.git(tree, "fetch", "-q")
+                #expect(try Self.count(tree, "origin/main") == 4)
+                if version == 0, let ready = plain.packets.lastIndex(where: { $0.contains("ACK") })
+                {
+                    #expect(!plain.packets[ready...].contains { $0.contains("< shallow ") })
+                }
+                try writer.commit("new", "4")
+                try writer.git("push", "-q", "origin", "main")
+                try stage.git(tree, "fetch", "-q", "--deepen=2")
+                let deepened = try Self.count(tree, "origin/main")
+                #expect(deepened == 7)
+                try Self.expectSound(tree)
+
+                // A branch that begins behind the boundary.
+                try writer.git("push", "-q", "origin", "main~8:refs/heads/old")
+                try stage.git(tree, "fetch", "-q", "origin", "old:old")
+                stage.note("old", try Self.count(tree, "old"))
+                stage.note("boundary", try Self.boundary(of: tree))
+                try Self.expectSound(tree)
+            }
+        }
+
+        @Test(arguments: fronts) func oneBranchOrTagIsClonedToADepth(front: Front) throws {
+            try sameAsGit(front) { stage in
+                let repository = try stage.published()
+                let tag = try stage.clone(repository, "-q", "--depth=1", "--branch=nested")
+                #expect(try tag.git("log", "-1", "--format=%s") == "commit 2")
+                #expect(try Self.count(tag) == 1)
+                let all = try stage.clone(repository, "-q", "--depth=1", "--no-single-branch")
+                stage.note("refs", try all.git("for-each-ref"))
+                let bare = try stage.clone(repository, "-q", "--bare", "--depth=1", "--no-tags")
+                stage.note("refs", try bare.git("for-each-ref"))
+                let whole = try stage.clone(repository, "-q", "--reject-shallow")
+                #expect(try Self.count(whole) == 8)
+                let other = try stage.clone(repository, "-q", "--single-branch", "-b", "topic")
+                #expect(try other.git("for-each-ref", "refs/remotes").contains("topic"))
+                stage.note("refs", try other.git("for-each-ref"))
+                try stage.attempt(other, "fetch", "--update-shallow", "-q")
+            }
+        }
+
+        @Test(arguments: fronts)
+        func shallowCloneMayPushWhatTheServerCanCompleteAndNothingElse(front: Front) throws {
+            try sameAsGit(front) { stage in
+                let repository = try stage.publish()
+                let shallow = try stage.clone(repository, "-q", "--depth=1")
+                let tip = try shallow.commit("new", "new")
+                try stage.git(shallow, "push", "origin", "main", "main:refs/heads/copy")
+                let whole = try stage.clone(repository, "-q", "-b", "copy")
+                #expect(try whole.git("rev-parse", "HEAD") == tip)
+                #expect(try Self.count(whole) == 9)
+                try Self.expectSound(whole)
+
+                // Another repository has nothing below the boundary.
+                let empty = try stage.host.create()
+                let refused = try stage.attempt(shallow, "push", stage.host.url(empty), "main")
+                #expect(!refused.succeeded)
+                #expect(refused.errors.contains("shallow update not allowed"), "\(refused)")
+                #expect(try shallow.git("ls-remote", stage.host.url(empty)) == "")
+            }
+        }
+    }
+}

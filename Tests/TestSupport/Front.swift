@@ -1,0 +1,64 @@
+import Posix
+import Synchronization
+
+/// The ways in which a web server runs the program. What holds for git behind one of them holds
+/// behind each.
+package enum Front: String, CaseIterable, Sendable {
+    /// nginx, and the program as a FastCGI server, by the configuration that is shipped.
+    case nginx
+    /// nginx and fcgiwrap, which starts the program anew for each request.
+    case cgi
+
+    /// A site of its own.
+    package func makeSite(_ setup: Responder.Setup) throws -> any BackendHost {
+        switch self {
+        case .nginx: try Site(setup)
+        case .cgi: try CGISite(setup)
+        }
+    }
+
+    /// The one site of this kind that all tests use that need nothing special.
+    package func shared(_ store: StoreUnderTest = .file) throws -> any BackendHost {
+        if self == .nginx { return try Site.shared(store) }
+        return try Self.sharedSites.withLock { sites in
+            let key = "\(self) \(store)"
+            if let site = sites[key] { return site }
+            let site = try makeSite(Responder.Setup(try store.makeBucket()))
+            sites[key] = site
+            return site
+        }
+    }
+
+    private static let sharedSites = Mutex<[String: any BackendHost]>([:])
+}
+
+/// nginx, and the program as a plain CGI behind it, configured by variables alone.
+package final class CGISite: BackendHost {
+    package let setup: Responder.Setup
+    private let nginx: Nginx
+    private let wrapper: FCGIWrap
+    private let state: TemporaryDirectory
+
+    /// - Parameter setup: its options are no CGI's and must be empty.
+    package init(_ setup: Responder.Setup) throws {
+        guard setup.options.isEmpty else { throw TestFailure("A CGI takes no options.") }
+        var setup = setup
+        state = try setup.state ?? TemporaryDirectory()
+        setup.state = state
+        self.setup = setup
+        if setup.admission == .given {
+            try setup.bucket.admit(in: state.path, through: setup.proxy)
+        }
+        wrapper = try FCGIWrap(
+            environment: Responder.environment(setup).merging([
+                "GIT_S3_BACKEND_STORE": setup.storeURL, "GIT_S3_BACKEND_STATE_DIR": state.path,
+            ]) { $1 })
+        nginx = try Nginx(
+            before: .cgi(wrapper, program: try setup.program ?? Programs.responder()))
+    }
+
+    package var port: UInt16 { nginx.port }
+
+    /// What the program has logged so far.
+    package var log: String { wrapper.log }
+}
