@@ -153,13 +153,14 @@ package struct Responder: Sendable {
     /// list-objects-filter-options.c.
     private static let complaints = [
         "protocol error", "unknown request", "invalid command", "no command requested",
-        "after already requesting command", "unknown capability", "unknown object format",
-        "mismatched object format", "unexpected line", "expected flush", "Invalid deepen",
         "ambiguous deepen-not", "no commits selected for shallow requests",
         "(or deepen-not) cannot be used together", "invalid shallow line",
         "invalid shallow object", "expected SHA1", "filtering capability not negotiated",
         "filter-spec", "expected 'tree:<depth>'", "'object:type=<type>'", "sparse:path filters",
-        "expected something after combine", "hung up unexpectedly",
+        "expected something after combine",
+        "after already requesting command", "unknown capability", "unknown object format",
+        "mismatched object format", "unexpected line", "expected flush", "Invalid deepen",
+        "hung up unexpectedly",
     ]
 
     /// `git-upload-pack`: a fetch, or protocol v2's `ls-refs`.

@@ -92,6 +92,11 @@ extension EndToEnd {
                 try stage.git(tree, "ls-remote", "--symref", "origin")
                 try stage.git(tree, "fetch", "origin")
                 try stage.attempt(tree, "fetch", "origin", "trunk")
+
+                // Whether the client takes the format over from nothing is up to its own version.
+                let other = try stage.host.create(nil, "--object-format", "sha256")
+                let long = try stage.clone(other, "-c", option)
+                stage.note("format", try long.git("rev-parse", "--show-object-format"))
             }
         }
 
@@ -112,6 +117,17 @@ extension EndToEnd {
                 try source.git("push", "-q", stage.host.url(repository), "topic:trunk")
                 let again = try stage.clone(repository, "-c", option)
                 #expect(try again.git("symbolic-ref", "HEAD") == "refs/heads/trunk")
+            }
+        }
+
+        /// `git http-backend` takes a directory's name as it is.
+        @Test(arguments: fronts) func urlMayLackItsGitAndEndInASlash(front: Front) throws {
+            let site = try front.shared()
+            let url = site.anonymousURL(try History.shared.get().published(on: site))
+            let tree = try WorkTree.make()
+            let expected = try tree.git("ls-remote", url)
+            for form in [url + "/", String(url.dropLast(4)), String(url.dropLast(4)) + "/"] {
+                #expect(try tree.git("ls-remote", form) == expected, "\(form)")
             }
         }
 
@@ -200,6 +216,7 @@ extension EndToEnd {
                 // A commit, a tree and a blob: the rest was found to be common.
                 #expect(try Self.objects(of: reader) == before + 3)
                 #expect(fetch.packets.contains { $0.contains("< ACK ") }, "\(fetch)")
+                #expect(fetch.sentHeaders.contains("Content-Encoding: gzip"), "\(fetch)")
                 let isReady = fetch.packets.contains { $0.hasSuffix("< ready") }
                 #expect(isReady == (version == 2), "\(fetch)")
                 try stage.attempt(

@@ -189,6 +189,62 @@ extension EndToEnd {
             #expect(try !tree.attempt("push", "-o", "a\nb", "origin", "main:c").succeeded)
         }
 
+        /// The web server's name for somebody need not be one that git would take for an author.
+        @Test func whateverTheNameOfAUserThePushIsTaken() throws {
+            let site = try Site.shared(.file)
+            var setup = site.setup
+            setup.state = try TemporaryDirectory()
+            let cgi = try CGIRun(setup)
+            let (repository, tree) = try seeded(site)
+            let names = [
+                ".", "<>", "a b", "ü", "x@y.example", "DOMAIN\\user", "\"'$(x);`y`", "-o", "a\tb",
+                "CN=A B,O=C/emailAddress=a@b", String(repeating: "n", count: 4000),
+            ]
+            for name in names {
+                let old = try tree.git("rev-parse", "HEAD")
+                let new = try tree.commit("by", name)
+                let answer = try cgi.request(
+                    "POST", "/\(repository).git/git-receive-pack",
+                    variables: [
+                        "CONTENT_TYPE": "application/x-git-receive-pack-request",
+                        "REMOTE_USER": name,
+                    ],
+                    body: PushBody(
+                        [.init(old: old, new: new, "refs/heads/main")],
+                        capabilities: "report-status", pack: try tree.pack([new, "^\(old)"])
+                    ).bytes)
+                #expect(answer.text.contains("ok refs/heads/main"), "\(name): \(answer.text)")
+            }
+            try expectServed(site, repository, equals: tree)
+        }
+
+        @Test(arguments: fronts) func brokenObjectsAreRefusedInGitsWords(front: Front) throws {
+            try sameAsGit(front) { stage in
+                let repository = try stage.publish()
+                let tree = try stage.clone(repository, "-q")
+                func commit(_ message: String) throws -> String {
+                    let text = """
+                        tree \(try tree.git("rev-parse", "main^{tree}"))
+                        author \(message)
+                        committer Test <test@example.org> 1700000000 +0000
+
+                        broken
+
+                        """
+                    return try tree.git(
+                        "hash-object", "-t", "commit", "-w", "--stdin", "--literally",
+                        input: .bytes(Array(text.utf8)))
+                }
+                for author in ["nobody", "A <a@b> 99999999999999999999 +0000"] {
+                    let broken = try commit(author)
+                    let run = try stage.attempt(
+                        tree, "push", "origin", "\(broken):refs/heads/broken", "main:refs/heads/x")
+                    #expect(run.errors.contains("unpacker error"), "\(run)")
+                }
+                stage.note("refs", try tree.git("ls-remote", "origin"))
+            }
+        }
+
         @Test(arguments: fronts) func signedPushIsRefusedByTheClientUnlessItMayDoWithout(
             front: Front
         ) throws {
@@ -221,25 +277,19 @@ extension EndToEnd {
                 let push = try tree.traced("push", "-q", "--tags", "origin")
                 #expect(push.succeeded)
                 stage.note("push", stage.requests(push))
-                // So many wants are more than the buffer holds, or are sent compressed.
-                for (version, buffer) in [(0, "70000"), (2, "70000"), (0, "1048576")] {
+                // So many wants are more than the buffer holds.
+                for version in [0, 2] {
                     let (copy, clone) = try WorkTree.tracedClone(
                         stage.host.url(repository),
                         [
                             "-q", "--bare", "-c", "protocol.version=\(version)", "-c",
-                            "http.postBuffer=\(buffer)",
+                            "http.postBuffer=70000",
                         ])
                     #expect(clone.succeeded)
+                    #expect(clone.sentHeaders.contains("Transfer-Encoding: chunked"))
                     stage.note("clone", stage.requests(clone))
-                    #expect(
-                        try copy.git("tag", "--list", "many-*").split(separator: "\n").count == 2000
-                    )
-                    #expect(
-                        clone.sentHeaders.contains("Transfer-Encoding: chunked")
-                            == (buffer == "70000"))
-                    #expect(
-                        clone.sentHeaders.contains("Content-Encoding: gzip")
-                            == (buffer != "70000"))
+                    let tags = try copy.git("tag", "--list", "many-*").split(separator: "\n")
+                    #expect(tags.count == 2000)
                 }
             }
         }

@@ -56,6 +56,33 @@ extension EndToEnd {
             try expectServed(site, repository, equals: tree)
         }
 
+        /// Of t5545 and t5616. The parent names its part by a relative URL.
+        @Test(arguments: fronts) func submodulesAreClonedAndPushedWithTheirParent(
+            front: Front
+        ) throws {
+            let site = try front.shared()
+            let part = try History.shared.get().publish(to: site)
+            let (whole, tree) = try seeded(site)
+            let name = try #require(part.split(separator: "/").last)
+            try tree.git("submodule", "-q", "add", "../\(name).git", "part")
+            try tree.git("commit", "-q", "-m", "with a part")
+            try tree.git("push", "-q", "origin", "main")
+
+            let copy = try WorkTree.clone(
+                site.url(whole), "-q", "--recurse-submodules", "--filter=blob:none", "-c",
+                "transfer.fsckObjects=true")
+            #expect(try copy.git("-C", "part", "log", "-1", "--format=%s") == "commit 8")
+            try copy.git("-C", "part", "switch", "-q", "-C", "main")
+            try copy.git("-C", "part", "commit", "-q", "--allow-empty", "-m", "new")
+            try copy.git("commit", "-q", "-a", "-m", "a newer part")
+            try copy.git(
+                "push", "-q", "-o", "both", "--recurse-submodules=on-demand", "origin", "main")
+            try tree.git("pull", "-q", "--recurse-submodules", "origin", "main")
+            #expect(
+                try tree.git("-C", "part", "rev-parse", "HEAD")
+                    == copy.git("-C", "part", "rev-parse", "HEAD"))
+        }
+
         /// The server of git 2.39 advertises no bundles; a client may have one from elsewhere.
         @Test(arguments: fronts) func bundleOfTheClientsIsBuiltUpon(front: Front) throws {
             let bundle = try TemporaryDirectory()

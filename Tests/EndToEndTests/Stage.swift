@@ -86,9 +86,13 @@ final class Stage {
         }
         line.replace(/,\ [0-9.]+\ [KMG]?i?[Bb](ytes)?\ .*done/, with: ", done")
         line.replace(/(Total\ [0-9]+)\ .*/) { "\($0.output.1)" }
-        // git says "Resolving deltas", and how many, where its server chose to make some.
-        return line.contains("deltas: ") || line.contains("Compressing") ? nil : line
+        return passing.contains { line.contains($0) } ? nil : line
     }
+
+    /// Progress that is shown only where git's server chose to make deltas, or where it takes long.
+    private static let passing = [
+        "deltas: ", "Compressing objects", "Checking connectivity", "Updating files",
+    ]
 
     private static func plain(_ text: some StringProtocol, _ host: any GitHost) -> String {
         String(text).replacing("127.0.0.1:\(host.port)", with: "HOST")

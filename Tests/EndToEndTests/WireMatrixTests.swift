@@ -270,6 +270,10 @@ extension EndToEnd {
                     fetch("want \(tip)", "deepen 1", "done"),
                     fetch("want \(tip)", "deepen-not refs/tags/light", "done"),
                     fetch("want \(tip)", "filter blob:none", "done"),
+                    fetch(
+                        "want \(tip)", "want \(old)", "have \(old)", "have \(none)", "thin-pack",
+                        "include-tag", "ofs-delta", "done"),
+                    fetch("want \(tip)", "shallow \(old)", "have \(old)", "done"),
                     fetch("want \(none)", "done"), fetch("done"), fetch(),
                     Self.fetch(
                         Self.v2(["command=ls-refs", "agent=x/1", "server-option=a"], []), [Self.v2]),
@@ -332,6 +336,27 @@ extension EndToEnd {
                     Self.push(.bytes(refused), [gzipped], (400, 200)),
                     Self.push(.bytes(zipped), [("Content-Encoding", "br")], (415, 200)),
                 ])
+        }
+
+        /// git lets a reference be deleted whatever it is, where it does not know the object that the
+        /// client takes it to be.
+        @Test(arguments: fronts)
+        func deletionOfAValueThatTheRefHasNotIsRefusedHereAlone(front: Front) throws {
+            let stale = String(repeating: "1", count: 40)
+            let body = PushBody(
+                [.init(old: stale, new: nil, "refs/heads/topic")], capabilities: "report-status",
+                pack: [])
+            let reference = try HTTPBackendSite.shared()
+            let theirs = try reference.push(
+                to: try History.shared.get().publish(to: reference), body)
+            #expect(theirs.text.contains("ok refs/heads/topic"), "\(theirs.text)")
+
+            let site = try front.shared()
+            let repository = try History.shared.get().publish(to: site)
+            let ours = try site.push(to: repository, body)
+            #expect(ours.text.contains("ng refs/heads/topic stale info"), "\(ours.text)")
+            let refs = try History.shared.get().tree.git("ls-remote", site.anonymousURL(repository))
+            #expect(refs.contains("refs/heads/topic"))
         }
     }
 }

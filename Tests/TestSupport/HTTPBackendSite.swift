@@ -23,6 +23,9 @@ package final class HTTPBackendSite: GitHost {
             \tautogc = false
             \tfsckObjects = true
             \tadvertisePushOptions = true
+            \tunpackLimit = 1
+            [transfer]
+            \tunpackLimit = 1
             [uploadpack]
             \tallowFilter = true
             \tallowAnySHA1InWant = true
