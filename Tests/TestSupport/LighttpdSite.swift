@@ -56,20 +56,12 @@ package final class LighttpdSite: BackendHost {
     /// The documentation's block that begins with `# lighttpd`, for another socket and password
     /// file.
     private static func documented(socket: String, passwords: String) throws -> String {
-        let root = #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
-        let page = "/\(root)/Sources/git-s3-backend/Documentation.docc/WebServers.md"
-        let lines = String(decoding: try Files.read(page), as: UTF8.self)
-            .split(separator: "\n", omittingEmptySubsequences: false)
-        guard let start = lines.firstIndex(of: "    # lighttpd") else {
-            throw TestFailure("'\(page)' has no configuration of lighttpd")
-        }
-        var text = lines[start...].prefix { $0.isEmpty || $0.hasPrefix("    ") }
-            .joined(separator: "\n")
+        var text = try Documentation.block("# lighttpd", of: "WebServers")
         for (shipped, own) in [
             ("/run/git-s3-backend.sock", socket),
             ("/etc/lighttpd/git-s3-backend.htpasswd", passwords),
         ] {
-            guard text.contains(shipped) else { throw TestFailure("'\(page)' lacks '\(shipped)'") }
+            guard text.contains(shipped) else { throw TestFailure("'\(shipped)' is not in it") }
             text = text.replacing(shipped, with: own)
         }
         return text
