@@ -3,6 +3,7 @@ import CSystem
 import Glibc
 package import Logging
 package import Posix
+import Repository
 
 /// Serves FastCGI on a listening socket with worker threads, until told to stop.
 package struct FastCGIServer: ~Copyable {
@@ -64,6 +65,7 @@ package struct FastCGIServer: ~Copyable {
         log.info("stopping", metadata: ["signal": "\(received)"])
         listener.removeSocket()
         close(woken)
+        responder.compactor?.stop()
         let impatience = try Thread(stackBytes: 1 << 17) {
             var signals = Self.endingSignals
             var received: Int32 = 0

@@ -40,16 +40,20 @@ package struct Responder: Sendable {
     private let limits: Limits
     private let slots: GitSlots
     private let answers: ManifestAnswers
+    /// nil: nothing is compacted in the background.
+    let compactor: BackgroundCompactor?
     private let log: Logger
 
     package init(
-        hydration: Hydration, git: GitProgram, rule: AccessRule, limits: Limits, log: Logger
+        hydration: Hydration, git: GitProgram, rule: AccessRule, limits: Limits,
+        compactor: BackgroundCompactor? = nil, log: Logger
     ) {
         store = hydration.store
         self.hydration = hydration
         self.git = git
         self.rule = rule
         self.limits = limits
+        self.compactor = compactor
         self.log = log
         slots = GitSlots(limits.git)
         answers = ManifestAnswers(LearnedCapabilities(git: git, state: hydration.state))
@@ -159,8 +163,8 @@ package struct Responder: Sendable {
         "filter-spec", "expected 'tree:<depth>'", "'object:type=<type>'", "sparse:path filters",
         "expected something after combine",
         "after already requesting command", "unknown capability", "unknown object format",
-        "mismatched object format", "unexpected line", "expected flush", "Invalid deepen",
-        "hung up unexpectedly",
+        "mismatched object format", "requires an argument", "unexpected line", "expected flush",
+        "Invalid deepen", "hung up unexpectedly",
     ]
 
     /// `git-upload-pack`: a fetch, or protocol v2's `ls-refs`.
@@ -280,6 +284,8 @@ package struct Responder: Sendable {
                         "manifest.parent": "\(snapshot.digest)",
                         "push.user": "\(request.user ?? "")",
                     ])
+                compactor?.pushed(
+                    to: snapshot.repository, packs: published.manifest.packs.count)
                 do {
                     try Fence.succeed(published, on: answer)
                 } catch {

@@ -23,26 +23,32 @@ package struct LsRefsRequest: Equatable, Sendable {
         var size = 0
         func next() throws -> PktLine? {
             let line = try reader.next()
-            if case .data(let payload) = line { size += payload.count + 4 }
-            return size > maximumSize ? nil : line
+            guard case .data(let payload) = line else { return line }
+            size += payload.count + 4
+            // git reads C strings, which end where we would go on.
+            return size > maximumSize || payload.contains(0) ? nil : line
         }
 
         guard case .data(let command)? = try next(),
             text(command).elementsEqual("command=ls-refs".utf8)
         else { return nil }
+        // Who names no format means SHA-1, and another one is refused.
+        var isFormatKnown = format == .sha1
         capabilities: while true {
             switch try next() {
             case .data(let payload):
                 let word = text(payload)
-                let isOrdinary =
-                    word.starts(with: "agent=".utf8)
-                    || word.elementsEqual("object-format=\(format.rawValue)".utf8)
-                if !isOrdinary { return nil }
+                if word.elementsEqual("object-format=\(format.rawValue)".utf8) {
+                    isFormatKnown = true
+                } else if !word.starts(with: "agent=".utf8) {
+                    return nil
+                }
             case .delimiter: break capabilities
-            case .flush: return LsRefsRequest()
+            case .flush: return isFormatKnown ? LsRefsRequest() : nil
             case .responseEnd, nil: return nil
             }
         }
+        if !isFormatKnown { return nil }
         var request = LsRefsRequest()
         while true {
             switch try next() {

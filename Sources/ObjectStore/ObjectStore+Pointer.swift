@@ -9,6 +9,19 @@ package struct PointerValue: Hashable, Sendable {
     }
 }
 
+extension PointerValue {
+    /// Takes what a GET of a pointer found.
+    fileprivate init(_ object: StoredObject, at key: ObjectKey) throws(StoreError) {
+        guard let digest = Digest(hex: object.bytes) else {
+            throw .corrupt(key, reason: "a pointer is 64 lower-case hex digits and nothing else")
+        }
+        guard let etag = object.etag else {
+            throw .nonConforming(.init(.get, key.path), reason: "no strong ETag came with it")
+        }
+        self.init(digest: digest, etag: etag)
+    }
+}
+
 /// How a swap of the pointer ended, as far as it is known; not known is an error.
 package enum PointerAdvance: Sendable {
     /// The pointer named our digest after our write. The token is nil where another writer has
@@ -37,14 +50,27 @@ extension ObjectStore {
         of repository: RepositoryName
     ) throws(StoreError) -> PointerValue? {
         let key = ObjectKey.pointer(of: repository)
-        guard let object = try get(key, limit: pointerLimit) else { return nil }
-        guard let digest = Digest(hex: object.bytes) else {
-            throw .corrupt(key, reason: "a pointer is 64 lower-case hex digits and nothing else")
+        return try get(key, limit: pointerLimit).map { object throws(StoreError) in
+            try PointerValue(object, at: key)
         }
-        guard let etag = object.etag else {
-            throw .nonConforming(.init(.get, key.path), reason: "no strong ETag came with it")
+    }
+
+    /// Reads the pointers of several repositories, in parallel; nil where there is none.
+    ///
+    /// - Returns: one result for each, in order.
+    package func readPointers(
+        of repositories: [RepositoryName]
+    ) -> [Result<PointerValue?, StoreError>] {
+        let keys = repositories.map { ObjectKey.pointer(of: $0) }
+        return get(keys, limit: pointerLimit).enumerated().map { index, result in
+            result.flatMap { object in
+                Result { () throws(StoreError) in
+                    try object.map { object throws(StoreError) in
+                        try PointerValue(object, at: keys[index])
+                    }
+                }
+            }
         }
-        return PointerValue(digest: digest, etag: etag)
     }
 
     /// Advances the pointer if it still carries `expected`; nil: if there is none yet.

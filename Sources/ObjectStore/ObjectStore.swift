@@ -19,8 +19,8 @@ package protocol ObjectStore: Sendable {
     /// - Returns: one result for each request, in order.
     func perform(_ requests: [StoreRequest]) -> [Result<StoreAnswer, StoreError>]
 
-    /// The keys that begin with `prefix` and sort after `startingAfter`, in byte order, at most
-    /// 1000.
+    /// The keys that begin with `prefix` and come after `startingAfter`, at most 1000, in the
+    /// backend's order: that of their bytes, or part by part, `a/b` before `a-b/c`.
     func list(
         prefix: String, startingAfter: String?
     ) throws(StoreError) -> [ListedObject]

@@ -17,15 +17,19 @@ package struct RetryPolicy: Sendable {
         self.ceiling = ceiling
     }
 
-    /// Sleeps before repetition `number`, from 1: anything up to the doubled base ("full jitter"),
-    /// so that those who failed together do not come back together.
-    package func pause(before number: Int) {
+    /// How long to wait before repetition `number`, from 1: anything up to the doubled base ("full
+    /// jitter"), so that those who failed together do not come back together.
+    package func wait(before number: Int) -> Duration {
         let doubled = base * (1 << min(number - 1, 20))
         let (seconds, attoseconds) = min(doubled, ceiling).components
         let nanoseconds = seconds * 1_000_000_000 + attoseconds / 1_000_000_000
-        let chosen = Int64.random(in: 0...max(nanoseconds, 1))
-        var wait = timespec(
-            tv_sec: Int(chosen / 1_000_000_000), tv_nsec: Int(chosen % 1_000_000_000))
+        return .nanoseconds(Int64.random(in: 0...max(nanoseconds, 1)))
+    }
+
+    /// Sleeps before repetition `number`, as ``wait(before:)`` says.
+    package func pause(before number: Int) {
+        let (seconds, attoseconds) = wait(before: number).components
+        var wait = timespec(tv_sec: Int(seconds), tv_nsec: Int(attoseconds / 1_000_000_000))
         var rest = timespec()
         while nanosleep(&wait, &rest) != 0, errno == EINTR { wait = rest }
     }

@@ -10,6 +10,16 @@ package enum FaultPoint: String, Sendable {
     case pushSwapped = "push-swapped"
     case pushAnswered = "push-answered"
     case fetchHydrated = "fetch-hydrated"
+    case importPacked = "import-packed"
+    case exportCreated = "export-created"
+    case exportFetched = "export-fetched"
+    case exportLocked = "export-locked"
+    case exportReferenced = "export-referenced"
+    case compactionFolded = "compaction-folded"
+    case compactionStored = "compaction-stored"
+    case compactionSwapped = "compaction-swapped"
+    /// The old name is a tombstone, the new one is not there yet.
+    case renameTombstoned = "rename-tombstoned"
 
     #if FAULT_POINTS
         /// Does what the environment asks for at this point.

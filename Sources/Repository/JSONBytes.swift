@@ -1,7 +1,7 @@
 /// A JSON text read as bytes: strings stay byte strings, in the order and number in which they
 /// stand. RFC 8259. Foundation's decoder merges keys that are canonically equivalent, which would
 /// lose refs.
-enum JSONBytes: Equatable {
+package enum JSONBytes: Equatable {
     case string([UInt8])
     case number([UInt8])
     case object([(key: [UInt8], value: JSONBytes)])
@@ -9,7 +9,7 @@ enum JSONBytes: Equatable {
     case bool(Bool)
     case null
 
-    static func == (left: JSONBytes, right: JSONBytes) -> Bool {
+    package static func == (left: JSONBytes, right: JSONBytes) -> Bool {
         switch (left, right) {
         case (.string(let a), .string(let b)), (.number(let a), .number(let b)): a == b
         case (.object(let a), .object(let b)):

@@ -15,6 +15,7 @@ final class Channel: @unchecked Sendable {
     private final class Slot {
         let easy = CurlEasy()
         var exchange: Exchange?
+        var transfer: (any Transfer)?
         var headers: CurlHeaders?
     }
 
@@ -24,23 +25,25 @@ final class Channel: @unchecked Sendable {
         slots = (0..<options.width).map { _ in Slot() }
     }
 
-    /// Carries out exchanges, up to ``TransferOptions/width`` at a time; all have ended on return.
+    /// Carries out transfers, up to ``TransferOptions/width`` exchanges at a time; all are done on
+    /// return.
     ///
-    /// - Parameter sign: called as each begins, so that no signature grows old in the queue.
+    /// - Parameter sign: called as each exchange begins, so that no signature grows old in the queue.
     func carryOut(
-        _ exchanges: [Exchange], sign: (HTTPRequest) throws(StoreError) -> SignedRequest
+        _ transfers: [any Transfer], sign: (HTTPRequest) throws(StoreError) -> SignedRequest
     ) {
-        var waiting = exchanges[...]
+        var queue = TransferQueue(transfers)
         var busy = 0
         while true {
             for slot in slots where slot.exchange == nil {
-                if let exchange = nextBegun(&waiting, slot, sign) {
-                    slot.exchange = exchange
-                    multi.add(slot.easy)
-                    busy += 1
-                }
+                if !beginNext(of: &queue, slot, sign) { break }
+                busy += 1
             }
-            if busy == 0 { return }
+            if busy == 0 {
+                guard let instant = queue.wakeUp else { return }
+                multi.wait(atMost: Self.milliseconds(until: instant))
+                continue
+            }
 
             multi.perform()
             let before = busy
@@ -48,26 +51,41 @@ final class Channel: @unchecked Sendable {
                 end(raw, code)
                 busy -= 1
             }
-            if busy == before { multi.wait() }
+            if busy == before { multi.wait(atMost: Self.milliseconds(until: queue.wakeUp)) }
         }
     }
 
+    /// How long to wait at most: a second, or until then.
+    private static func milliseconds(until instant: ContinuousClock.Instant?) -> Int32 {
+        guard let instant else { return 1000 }
+        let (seconds, attoseconds) = (instant - .now).components
+        if seconds >= 1 { return 1000 }
+        return max(0, Int32(seconds) * 1000 + Int32(attoseconds / 1_000_000_000_000_000) + 1)
+    }
+
     /// Begins the next exchange that can be; those that cannot end here.
-    private func nextBegun(
-        _ waiting: inout ArraySlice<Exchange>, _ slot: Slot,
+    ///
+    /// - Returns: false if there is none now.
+    private func beginNext(
+        of queue: inout TransferQueue, _ slot: Slot,
         _ sign: (HTTPRequest) throws(StoreError) -> SignedRequest
-    ) -> Exchange? {
-        while let exchange = waiting.popFirst() {
+    ) -> Bool {
+        while let (exchange, transfer) = queue.next() {
             do throws(StoreError) {
                 let signed = try sign(exchange.request)
                 try exchange.begin()
                 prepare(slot, for: exchange, signed)
-                return exchange
             } catch {
                 exchange.end(error)
+                transfer.ended(exchange)
+                continue
             }
+            slot.exchange = exchange
+            slot.transfer = transfer
+            multi.add(slot.easy)
+            return true
         }
-        return nil
+        return false
     }
 
     private func prepare(_ slot: Slot, for exchange: Exchange, _ signed: SignedRequest) {
@@ -82,8 +100,12 @@ final class Channel: @unchecked Sendable {
     private func end(_ raw: UnsafeMutableRawPointer, _ code: CURLcode) {
         for slot in slots where slot.easy.raw == raw {
             multi.remove(slot.easy)
-            slot.exchange?.end(code, explanation: slot.easy.explain(code))
+            if let exchange = slot.exchange {
+                exchange.end(code, explanation: slot.easy.explain(code))
+                slot.transfer?.ended(exchange)
+            }
             slot.exchange = nil
+            slot.transfer = nil
             // The handle keeps pointers to what ends here.
             slot.easy.reset()
             slot.headers = nil

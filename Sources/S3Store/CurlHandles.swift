@@ -118,9 +118,9 @@ struct CurlMulti: ~Copyable {
         require(curl_multi_perform(raw, &running))
     }
 
-    /// Waits until a transfer can go on, a second at most. curl_multi_poll(3).
-    func wait() {
-        require(curl_multi_poll(raw, nil, 0, 1000, nil))
+    /// Waits until a transfer can go on, `milliseconds` at most. curl_multi_poll(3).
+    func wait(atMost milliseconds: Int32) {
+        require(curl_multi_poll(raw, nil, 0, milliseconds, nil))
     }
 
     /// A transfer that has ended since, and how. curl_multi_info_read(3).

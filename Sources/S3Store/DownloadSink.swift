@@ -2,53 +2,90 @@ import Glibc
 import ObjectStore
 import Posix
 
-/// The body of a GET on its way in: hashed, and kept in memory or in a file.
+/// The body of an answer on its way in, to memory or to its place in a file.
 final class DownloadSink {
+    private let place: Place
     private var bytes: [UInt8] = []
-    private let limit: Int
-    /// Owns ``descriptor``.
-    private let file: OwnedDescriptor?
-    private let descriptor: Int32?
-    private var size: Int64 = 0
-    private var hasher: SHA256? = SHA256()
+    private var hasher: SHA256?
+    /// Bytes that have come in.
+    private(set) var size: Int64 = 0
+
+    /// Where a body goes.
+    enum Place {
+        /// A body of more bytes than `limit` is refused.
+        case memory(limit: Int)
+        /// From `offset` on; more than `limit` bytes are refused.
+        case file(DownloadFile, offset: Int64, limit: Int64)
+    }
+
+    /// Whether the bytes' SHA-256 is taken as they come.
+    enum Hashing { case onTheWay, none }
 
     /// Why a body is not taken further.
     enum Refusal: Error {
         case tooLarge(limit: Int)
+        /// More came than was asked for.
+        case pastTheEnd
         case system(SystemError)
     }
 
-    init(_ destination: Destination) throws(SystemError) {
-        switch destination {
-        case .memory(let limit):
-            self.limit = limit
-            file = nil
-            descriptor = nil
-        case .file(let path):
-            limit = .max
-            let opened = try OwnedDescriptor.open(path, O_WRONLY | O_CREAT | O_TRUNC)
-            descriptor = opened.raw
-            file = consume opened
-        }
+    init(_ place: Place, _ hashing: Hashing) {
+        self.place = place
+        hasher = hashing == .onTheWay ? SHA256() : nil
     }
 
     func append(_ chunk: UnsafeRawBufferPointer) throws(Refusal) {
         hasher?.update(chunk)
+        let start = size
         size += Int64(chunk.count)
-        if size > Int64(limit) { throw .tooLarge(limit: limit) }
-        guard let descriptor else {
+        switch place {
+        case .memory(let limit):
+            if size > Int64(limit) { throw .tooLarge(limit: limit) }
             bytes.append(contentsOf: chunk)
-            return
-        }
-        do {
-            try writeAll(descriptor, chunk)
-        } catch {
-            throw .system(error)
+        case .file(let file, let offset, let limit):
+            if size > limit {
+                size = start
+                throw .pastTheEnd
+            }
+            do {
+                try file.write(chunk, at: offset + start)
+            } catch {
+                size = start
+                throw .system(error)
+            }
         }
     }
 
     /// What came in. The sink is done then.
     func finish() -> HTTPAnswer.Received {
         HTTPAnswer.Received(bytes: bytes, size: size, digest: hasher.take()?.finish())
+    }
+}
+
+/// A file that several answers are written into, each in its own place.
+final class DownloadFile {
+    private let path: String
+    /// Owns ``descriptor``.
+    private let file: OwnedDescriptor
+    private let descriptor: Int32
+
+    /// Makes the file, or empties it. open(2).
+    init(_ path: String) throws(SystemError) {
+        self.path = path
+        let opened = try OwnedDescriptor.open(path, O_WRONLY | O_CREAT | O_TRUNC)
+        descriptor = opened.raw
+        file = consume opened
+    }
+
+    /// Writes all of the bytes. pwrite(2).
+    func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(SystemError) {
+        var rest = bytes
+        var place = off_t(offset)
+        while let base = rest.baseAddress, !rest.isEmpty {
+            let count = rest.count
+            let written = try check("pwrite", path) { pwrite(descriptor, base, count, place) }
+            rest = UnsafeRawBufferPointer(rebasing: rest[written...])
+            place += written
+        }
     }
 }

@@ -5,18 +5,29 @@ import Posix
 /// One request and its answer, while libcurl works on it. Used by one thread at a time.
 final class Exchange {
     let request: HTTPRequest
+    /// Finds a place for the body of a 2xx, once its head is there; nil: memory, or none is awaited.
+    private let placing: Placing?
     private(set) var source: UploadSource?
     private var sink: DownloadSink?
     private var status = 0
     private var headers = HTTPHeaders()
+    private var isHeadComplete = false
     private var errorBytes: [UInt8] = []
     /// Why we ourselves gave up.
     private var failure: StoreError?
+    private var isCancelled = false
     private var outcome: Result<HTTPAnswer, StoreError>?
 
-    init(_ request: HTTPRequest) {
+    /// Says where the body goes that a head announces, or why it is not taken.
+    typealias Placing = (HTTPAnswer) throws(StoreError) -> DownloadSink
+
+    init(_ request: HTTPRequest, placing: Placing? = nil) {
         self.request = request
+        self.placing = placing
     }
+
+    /// Lets the exchange fail as soon as libcurl moves another byte of it.
+    func cancel() { isCancelled = true }
 
     /// The answer, or why there is none.
     func result() throws(StoreError) -> HTTPAnswer {
@@ -47,6 +58,9 @@ final class Exchange {
         sink = nil
         if let failure {
             outcome = .failure(failure)
+        } else if code == CURLE_OK, !isHeadComplete {
+            // To libcurl a connection that ends there ends the answer.
+            outcome = .failure(.unreachable(request.attempt, cause: "the answer's head was cut"))
         } else if code == CURLE_OK || isErrorRead(code) {
             outcome = complete(body)
         } else {
@@ -61,7 +75,7 @@ final class Exchange {
             return .success(answer)
         }
         if let body { answer.received = body }
-        guard request.method == .get else { return .success(answer) }
+        guard awaitsBody else { return .success(answer) }
         return checkLength(of: answer)
     }
 
@@ -83,6 +97,8 @@ final class Exchange {
 
     private var isSuccess: Bool { (200...299).contains(status) }
 
+    private var awaitsBody: Bool { placing != nil || request.memoryLimit != nil }
+
     /// Whether it was only us who had read enough of an error's body.
     private func isErrorRead(_ code: CURLcode) -> Bool {
         code == CURLE_WRITE_ERROR && !isSuccess && errorBytes.count == ErrorBody.limit
@@ -100,21 +116,26 @@ extension Exchange {
                 words.dropFirst().first
                 .flatMap { Int(String(decoding: $0.prefix(3), as: UTF8.self)) } ?? 0
             headers = HTTPHeaders()
+            isHeadComplete = false
         } else {
             headers.add(line: line)
         }
         // The end of the head: an answer without a body makes its file too.
-        if line.count <= 2, isSuccess, request.method == .get { _ = openSink() }
+        if line.count <= 2, status >= 200 {
+            isHeadComplete = true
+            if isSuccess, awaitsBody { _ = openSink() }
+        }
     }
 
     /// Takes a piece of the body; false: no more of it.
     func receive(body chunk: UnsafeRawBufferPointer) -> Bool {
+        if isCancelled { return false }
         guard isSuccess else {
             errorBytes.append(contentsOf: chunk.prefix(ErrorBody.limit - errorBytes.count))
             return errorBytes.count < ErrorBody.limit
         }
         // A PUT's or DELETE's 2xx may have a body; nobody asked for it.
-        guard request.method == .get else { return true }
+        guard awaitsBody else { return true }
         guard let sink = openSink() else { return false }
         do {
             try sink.append(chunk)
@@ -122,6 +143,8 @@ extension Exchange {
         } catch {
             switch error {
             case .tooLarge(let limit): failure = tooLarge(limit: limit)
+            case .pastTheEnd:
+                failure = .nonConforming(request.attempt, reason: "more bytes than were asked for")
             case .system(let error): failure = .local(request.attempt, error)
             }
             return false
@@ -130,6 +153,7 @@ extension Exchange {
 
     /// Reads a piece of the body to send; nil: it cannot be read.
     func send(into buffer: UnsafeMutableRawBufferPointer) -> Int? {
+        if isCancelled { return nil }
         do {
             return try source?.read(into: buffer) ?? 0
         } catch {
@@ -142,11 +166,13 @@ extension Exchange {
         if let sink { return sink }
         guard failure == nil else { return nil }
         do {
-            let opened = try DownloadSink(request.destination)
+            let opened =
+                try placing?(HTTPAnswer(status: status, headers: headers))
+                ?? DownloadSink(.memory(limit: request.memoryLimit ?? 0), .onTheWay)
             sink = opened
             return opened
         } catch {
-            failure = .local(request.attempt, error)
+            failure = error
             return nil
         }
     }

@@ -12,16 +12,42 @@ struct HTTPRequest: Sendable {
     var query: [(name: String, value: String)] = []
     /// Beyond those that every request has.
     var headers: [(name: String, value: String)] = []
-    var body: ObjectBody?
-    /// Where the body of a 2xx goes.
-    var destination: Destination = .memory(limit: 0)
+    var body: HTTPBody?
+    /// Bytes of a 2xx's body that are taken into memory, at most; nil: none is awaited, unless the
+    /// exchange has a place of its own for it.
+    var memoryLimit: Int?
 
     enum Method: String, Sendable {
         case get = "GET"
         case head = "HEAD"
         case put = "PUT"
+        case post = "POST"
         case delete = "DELETE"
     }
+}
+
+/// The body of a request: an object's, or a part of it.
+struct HTTPBody: Sendable {
+    let whole: ObjectBody
+    /// Which of its bytes.
+    let range: Range<Int64>
+    /// Of those bytes.
+    let digest: Digest
+
+    init(_ body: ObjectBody) {
+        whole = body
+        range = 0..<body.size
+        digest = body.digest
+    }
+
+    init(_ range: Range<Int64>, of body: ObjectBody, digest: Digest) {
+        whole = body
+        self.range = range
+        self.digest = digest
+    }
+
+    /// Bytes.
+    var size: Int64 { range.upperBound - range.lowerBound }
 }
 
 /// What goes out: the URL, and each header as one line.

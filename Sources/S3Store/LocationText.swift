@@ -80,6 +80,8 @@ struct LocationItems {
         case connectTimeout = "connect-timeout"
         case stallTimeout = "stall-timeout"
         case checksum
+        case partSize = "part-size"
+        case multipartThreshold = "multipart-threshold"
     }
 
     private var values: [Name: String] = [:]
@@ -118,6 +120,18 @@ struct LocationItems {
                 "The item '\(name.rawValue)' of the store's location is \(known), not '\(text)'.")
         }
         return choice
+    }
+
+    /// An item that is a number of bytes.
+    func bytes(_ name: Name, in range: ClosedRange<Int64>) throws(StoreError) -> Int64? {
+        guard let text = values[name] else { return nil }
+        guard let count = byteCount(text), range.contains(count) else {
+            throw .misconfigured(
+                "The item '\(name.rawValue)' of the store's location is a number of bytes, as "
+                    + "64M, from \(range.lowerBound >> 20)M to \(range.upperBound >> 30)G, not "
+                    + "'\(text)'.")
+        }
+        return count
     }
 
     /// An item that is a whole number of seconds, 1 to 3600.

@@ -17,6 +17,7 @@ package struct S3Location: Sendable {
     /// A transfer on which no byte moves for this long is given up.
     let stallTimeout: Duration
     let checksums: Checksums
+    var partSizes: PartSizes
 
     /// Where a URL names the bucket.
     enum Addressing: String, CaseIterable, Sendable {
@@ -68,6 +69,10 @@ package struct S3Location: Sendable {
         addressing = try Self.addressing(items, bucket: bucket, endpoint: given)
         // Not every other backend takes the header.
         checksums = try items.choice(.checksum) ?? (given == nil ? .sha256 : .none)
+        partSizes = PartSizes(
+            threshold: try items.bytes(.multipartThreshold, in: PartSizes.allowed)
+                ?? PartSizes.standard.threshold,
+            part: try items.bytes(.partSize, in: PartSizes.allowed) ?? PartSizes.standard.part)
         region = try Self.region(items, environment, settings, endpoint: given)
         endpoint = given ?? .aws(region: region)
         if addressing == .virtualHost, endpoint.isNumeric {

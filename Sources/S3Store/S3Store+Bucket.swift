@@ -28,7 +28,7 @@ extension S3Store {
         if let startingAfter { query.append(("start-after", target.prefix + startingAfter)) }
         let request = HTTPRequest(
             attempt: attempt, method: .get, key: "", query: query,
-            destination: .memory(limit: Self.listingLimit))
+            memoryLimit: Self.listingLimit)
 
         let answer = try sendOne(request)
         guard let listing = Listing(answer.received.bytes) else {
@@ -52,6 +52,7 @@ extension S3Store {
         _ attempt: StoreError.Attempt
     ) throws(StoreError) -> [ListedObject] {
         var previous = Array((startingAfter ?? "").utf8)
+        var orders = ListingOrder.allCases
         var objects: [ListedObject] = []
         for object in listing.objects {
             let key = Array(object.key.utf8)
@@ -59,8 +60,9 @@ extension S3Store {
                 throw .nonConforming(attempt, reason: "a key outside the prefix that was asked for")
             }
             let relative = Array(key.dropFirst(target.prefix.utf8.count))
-            guard previous.lexicographicallyPrecedes(relative) else {
-                throw .nonConforming(attempt, reason: "the keys are not in byte order")
+            orders.removeAll { !$0.precedes(previous, relative) }
+            guard !orders.isEmpty else {
+                throw .nonConforming(attempt, reason: "the keys are not in order")
             }
             previous = relative
             objects.append(
@@ -72,16 +74,15 @@ extension S3Store {
     /// Makes the bucket. S3 CreateBucket, with no other setting: what a self-hosted store needs.
     package func makeBucket() throws(StoreError) {
         let attempt = StoreError.Attempt(.put, "")
-        let body = ObjectBody.bytes([])
+        let body = HTTPBody(.bytes([]))
         _ = try sendOne(HTTPRequest(attempt: attempt, method: .put, key: "", body: body))
     }
 
     /// Sends one request; an answer but 2xx is an error.
     private func sendOne(_ request: HTTPRequest) throws(StoreError) -> HTTPAnswer {
-        guard let result = send([request]).first else {
-            throw .nonConforming(request.attempt, reason: "no result")
-        }
-        let answer = try result.get()
+        let transfer = OneExchange(request)
+        carryOut([transfer])
+        let answer = try transfer.answer()
         guard classification.isSuccess(answer) else {
             throw classification.error(request.attempt, answer)
         }

@@ -1,37 +1,45 @@
 import ObjectStore
 
 extension S3Store {
-    /// A request in S3's words.
+    /// A request in S3's words, one that takes a single exchange.
     func httpRequest(_ request: StoreRequest) -> HTTPRequest {
-        let attempt = StoreError.Attempt(request)
-        let key = target.prefix + request.key.path
         switch request {
         case .get(let object, let destination):
-            return HTTPRequest(
-                attempt: attempt, object: object, method: .get, key: key, destination: destination)
+            var get = self.request(.get, object, .get)
+            if case .memory(let limit) = destination { get.memoryLimit = limit }
+            return get
         case .head(let object):
-            return HTTPRequest(
-                attempt: attempt, object: object, method: .head, key: key,
-                headers: [("x-amz-checksum-mode", "ENABLED")])
+            var head = self.request(.head, object, .head)
+            head.headers = [("x-amz-checksum-mode", "ENABLED")]
+            return head
         case .put(let body, let object, let condition):
-            return HTTPRequest(
-                attempt: attempt, object: object, method: .put, key: key,
-                headers: conditionHeaders(condition) + checksumHeaders(body.digest), body: body)
+            var put = self.request(.put, object, .put)
+            put.headers = conditionHeaders(condition) + checksumHeaders(body.digest)
+            put.body = HTTPBody(body)
+            return put
         case .delete(let object):
-            return HTTPRequest(attempt: attempt, object: object, method: .delete, key: key)
+            return self.request(.delete, object, .delete)
         }
     }
 
-    private func conditionHeaders(_ condition: PutCondition) -> [(name: String, value: String)] {
+    /// A request about an object, to be completed.
+    func request(
+        _ verb: StoreError.Attempt.Verb, _ object: ObjectKey, _ method: HTTPRequest.Method
+    ) -> HTTPRequest {
+        HTTPRequest(
+            attempt: StoreError.Attempt(verb, object.path), object: object, method: method,
+            key: target.prefix + object.path)
+    }
+
+    func conditionHeaders(_ condition: PutCondition) -> [(name: String, value: String)] {
         switch condition {
         case .always: []
         case .ifAbsent: [("if-none-match", "*")]
-        case .ifMatch(let etag):
-            [("if-match", etagForm == .bare ? etag.bare : etag.text)]
+        case .ifMatch(let etag): [("if-match", etagForm == .bare ? etag.bare : etag.text)]
         }
     }
 
-    private func checksumHeaders(_ digest: Digest) -> [(name: String, value: String)] {
+    func checksumHeaders(_ digest: Digest) -> [(name: String, value: String)] {
         switch target.checksums {
         case .none: []
         case .sha256: [("x-amz-checksum-sha256", Base64.encode(digest.raw))]

@@ -21,7 +21,15 @@ package struct S3Store: ObjectStore {
     package init(
         location: String, environment: [String: String], retryPolicy: RetryPolicy = RetryPolicy()
     ) throws(StoreError) {
-        target = try S3Location(location, environment: environment)
+        try self.init(
+            at: S3Location(location, environment: environment), environment: environment,
+            retryPolicy: retryPolicy)
+    }
+
+    init(
+        at location: S3Location, environment: [String: String], retryPolicy: RetryPolicy
+    ) throws(StoreError) {
+        target = location
         self.retryPolicy = retryPolicy
         etagForm = .asGiven
         credentials = CredentialChain(profile: target.profile, environment: environment)
@@ -45,28 +53,41 @@ package struct S3Store: ObjectStore {
         S3Store(self, etagForm: .bare)
     }
 
+    /// A large PUT is sent as a multipart upload, and a GET into a file asks for ranges. In both a
+    /// part that failed in a passing way is repeated by itself.
     package func perform(_ requests: [StoreRequest]) -> [Result<StoreAnswer, StoreError>] {
-        zip(requests, send(requests.map(httpRequest))).map { request, result in
-            Result { () throws(StoreError) in
-                try classification.answer(to: request, result.get())
-            }
+        let transfers = requests.map(transfer)
+        carryOut(transfers)
+        return transfers.map { transfer in
+            Result { () throws(StoreError) in try transfer.conclude() }
         }
+    }
+
+    private func transfer(for request: StoreRequest) -> any StoreTransfer {
+        switch request {
+        case .get(let object, .file(let path)):
+            return RangedDownload(of: object, into: path, from: self)
+        case .put(let body, let object, let condition):
+            guard body.size > target.partSizes.threshold,
+                let upload = MultipartUpload(of: body, at: object, condition, to: self)
+            else { break }
+            return upload
+        default: break
+        }
+        return PlainTransfer(request, at: self)
     }
 
     var classification: Classification {
         Classification(bucket: target.bucket, region: target.region)
     }
 
-    /// Sends requests, in parallel, once each.
-    func send(_ requests: [HTTPRequest]) -> [Result<HTTPAnswer, StoreError>] {
-        let exchanges = requests.map(Exchange.init)
-        if exchanges.isEmpty { return [] }
+    /// Carries out transfers, in parallel; all are done on return.
+    func carryOut(_ transfers: [any Transfer]) {
+        if transfers.isEmpty { return }
         pool.withChannel { channel in
-            channel.carryOut(exchanges) { (request) throws(StoreError) in
+            channel.carryOut(transfers) { (request) throws(StoreError) in
                 target.sign(request, with: try credentials.credentials(), at: .now)
             }
-        }
-        return exchanges.map { exchange in Result { () throws(StoreError) in try exchange.result() }
         }
     }
 }

@@ -47,9 +47,11 @@ extension CurlEasy {
         case .get: set(CURLOPT_HTTPGET, 1)
         case .head: set(CURLOPT_NOBODY, 1)
         case .delete: set(CURLOPT_CUSTOMREQUEST, "DELETE")
-        case .put:
+        case .put, .post:
             set(CURLOPT_UPLOAD, 1)
             set(CURLOPT_INFILESIZE_LARGE, offset: exchange.source?.size ?? 0)
+            // An upload is a PUT, unless it is called otherwise.
+            if exchange.request.method == .post { set(CURLOPT_CUSTOMREQUEST, "POST") }
         }
 
         let context = Unmanaged.passUnretained(exchange).toOpaque()

@@ -5,16 +5,25 @@ import Posix
 /// The body of a PUT on its way out; can be begun again, for libcurl re-sends on a new connection
 /// when a reused one turns out dead.
 final class UploadSource {
+    /// Bytes.
     let size: Int64
+    /// Where the body begins in ``bytes`` or in the file.
+    private let start: Int64
     private let bytes: [UInt8]
     /// Owns ``descriptor``.
     private let file: OwnedDescriptor?
     private let descriptor: Int32?
     private let path: String
+    /// From ``start``.
     private var offset: Int64 = 0
 
-    init(_ body: ObjectBody) throws(SystemError) {
-        size = body.size
+    convenience init(_ body: HTTPBody) throws(SystemError) {
+        try self.init(body.range, of: body.whole)
+    }
+
+    init(_ range: Range<Int64>, of body: ObjectBody) throws(SystemError) {
+        size = range.upperBound - range.lowerBound
+        start = range.lowerBound
         switch body {
         case .bytes(let bytes, _):
             self.bytes = bytes
@@ -48,11 +57,11 @@ final class UploadSource {
         _ wanted: Int, into buffer: UnsafeMutableRawBufferPointer
     ) throws(SystemError) -> Int {
         guard let descriptor else {
-            let start = Int(offset)
-            buffer.copyBytes(from: bytes[start..<start + wanted])
+            let first = Int(start + offset)
+            buffer.copyBytes(from: bytes[first..<first + wanted])
             return wanted
         }
-        let start = off_t(offset)
-        return try check("pread", path) { pread(descriptor, buffer.baseAddress, wanted, start) }
+        let first = off_t(start + offset)
+        return try check("pread", path) { pread(descriptor, buffer.baseAddress, wanted, first) }
     }
 }

@@ -10,12 +10,16 @@ import Repository
 /// Puts the parts together.
 struct Assembly {
     let responder: Responder
+    let hydration: Hydration
     let state: StateDirectory
 
     /// Opens the state directory, admits the store, and finds git and the hook.
+    ///
+    /// - Parameter compactAt: packs that a repository may have before it is compacted in the
+    ///   background; nil: it never is.
     init(
         store: any ObjectStore, statePath: String, limits: Responder.Limits,
-        environment: [String: String], log: Logger
+        compactAt: Int? = nil, environment: [String: String], log: Logger
     ) throws {
         state = try StateDirectory(path: statePath)
         let admission = try Admission.admit(store, stateDirectory: statePath)
@@ -27,19 +31,30 @@ struct Assembly {
                     "probe.report": "\(admission.report)",
                 ])
         }
-        let path = environment["PATH"] ?? "/usr/local/bin:/usr/bin:/bin"
-        guard let git = GitProgram(searching: path) else {
-            throw Missing(description: "There is no git on the path '\(path)'. Install git.")
-        }
-        let hydration = Hydration(
+        let git = try Self.findGit(environment)
+        hydration = Hydration(
             store: admission.store, state: state, git: git, hook: try Self.hookPath())
+        let hydration = hydration
+        let compactor = compactAt.map {
+            BackgroundCompactor(hydration, threshold: $0, log: log)
+        }
         responder = Responder(
-            hydration: hydration, git: git, rule: AccessRule(), limits: limits, log: log)
+            hydration: hydration, git: git, rule: AccessRule(), limits: limits,
+            compactor: compactor, log: log)
     }
 
     /// A program that must be installed.
     private struct Missing: Error, CustomStringConvertible {
         let description: String
+    }
+
+    /// The git that is installed.
+    static func findGit(_ environment: [String: String]) throws -> GitProgram {
+        let path = environment["PATH"] ?? "/usr/local/bin:/usr/bin:/bin"
+        guard let git = GitProgram(searching: path) else {
+            throw Missing(description: "There is no git on the path '\(path)'. Install git.")
+        }
+        return git
     }
 
     /// The hook is installed beside this program, or in `../libexec`.

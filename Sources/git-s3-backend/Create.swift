@@ -31,15 +31,7 @@ struct Create: ParsableCommand {
     @OptionGroup var storeOptions: StoreOptions
 
     func run() throws {
-        var head: RefName?
-        if let defaultBranch {
-            guard let name = RefName("refs/heads/\(defaultBranch)") else {
-                throw ValidationError(
-                    "--default-branch is '\(defaultBranch)', which is no branch name; give one "
-                        + "like main.")
-            }
-            head = name
-        }
+        let head = try defaultBranch.map { try Self.branch($0) }
         let environment = ProcessEnvironment.variables
         let store = try storeOptions.open(environment)
         let statePath = try storeOptions.statePath(environment)
@@ -52,5 +44,14 @@ struct Create: ParsableCommand {
             case .existed: print("'\(repository)' is there already.")
             }
         }
+    }
+
+    /// The branch that an option names.
+    static func branch(_ name: String) throws -> RefName {
+        guard let branch = RefName("refs/heads/\(name)") else {
+            throw ValidationError(
+                "--default-branch is '\(name)', which is no branch name; give one like main.")
+        }
+        return branch
     }
 }

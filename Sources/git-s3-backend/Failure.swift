@@ -10,6 +10,8 @@ enum Failure {
             try body()
         } catch let error as ValidationError {
             throw error
+        } catch let code as ExitCode {
+            throw code
         } catch {
             say("\(error)")
             throw ExitCode.failure

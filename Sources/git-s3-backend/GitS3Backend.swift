@@ -20,6 +20,9 @@ struct GitS3Backend: ParsableCommand {
               64  the command line cannot be understood
             """,
         version: "0.1.0",
-        subcommands: [Serve.self, Create.self, Show.self, Probe.self],
+        subcommands: [
+            Serve.self, Create.self, List.self, Show.self, Rename.self, Delete.self, Restore.self,
+            ImportCommand.self, ExportCommand.self, Compact.self, Probe.self,
+        ],
         defaultSubcommand: Serve.self)
 }

@@ -14,6 +14,7 @@ struct Serve: ParsableCommand {
     func run() throws {
         let environment = ProcessEnvironment.variables
         let limits = try options.limits(environment)
+        let compactAt = try options.compactionThreshold(environment)
         let workers = try options.workerCount(environment)
         let address = try options.address(environment)
         let store = try storeOptions.open(environment)
@@ -23,8 +24,8 @@ struct Serve: ParsableCommand {
         FastCGIServer.blockSignals()
         try Failure.explained {
             let assembly = try Assembly(
-                store: store, statePath: statePath, limits: limits, environment: environment,
-                log: log)
+                store: store, statePath: statePath, limits: limits, compactAt: compactAt,
+                environment: environment, log: log)
             let listener = try Listener.open(address)
             try FastCGIServer(
                 listener: listener, responder: assembly.responder, workers: workers, log: log

@@ -36,6 +36,13 @@ struct ServeOptions: ParsableArguments {
         help: "After how long a push that is not done is kept alive; 0: never. (default: 5s)")
     var pushKeepalive: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "Packs that a repository may have. (default: 50)",
+            discussion: "A push that leaves more has it compacted in the background; 0: none is. "
+                + "A CGI compacts nothing."))
+    var compactAt: String?
+
     /// The limits, from options and variables.
     func limits(_ environment: [String: String]) throws -> Responder.Limits {
         func setting(_ option: String?, _ name: String) -> Setting? {
@@ -53,6 +60,12 @@ struct ServeOptions: ParsableArguments {
     /// Worker threads.
     func workerCount(_ environment: [String: String]) throws -> Int {
         try Setting(option: workers, "workers", in: environment)?.number(in: 1...10_000) ?? 64
+    }
+
+    /// Packs that a repository may have before it is compacted; 0: any number.
+    func compactionThreshold(_ environment: [String: String]) throws -> Int {
+        try Setting(option: compactAt, "compact-at", in: environment)?.number(in: 0...1_000_000)
+            ?? 50
     }
 
     /// Where to listen.

@@ -1,4 +1,5 @@
 import ArgumentParser
+import ObjectStore
 
 /// Where a setting's text came from, for the error that names it.
 struct Setting {
@@ -33,21 +34,10 @@ struct Setting {
 
     /// Bytes: a number, with K, M, G or T (and `iB`, if you like) for powers of 1024.
     func bytes() throws -> Int64 {
-        var digits = text[...]
-        if digits.hasSuffix("iB") { digits = digits.dropLast(2) }
-        var factor: Int64 = 1
-        if let last = digits.last, let power = "KMGT".firstIndex(of: last) {
-            factor = 1 << (10 * ("KMGT".distance(from: "KMGT".startIndex, to: power) + 1))
-            digits = digits.dropLast()
+        guard let count = byteCount(text) else {
+            throw ValidationError("\(source) is '\(text)'; give bytes, as 1048576, 512M or 10GiB.")
         }
-        guard let number = Int64(digits), number >= 0 else { throw badBytes }
-        let (product, overflow) = number.multipliedReportingOverflow(by: factor)
-        if overflow { throw badBytes }
-        return product
-    }
-
-    private var badBytes: ValidationError {
-        ValidationError("\(source) is '\(text)'; give bytes, as 1048576, 512M or 10GiB.")
+        return count
     }
 
     /// A time: seconds, with `ms`, `s`, `m` or `h` if you like.

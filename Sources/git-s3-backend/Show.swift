@@ -6,40 +6,84 @@ import Repository
 /// `show OWNER/REPO`.
 struct Show: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Show the published state of a repository.")
+        abstract: "Show the published state of a repository.",
+        discussion: "With --json also that of a deleted one, which has no refs and no packs, and "
+            + "whose parent is the last state.")
 
     @Argument(help: "The repository, OWNER/REPO.")
     var repository: RepositoryName
+
+    @Flag(help: "As one JSON object.")
+    var json = false
+
+    @Flag(help: "With the size of each pack, in bytes: one look-up for each.")
+    var sizes = false
+
+    @Option(help: "An earlier state, by its manifest's digest; also of a deleted repository.")
+    var manifest: Digest?
 
     @OptionGroup var storeOptions: StoreOptions
 
     func run() throws {
         let store = try storeOptions.open(ProcessEnvironment.variables)
         try Failure.explained {
-            guard case .live(let snapshot) = try Snapshot.resolve(repository, in: store) else {
-                throw NotThere(repository: repository, location: store.location)
-            }
-            let manifest = snapshot.manifest
-            print("repository     \(repository)")
-            print("manifest       \(snapshot.digest)")
-            print("parent         \(manifest.parent?.hex ?? "none")")
-            print("head           \(manifest.head)")
-            print("object format  \(manifest.objectFormat.rawValue)")
-            print("packs          \(manifest.packs.count)")
-            for pack in manifest.packs.sorted(by: { $0.hex < $1.hex }) {
-                print("  \(ObjectKey.pack(pack))")
-            }
-            print("refs           \(manifest.refs.count)")
-            for (name, id) in manifest.refs.sorted(by: { $0.key < $1.key }) {
-                let peeled = manifest.peeled?[name].map { " (peels to \($0))" } ?? ""
-                print("  \(id) \(name)\(peeled)")
+            let snapshot = try find(in: store)
+            let sizes = try sizes ? lookUpSizes(of: snapshot.manifest, in: store) : [:]
+            if json {
+                let whole = StateDescription(snapshot).whole(sizes: sizes)
+                print(String(decoding: whole.written, as: UTF8.self))
+            } else {
+                tell(snapshot, sizes)
             }
         }
     }
 
-    private struct NotThere: Error, CustomStringConvertible {
-        let repository: RepositoryName
-        let location: String
-        var description: String { "There is no repository '\(repository)' in '\(location)'." }
+    /// The state that is to be shown.
+    private func find(in store: any ObjectStore) throws -> Snapshot {
+        let resolution = try Snapshot.resolve(repository, in: store)
+        guard let latest = resolution.latest else {
+            throw LifecycleError.absent(repository, location: store.location)
+        }
+        if let manifest {
+            guard let state = try latest.state(manifest, in: store) else {
+                throw LifecycleError.noSuchState(repository, manifest)
+            }
+            return state
+        }
+        if case .deleted = resolution, !json {
+            throw LifecycleError.deleted(repository, last: latest.manifest.parent)
+        }
+        return latest
+    }
+
+    private func lookUpSizes(
+        of manifest: Manifest, in store: any ObjectStore
+    ) throws -> [Digest: Int64] {
+        let packs = Array(manifest.packs)
+        let keys = packs.map { ObjectKey.pack($0) }
+        var sizes: [Digest: Int64] = [:]
+        for (pack, result) in zip(packs, store.head(keys)) {
+            guard let object = try result.get() else { throw StoreError.missing(.pack(pack)) }
+            sizes[pack] = object.size
+        }
+        return sizes
+    }
+
+    private func tell(_ snapshot: Snapshot, _ sizes: [Digest: Int64]) {
+        let manifest = snapshot.manifest
+        print("repository     \(repository)\(manifest.kind == .tombstone ? " (deleted)" : "")")
+        print("manifest       \(snapshot.digest)")
+        print("parent         \(manifest.parent?.hex ?? "none")")
+        print("head           \(manifest.head)")
+        print("object format  \(manifest.objectFormat.rawValue)")
+        print("packs          \(manifest.packs.count)")
+        for pack in manifest.packs.sorted(by: { $0.hex < $1.hex }) {
+            print("  \(ObjectKey.pack(pack))\(sizes[pack].map { " (\($0) bytes)" } ?? "")")
+        }
+        print("refs           \(manifest.refs.count)")
+        for (name, id) in manifest.refs.sorted(by: { $0.key < $1.key }) {
+            let peeled = manifest.peeled?[name].map { " (peels to \($0))" } ?? ""
+            print("  \(id) \(name)\(peeled)")
+        }
     }
 }

@@ -93,6 +93,17 @@ extension EndToEnd {
             #expect(push.text.contains("ok refs/heads/main"), "\(push)")
         }
 
+        @Test func nothingIsCompactedByAProcessThatAnswersOneRequest() throws {
+            let ground = try Ground(environment: ["GIT_S3_BACKEND_COMPACT_AT": "1"])
+            let push = try ground.cgi.run(
+                "POST", ground.path("git-receive-pack"), variables: Self.push,
+                input: .bytes(ground.body))
+            #expect(push.text.contains("ok refs/heads/main"), "\(push)")
+            #expect(push.errors.contains("published a push"))
+            #expect(!push.errors.contains("compacting"))
+            #expect(try ground.site.bucket.packs(of: ground.repository).count == 2)
+        }
+
         @Test func errorsHaveTheirStatus() throws {
             let ground = try Ground()
             let cases: [(String, String, String, [String: String], [UInt8], Int)] = [

@@ -79,6 +79,16 @@ import Testing
         #expect(failure(try store(server), toFile).hasPrefix("unreachable"))
     }
 
+    @Test(arguments: ["HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\nETag: \"t\"\r\n"])
+    func aCutHeadIsUnreachable(_ head: String) throws {
+        let server = try ScriptedServer { _, _ in .raw(head, then: .close) }
+        let put = StoreRequest.put(.bytes([1]), at: key, .ifAbsent)
+        for request in [get, put, .head(key), .delete(key)] {
+            let said = failure(try store(server), request)
+            #expect(said.hasPrefix("unreachable"), "\(said)")
+        }
+    }
+
     @Test func aCutChunkedDownloadIsUnreachable() throws {
         let server = try ScriptedServer { _, _ in
             .raw(

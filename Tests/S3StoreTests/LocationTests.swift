@@ -75,6 +75,13 @@ import Testing
         #expect(byEnvironment.stallTimeout == .seconds(30))
     }
 
+    @Test func largeObjectsAreCutAsAskedFor() throws {
+        #expect(
+            try location("s3://bucket").partSizes == PartSizes(threshold: 64 << 20, part: 16 << 20))
+        let asked = try location("s3://bucket?part-size=5M&multipart-threshold=1GiB")
+        #expect(asked.partSizes == PartSizes(threshold: 1 << 30, part: 5 << 20))
+    }
+
     @Test func lesserVariablesAreUsedWhereTheGreaterAreMissing() throws {
         let store = try location(
             "s3://bucket", ["AWS_DEFAULT_REGION": "b-1", "AWS_ENDPOINT_URL": "http://d:1/"])
@@ -112,6 +119,9 @@ import Testing
         ("s3://bucket?addressing=dns", "path or virtual, not 'dns'"),
         ("s3://bucket?connect-timeout=soon", "whole number of seconds"),
         ("s3://bucket?stall-timeout=0", "1 to 3600, not '0'"),
+        ("s3://bucket?part-size=4M", "as 64M, from 5M to 5G, not '4M'"),
+        ("s3://bucket?part-size=6G", "from 5M to 5G"),
+        ("s3://bucket?multipart-threshold=much", "a number of bytes, as 64M"),
         ("s3://bucket?region=US", "lower-case letters"), ("s3://bucket", "No region is known"),
         ("s3://bucket?endpoint=localhost:1", "an endpoint is http"),
         ("s3://bucket?endpoint=http://h/path", "without a path"),

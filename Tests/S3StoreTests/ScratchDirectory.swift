@@ -1,3 +1,5 @@
+import Glibc
+import ObjectStore
 import Posix
 
 /// A directory of one test.
@@ -13,5 +15,27 @@ final class ScratchDirectory: Sendable {
 
     func write(_ name: String, _ text: String) throws {
         try Files.write(Array(text.utf8), to: "\(path)/\(name)")
+    }
+}
+
+extension ScratchDirectory {
+    /// Writes a file that does not compress, piece by piece, and gives its digest.
+    func writeLarge(_ name: String, bytes: Int64, seed: UInt64 = 1) throws -> Digest {
+        let file = try OwnedDescriptor.open("\(path)/\(name)", O_WRONLY | O_CREAT | O_TRUNC)
+        var generator = SplitMix(state: seed)
+        var hasher = SHA256()
+        var piece = [UInt64](repeating: 0, count: 1 << 17)
+        var left = Int(bytes)
+        while left > 0 {
+            for index in piece.indices { piece[index] = generator.next() }
+            try piece.withUnsafeBytes { buffer in
+                let part = UnsafeRawBufferPointer(rebasing: buffer.prefix(left))
+                hasher.update(part)
+                try writeAll(file.raw, part)
+                left -= part.count
+            }
+        }
+        try file.close()
+        return hasher.finish()
     }
 }

@@ -1,12 +1,13 @@
 import Glibc
 import Posix
 import Synchronization
+import TestSupport
 
 /// An HTTP server on 127.0.0.1 whose answers a test decides on, faults included. Blocking sockets,
 /// a thread for each connection.
 final class ScriptedServer: Sendable {
     let port: UInt16
-    private let listener: OwnedDescriptor
+    private let listener: ListeningSocket
     private let state = Mutex(State())
     private let answer: @Sendable (Request, Int) -> Answer
 
@@ -48,25 +49,20 @@ final class ScriptedServer: Sendable {
     /// - Parameter answer: takes a request and its number, from 1.
     init(_ answer: @escaping @Sendable (Request, Int) -> Answer) throws {
         self.answer = answer
-        let type = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
-        listener = OwnedDescriptor(taking: try check("socket") { socket(AF_INET, type, 0) })
-        port = try Self.listen(listener.raw)
-        let descriptor = listener.raw
+        let listener = try ListeningSocket()
+        self.listener = listener
+        port = listener.port
         _ = try Thread { [weak self] in
-            while true {
-                let connection = accept(descriptor, nil, nil)
-                guard connection >= 0, let server = self else {
-                    if connection >= 0 { close(connection) }
-                    return
-                }
-                server.serve(OwnedDescriptor(taking: connection))
+            while let connection = listener.accept() {
+                guard let server = self else { return }
+                server.serve(connection)
             }
         }
     }
 
     deinit {
         // Wakes the accepting thread.
-        shutdown(listener.raw, Int32(SHUT_RDWR))
+        listener.stop()
     }
 
     /// Connections accepted so far.
@@ -98,21 +94,6 @@ final class ScriptedServer: Sendable {
         } catch {
             close(raw)
         }
-    }
-
-    private static func listen(_ socket: Int32) throws -> UInt16 {
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_addr.s_addr = in_addr_t(0x7f00_0001).bigEndian
-        var size = socklen_t(MemoryLayout<sockaddr_in>.size)
-        try withUnsafeMutablePointer(to: &address) { pointer in
-            try pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { general in
-                try check("bind") { bind(socket, general, size) }
-                try check("listen") { Glibc.listen(socket, 64) }
-                try check("getsockname") { getsockname(socket, general, &size) }
-            }
-        }
-        return UInt16(bigEndian: address.sin_port)
     }
 }
 

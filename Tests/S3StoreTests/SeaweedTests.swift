@@ -278,25 +278,6 @@ private final class RunningThread {
     }
 }
 
-extension ScratchDirectory {
-    /// Writes a file that does not compress, piece by piece; its digest.
-    fileprivate func writeLarge(_ name: String, bytes: Int64) throws -> Digest {
-        let file = try OwnedDescriptor.open("\(path)/\(name)", O_WRONLY | O_CREAT)
-        var generator = SplitMix(state: 1)
-        var hasher = SHA256()
-        var piece = [UInt64](repeating: 0, count: 1 << 17)
-        for _ in 0..<bytes >> 20 {
-            for index in piece.indices { piece[index] = generator.next() }
-            try piece.withUnsafeBytes { buffer in
-                hasher.update(buffer)
-                try writeAll(file.raw, buffer)
-            }
-        }
-        try file.close()
-        return hasher.finish()
-    }
-}
-
 /// Bytes. VmHWM of proc(5).
 private func peakMemory() throws -> Int {
     let status = String(decoding: try Files.read("/proc/self/status"), as: UTF8.self)

@@ -29,7 +29,7 @@ package final class FaultProxy: Sendable {
         case gather(Gathering)
         /// It is not passed on; this status and S3 error code is the answer.
         case answer(Int, String)
-        /// It is passed on; this is done to the body of a 200.
+        /// It is passed on; this is done to the body of a 200 or 206.
         case alter(@Sendable ([UInt8]) -> [UInt8])
         /// It is passed on; that its condition failed is told as a success. (To take the condition
         /// away would spoil the signature.)
@@ -94,14 +94,27 @@ package final class FaultProxy: Sendable {
 
     package enum StoredKind: String, Sendable {
         case pointer, manifest, pack, index, probe, listing, other
+        /// A multipart upload is begun.
+        case uploads
+        /// A part of one.
+        case part
+        /// One is completed or aborted.
+        case upload
 
         init(target: String) {
             let parts = target.split(separator: "?", maxSplits: 1)
             let path = parts.first ?? ""
             let directory = path.split(separator: "/").dropLast().last
+            let query = parts.count > 1 ? parts[1] : ""
             self =
-                if parts.count > 1, parts[1].contains("list-type") {
+                if query.contains("list-type") {
                     .listing
+                } else if query.contains("partNumber") {
+                    .part
+                } else if query.contains("uploadId") {
+                    .upload
+                } else if query.contains("uploads") {
+                    .uploads
                 } else if path.contains("/probe/") {
                     .probe
                 } else if path.hasSuffix("/pointer") {
@@ -131,24 +144,20 @@ package final class FaultProxy: Sendable {
 
     package let port: UInt16
     private let upstream: UInt16
-    private let listener: OwnedDescriptor
+    private let listener: ListeningSocket
     private let state = Mutex(State())
 
     /// Starts a proxy on a free port, before the server at `upstream` of 127.0.0.1.
     package init(upstream: UInt16) throws {
         self.upstream = upstream
-        listener = try Sockets.listen()
-        port = try Sockets.port(of: listener)
-        let raw = listener.raw
+        let listener = try ListeningSocket()
+        self.listener = listener
+        port = listener.port
         startThread { [weak self] in
-            while true {
-                let connection = accept(raw, nil, nil)
-                if connection < 0 { return }
-                guard let self else {
-                    close(connection)
-                    return
-                }
-                startThread { self.serve(OwnedDescriptor(taking: connection)) }
+            while let connection = listener.accept() {
+                guard let self else { return }
+                let raw = connection.release()
+                startThread { self.serve(OwnedDescriptor(taking: raw)) }
             }
         }
     }
@@ -159,7 +168,7 @@ package final class FaultProxy: Sendable {
 
     /// Takes no more connections: they are refused.
     package func stop() {
-        shutdown(listener.raw, Int32(SHUT_RDWR))
+        listener.stop()
     }
 
     /// Asks for an action on the next `times` requests of a kind that no earlier rule takes.
@@ -254,7 +263,7 @@ package final class FaultProxy: Sendable {
             answer = try forward(request)
         case .alter(let change):
             answer = try forward(request)
-            if answer.status == 200 { answer.body = change(answer.body) }
+            if [200, 206].contains(answer.status) { answer.body = change(answer.body) }
         case .hideFailedCondition:
             answer = try forward(request)
             if answer.status == 412 {

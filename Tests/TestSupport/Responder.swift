@@ -20,6 +20,8 @@ package final class Responder: Sendable {
         package var program: String?
         /// Through which the store is reached, where it is one on the network.
         package var proxy: FaultProxy?
+        /// Further query items of the store's URL, each with its `&`; for a store on the network.
+        package var storeItems = ""
 
         /// Where the store's admission comes from.
         package var admission = AdmissionSource.given
@@ -49,7 +51,7 @@ package final class Responder: Sendable {
         package init(_ bucket: Bucket) { self.bucket = bucket }
 
         /// The store's URL as the program is given it.
-        package var storeURL: String { bucket.url(through: proxy) }
+        package var storeURL: String { bucket.url(through: proxy) + storeItems }
     }
 
     /// Starts the program and waits until its socket accepts.

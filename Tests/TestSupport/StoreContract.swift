@@ -27,6 +27,7 @@ package struct StoreContract: Sendable, CustomStringConvertible {
         StoreContract(name: "what was deleted is absent", check: deletion),
         StoreContract(name: "a batch answers in order", check: batch),
         StoreContract(name: "listing is in byte order, in pages", check: listing),
+        StoreContract(name: "listing goes on where a page ended", check: listingDirectories),
         StoreContract(name: "content-addressed writes may be repeated", check: repeatedWrites),
         StoreContract(name: "a present object of another size is found out", check: wrongSize),
         StoreContract(name: "other bytes than the digest's are found out", check: wrongBytes),
@@ -230,6 +231,26 @@ package struct StoreContract: Sendable, CustomStringConvertible {
             }
         }
         try expect(store.perform([]).isEmpty, "no requests, but results")
+    }
+
+    @Sendable private static func listingDirectories(_ store: any ObjectStore) throws {
+        let run = "tree" + randomHex(bytes: 8)
+        let places = [
+            (run, "a"), (run, "z"), (run + "-1", "b"), (run + "0", "c"), (run + "-1", "y"),
+        ]
+        let expected = places.map { "probe/\($0.0)/\($0.1)" }.sorted()
+        for (run, name) in places {
+            _ = try put(store, name, .probe(run: run, name: name), .always)
+        }
+        // Whatever comes first, "x/" or "x-1/": each page ends where the next one begins.
+        var listed: [String] = []
+        while true {
+            let rest = try store.list(prefix: "probe/\(run)", startingAfter: listed.last)
+            guard let next = rest.first else { break }
+            try expect(rest.count == expected.count - listed.count, "after \(listed): \(rest)")
+            listed.append(next.key)
+        }
+        try expect(listed.sorted() == expected, "listed: \(listed)")
     }
 
     @Sendable private static func listing(_ store: any ObjectStore) throws {

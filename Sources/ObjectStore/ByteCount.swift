@@ -1,0 +1,14 @@
+/// A number of bytes as people write it: with K, M, G or T (and `iB`, if you like) for powers of
+/// 1024. nil for anything else.
+package func byteCount(_ text: String) -> Int64? {
+    var digits = text[...]
+    if digits.hasSuffix("iB") { digits = digits.dropLast(2) }
+    var factor: Int64 = 1
+    if let last = digits.last, let power = "KMGT".firstIndex(of: last) {
+        factor = 1 << (10 * ("KMGT".distance(from: "KMGT".startIndex, to: power) + 1))
+        digits = digits.dropLast()
+    }
+    guard let number = Int64(digits), number >= 0 else { return nil }
+    let (product, overflow) = number.multipliedReportingOverflow(by: factor)
+    return overflow ? nil : product
+}

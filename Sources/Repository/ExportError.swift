@@ -1,0 +1,36 @@
+package import ObjectStore
+
+/// Why a repository is not exported, or a directory not updated.
+package enum ExportError: Error, CustomStringConvertible, Sendable {
+    /// The store has no such repository.
+    case noSuchRepository(RepositoryName, location: String)
+    /// There is something else where the export shall be.
+    case occupied(String)
+    /// A repository, but not one that can be made equal to what is published.
+    case unfit(String, reason: String)
+    /// Another export writes there.
+    case busy(String)
+    /// A lock of git's that nobody seems to hold.
+    case locked(String)
+    /// Somebody else writes refs there.
+    case changing(String)
+
+    package var description: String {
+        switch self {
+        case .noSuchRepository(let name, let location):
+            "There is no repository '\(name)' in '\(location)'."
+        case .occupied(let path):
+            "'\(path)' is neither empty nor a bare repository. Name another directory."
+        case .unfit(let path, let reason):
+            "'\(path)' cannot be updated: \(reason). Name another directory."
+        case .busy(let path):
+            "Another export writes to '\(path)'. Wait for it to end."
+        case .locked(let lock):
+            "'\(lock)' is there: git is at work in the repository, or was cut off. Remove the file "
+                + "if no git runs there."
+        case .changing(let path):
+            "The refs of '\(path)' change while it is exported to. Stop who pushes there, and "
+                + "export again."
+        }
+    }
+}

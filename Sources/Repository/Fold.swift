@@ -1,0 +1,87 @@
+import GitProtocol
+import Glibc
+import ObjectStore
+import Posix
+
+/// Folds packs of a workspace into one that has every object of theirs and no other, reachable or
+/// not.
+struct Fold: Sendable {
+    let git: QuietGit
+    let format: ObjectFormat
+
+    /// The pack made, inside the workspace, as long as that is there.
+    struct Pack: Sendable {
+        /// Its path without `.pack`.
+        let base: String
+        let objects: Int
+        let pack: ObjectBody
+        let index: ObjectBody
+    }
+
+    /// Why a fold is not used: it does not have the objects that it must have. Nothing is
+    /// published.
+    struct Mismatch: Error, CustomStringConvertible {
+        let description: String
+    }
+
+    /// Makes the pack and compares its objects with those of the packs folded.
+    func run(_ packs: Set<Digest>, in workspace: borrowing Workspace) throws -> Pack {
+        let directory = workspace.path + "/folded"
+        let step = "fold packs"
+        try local(step) { () throws(SystemError) in try Files.makeDirectories(directory) }
+        let sorted = packs.sorted { $0.hex < $1.hex }
+        var hashes: [String] = []
+        // Names of packs, on standard input: any number of them.
+        try git.run(
+            [
+                "pack-objects", "--stdin-packs", "--delta-base-offset", "--quiet",
+                directory + "/pack",
+            ], in: workspace,
+            input: Array(sorted.map { "pack-\($0.hex).pack\n" }.joined().utf8), step: step
+        ) { hashes.append(String(decoding: $0, as: UTF8.self)) }
+        guard let hash = hashes.first, hashes.count == 1 else {
+            throw RepositoryError.git(step: step, reason: "it wrote \(hashes.count) packs")
+        }
+
+        let base = "\(directory)/pack-\(hash)"
+        let sources = sorted.map { "\(workspace.packDirectory)/pack-\($0.hex).idx" }
+        let objects = try compare(base + ".idx", with: sources)
+        return Pack(
+            base: base, objects: objects, pack: try .file(hashing: base + ".pack"),
+            index: try .file(hashing: base + ".idx"))
+    }
+
+    /// Makes sure that an index lists what others list together, and nothing else.
+    ///
+    /// - Returns: the number of objects.
+    func compare(_ result: String, with sources: [String]) throws -> Int {
+        let objects = try open(result)
+        var isFound = [Bool](repeating: false, count: objects.count)
+        for source in sources {
+            try git.cancellation.check()
+            let folded = try open(source)
+            var position = 0
+            for wanted in 0..<folded.count {
+                while position < objects.count, objects.order(position, folded, wanted) < 0 {
+                    position += 1
+                }
+                guard position < objects.count, objects.order(position, folded, wanted) == 0 else {
+                    throw Mismatch(description: "git left an object of '\(source)' out of a fold.")
+                }
+                isFound[position] = true
+            }
+        }
+        guard isFound.allSatisfy(\.self) else {
+            throw Mismatch(description: "git added an object to a fold that no pack has.")
+        }
+        return objects.count
+    }
+
+    private func open(_ index: String) throws -> PackObjects {
+        let objects = try local("read an index") { () throws(SystemError) in
+            try PackObjects(inIndex: index, format: format)
+        }
+        guard let objects else { throw Mismatch(description: "'\(index)' is no index.") }
+        return objects
+    }
+}

@@ -1,0 +1,41 @@
+package import ObjectStore
+
+/// Why a repository cannot be deleted, restored or renamed; nothing was changed.
+package enum LifecycleError: Error, Equatable, CustomStringConvertible, Sendable {
+    /// There never was such a repository in the store at `location`.
+    case absent(RepositoryName, location: String)
+    /// Its pointer names a tombstone; `last` is the state before.
+    case deleted(RepositoryName, last: Digest?)
+    /// What is to be renamed is a tombstone: deleted, or its renaming was cut off.
+    case nothingToRename(RepositoryName, to: RepositoryName)
+    /// It is there, and must not be for this.
+    case present(RepositoryName, remedy: String)
+    /// Both names are the same.
+    case sameName(RepositoryName)
+    /// This is no state that the repository ever had; a tombstone is none to go back to.
+    case noSuchState(RepositoryName, Digest)
+    /// Others published in between, as often as was tried.
+    case busy(RepositoryName)
+
+    package var description: String {
+        switch self {
+        case .absent(let name, let location): "There is no repository '\(name)' in '\(location)'."
+        case .deleted(let name, let last):
+            "'\(name)' is deleted. "
+                + (last.map { "Its last state was \($0); " } ?? "")
+                + "'git-s3-backend restore \(name)' brings it back."
+        case .nothingToRename(let name, let target):
+            "'\(name)' is deleted. If its renaming was cut off, 'git-s3-backend rename --resume "
+                + "\(name) \(target)' finishes it; 'git-s3-backend restore \(name)' brings it back."
+        case .present(let name, let remedy): "'\(name)' is there already\(remedy)"
+        case .sameName(let name): "'\(name)' has that name already."
+        case .noSuchState(let name, let digest):
+            "'\(digest)' is no state that '\(name)' ever had. 'git-s3-backend show' tells the "
+                + "parent of a state, and with --manifest that of an earlier one."
+        case .busy(let name): "'\(name)' keeps changing; try again."
+        }
+    }
+
+    /// Swaps that are tried before a repository counts as busy. Each one lost is a push that won.
+    static let attempts = 20
+}

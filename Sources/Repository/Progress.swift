@@ -1,0 +1,45 @@
+/// Tells a person how far a long command has come, a line at a time, each in place of the last.
+package struct Progress: Sendable {
+    private let show: (@Sendable (String, Weight) -> Void)?
+
+    /// Whether a line may be passed over where they come too fast to be read.
+    package enum Weight: Sendable {
+        /// A new step, which may take long: it may not.
+        case step
+        /// How far a step has come.
+        case count
+    }
+
+    /// Nobody watches.
+    package static let none = Progress(show: nil)
+
+    /// - Parameter show: takes each line, without an end; may be called often.
+    package init(_ show: @escaping @Sendable (String, Weight) -> Void) {
+        self.init(show: show)
+    }
+
+    private init(show: (@Sendable (String, Weight) -> Void)?) { self.show = show }
+
+    /// Whether somebody watches: what only they need is not asked for otherwise.
+    package var isWatched: Bool { show != nil }
+
+    /// Says what is done from now on.
+    package func begin(_ line: @autoclosure () -> String) {
+        if let show { show(line(), .step) }
+    }
+
+    /// Says how far it has come.
+    package func count(_ line: @autoclosure () -> String) {
+        if let show { show(line(), .count) }
+    }
+
+    /// Bytes for people, in powers of 1024 as git counts them.
+    package static func bytes(_ count: Int64) -> String {
+        var unit = 0
+        while unit < 3, count >> (10 * (unit + 1)) > 0 { unit += 1 }
+        let name = ["bytes", "KiB", "MiB", "GiB"][unit]
+        if unit == 0 { return "\(count) \(name)" }
+        let tenths = (count * 10) >> (10 * unit)
+        return "\(tenths / 10).\(tenths % 10) \(name)"
+    }
+}

@@ -1,0 +1,133 @@
+import ObjectStore
+import Posix
+
+/// What S3 calls an upload by.
+struct UploadIdentifier: Hashable, Sendable {
+    let text: String
+}
+
+/// The parts of an upload, all of which the backend has taken.
+struct UploadParts: Sendable {
+    let identifier: UploadIdentifier
+    let parts: [Part]
+
+    struct Part: Sendable {
+        /// As the backend gave it.
+        let etag: ETag
+        let digest: Digest
+    }
+}
+
+/// The parts of one upload on their way out: S3 UploadPart, several at the same time. A part that
+/// failed in a passing way is sent again by itself.
+final class PartSending: Transfer {
+    let identifier: UploadIdentifier
+    private let store: S3Store
+    private let body: ObjectBody
+    private let object: ObjectKey
+    private let plan: PartPlan
+    private var hasher: PartDigests?
+    /// Of the parts that have been sent at least once.
+    private var digests: [Digest] = []
+    private var etags: [ETag?]
+    private var underWay: [(exchange: Exchange, part: Int)] = []
+    private var repetitions: [(part: Int, notBefore: ContinuousClock.Instant)] = []
+    private var failures: [Int: Int] = [:]
+    /// Why no more is sent.
+    private var failure: StoreError?
+
+    init(
+        of body: ObjectBody, at object: ObjectKey, _ plan: PartPlan,
+        _ identifier: UploadIdentifier, to store: S3Store
+    ) {
+        self.identifier = identifier
+        self.store = store
+        self.body = body
+        self.object = object
+        self.plan = plan
+        hasher = PartDigests(of: body)
+        etags = Array(repeating: nil, count: plan.count)
+    }
+
+    /// What has been sent, once nothing more is to be done.
+    ///
+    /// - Throws: what kept parts from being sent; ``StoreError/corrupt(_:reason:)`` where they are
+    ///   not the body that was to be sent.
+    func parts() throws(StoreError) -> UploadParts {
+        if let failure { throw failure }
+        guard hasher.take()?.finish() == body.digest else {
+            throw .corrupt(object, reason: "what was to be stored changed after it was hashed")
+        }
+        let parts = zip(etags, digests).compactMap { etag, digest in
+            etag.map { UploadParts.Part(etag: $0, digest: digest) }
+        }
+        precondition(parts.count == plan.count, "parts are missing")
+        return UploadParts(identifier: identifier, parts: parts)
+    }
+
+    func next() -> NextStep {
+        if failure == nil, let part = nextPart() {
+            let range = plan.range(of: part)
+            let piece = HTTPBody(range, of: body, digest: digests[part])
+            let exchange = Exchange(store.sending(piece, part, of: object, identifier))
+            underWay.append((exchange, part))
+            return .begin(exchange)
+        }
+        if let instant = repetitions.map(\.notBefore).min() { return .wait(until: instant) }
+        return underWay.isEmpty ? .done : .idle
+    }
+
+    /// The part to send now, from 0; nil: none. One that failed goes before one that is new.
+    private func nextPart() -> Int? {
+        let now = ContinuousClock.now
+        if let index = repetitions.firstIndex(where: { $0.notBefore <= now }) {
+            return repetitions.remove(at: index).part
+        }
+        let part = digests.count
+        guard part < plan.count else { return nil }
+        do {
+            guard let digest = try hasher?.next(plan.range(of: part)) else { return nil }
+            digests.append(digest)
+            return part
+        } catch {
+            fail(.local(.init(.put, object.path), error))
+            return nil
+        }
+    }
+
+    func ended(_ exchange: Exchange) {
+        guard let index = underWay.firstIndex(where: { $0.exchange === exchange }) else { return }
+        let part = underWay.remove(at: index).part
+        do throws(StoreError) {
+            etags[part] = try etag(in: try exchange.result())
+        } catch {
+            retry(part, after: error)
+        }
+    }
+
+    private func etag(in answer: HTTPAnswer) throws(StoreError) -> ETag {
+        let attempt = StoreError.Attempt(.put, object.path)
+        guard store.classification.isSuccess(answer) else {
+            throw store.classification.error(attempt, answer)
+        }
+        guard let etag = answer.headers["etag"].flatMap({ ETag($0) }) else {
+            throw .nonConforming(attempt, reason: "a part was taken without a strong ETag")
+        }
+        return etag
+    }
+
+    private func retry(_ part: Int, after error: StoreError) {
+        let count = failures[part, default: 0] + 1
+        failures[part] = count
+        guard failure == nil, error.isTransient, count < store.retryPolicy.attempts else {
+            return fail(error)
+        }
+        repetitions.append((part, .now + store.retryPolicy.wait(before: count)))
+    }
+
+    private func fail(_ error: StoreError) {
+        if failure == nil { failure = error }
+        repetitions = []
+        for (exchange, _) in underWay { exchange.cancel() }
+    }
+}

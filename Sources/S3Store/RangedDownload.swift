@@ -1,0 +1,315 @@
+import Glibc
+import ObjectStore
+import Posix
+
+/// A GET into a file. S3 GetObject with `Range` (RFC 9110 §14).
+///
+/// It begins by asking for the first range. The head of that answer says how large the object is;
+/// the other ranges are then asked for at the same time, each with the first answer's ETag. A
+/// range that is cut is asked for again from the byte where it ended. A backend that does not know
+/// ranges sends the whole at once.
+final class RangedDownload: StoreTransfer {
+    private let store: S3Store
+    private let object: ObjectKey
+    private let path: String
+    private var state = State.fresh
+    /// Made once it is known that there is something to write.
+    private var file: DownloadFile?
+    /// What is to be asked for again.
+    private var repetitions: [Piece] = []
+    private var underWay: [Request] = []
+    /// Why no more is asked for.
+    private var failure: StoreError?
+    /// The SHA-256 where all came in one answer.
+    private var digest: Digest?
+
+    private enum State {
+        case fresh
+        /// The first request is out, and nothing is known yet.
+        case asking
+        /// The object is empty, if it is not the backend: it is to be asked for as a whole.
+        case refusedRange
+        /// All of it comes in one answer to a request without, or in spite of, a range.
+        case whole(StoredObject?)
+        /// It comes in ranges; those from `next` on have not been asked for yet.
+        case ranges(Identity, next: Int64)
+        case absent
+    }
+
+    /// What all ranges must have in common.
+    private struct Identity: Hashable {
+        let etag: ETag
+        /// Bytes.
+        let total: Int64
+    }
+
+    /// A range, and how often it has failed.
+    private struct Piece {
+        var range: Range<Int64>
+        var failures = 0
+        var notBefore: ContinuousClock.Instant?
+    }
+
+    private final class Request {
+        var piece: Piece
+        var exchange: Exchange?
+        var sink: DownloadSink?
+
+        init(_ piece: Piece) { self.piece = piece }
+    }
+
+    init(of object: ObjectKey, into path: String, from store: S3Store) {
+        self.store = store
+        self.object = object
+        self.path = path
+    }
+
+    private var attempt: StoreError.Attempt { .init(.get, object.path) }
+    private var partSize: Int64 { store.target.partSizes.part }
+
+    func conclude() throws(StoreError) -> StoreAnswer {
+        if let failure { throw failure }
+        switch state {
+        case .absent: return .absent
+        case .whole(let object?): return .found(object)
+        case .ranges(let identity, _):
+            let known = StoredObject(size: identity.total, digest: digest, etag: identity.etag)
+            return .found(try digest == nil ? hashed(known) : known)
+        case .fresh, .asking, .refusedRange, .whole(nil):
+            preconditionFailure("the download has not ended")
+        }
+    }
+
+    /// Adds the SHA-256 of what came in several answers.
+    private func hashed(_ known: StoredObject) throws(StoreError) -> StoredObject {
+        let read: FileDigest
+        do {
+            read = try FileDigest(of: path)
+        } catch {
+            throw .local(attempt, error)
+        }
+        guard read.size == known.size else {
+            throw .local(attempt, SystemError("read", path, code: ENODATA))
+        }
+        var object = known
+        object.digest = read.digest
+        return object
+    }
+}
+
+/// What is asked for when.
+extension RangedDownload {
+    func next() -> NextStep {
+        if failure != nil { return underWay.isEmpty ? .done : .idle }
+        switch state {
+        case .fresh:
+            state = .asking
+            return .begin(exchange(for: Piece(range: 0..<partSize)))
+        case .refusedRange:
+            state = .asking
+            return .begin(exchange(for: Piece(range: 0..<0)))
+        case .ranges(let identity, let next):
+            if let piece = nextPiece(identity, next) { return .begin(exchange(for: piece)) }
+            if let instant = repetitions.compactMap(\.notBefore).min() {
+                return .wait(until: instant)
+            }
+            return underWay.isEmpty ? .done : .idle
+        case .absent: return .done
+        case .whole(let object): return object == nil ? .idle : .done
+        case .asking: return .idle
+        }
+    }
+
+    /// What has failed goes before what is new.
+    private func nextPiece(_ identity: Identity, _ next: Int64) -> Piece? {
+        let now = ContinuousClock.now
+        if let index = repetitions.firstIndex(where: { ($0.notBefore ?? now) <= now }) {
+            return repetitions.remove(at: index)
+        }
+        guard next < identity.total else { return nil }
+        let end = min(next + partSize, identity.total)
+        state = .ranges(identity, next: end)
+        return Piece(range: next..<end)
+    }
+
+    /// - Parameter piece: an empty one stands for the whole object.
+    private func exchange(for piece: Piece) -> Exchange {
+        var get = store.request(.get, object, .get)
+        if !piece.range.isEmpty {
+            let last = piece.range.upperBound - 1
+            get.headers = [("range", "bytes=\(piece.range.lowerBound)-\(last)")]
+        }
+        if case .ranges(let identity, _) = state {
+            get.headers += store.conditionHeaders(.ifMatch(identity.etag))
+        }
+        let request = Request(piece)
+        // Both are this transfer's own and gone when the exchange has ended.
+        let exchange = Exchange(get) { [unowned self, unowned request] head throws(StoreError) in
+            let sink = try place(request, head)
+            request.sink = sink
+            return sink
+        }
+        request.exchange = exchange
+        underWay.append(request)
+        return exchange
+    }
+}
+
+/// What an answer's head says.
+extension RangedDownload {
+    private func place(_ request: Request, _ head: HTTPAnswer) throws(StoreError) -> DownloadSink {
+        switch (state, head.status) {
+        case (.asking, 200):
+            state = .whole(nil)
+            return DownloadSink(.file(try openFile(), offset: 0, limit: .max), .onTheWay)
+        case (.asking, 206):
+            return try placeFirst(request, head)
+        case (.ranges(let identity, _), 206):
+            return try placeFurther(request, identity, head)
+        default:
+            throw .nonConforming(attempt, reason: "\(head.status) in answer to a range")
+        }
+    }
+
+    private func placeFirst(
+        _ request: Request, _ head: HTTPAnswer
+    ) throws(StoreError) -> DownloadSink {
+        let asked = request.piece.range
+        let given = try contentRange(head)
+        let wanted = 0..<min(asked.upperBound, given.total)
+        guard !asked.isEmpty, given.range == wanted else { throw other(given) }
+        guard let etag = head.headers["etag"].flatMap({ ETag($0) }) else {
+            throw .nonConforming(attempt, reason: "an answer without a strong ETag")
+        }
+
+        request.piece.range = wanted
+        let file = try openFile()
+        state = .ranges(Identity(etag: etag, total: given.total), next: wanted.upperBound)
+        return DownloadSink(
+            .file(file, offset: 0, limit: wanted.upperBound),
+            wanted.upperBound == given.total ? .onTheWay : .none)
+    }
+
+    private func placeFurther(
+        _ request: Request, _ identity: Identity, _ head: HTTPAnswer
+    ) throws(StoreError) -> DownloadSink {
+        let asked = request.piece.range
+        let given = try contentRange(head)
+        let etag = head.headers["etag"].flatMap { ETag($0) }
+        guard let etag, Identity(etag: etag, total: given.total) == identity else {
+            throw .nonConforming(
+                attempt, reason: "a part of another object than If-Match asked for")
+        }
+        guard given.range == asked, let file else { throw other(given) }
+        let size = asked.upperBound - asked.lowerBound
+        return DownloadSink(.file(file, offset: asked.lowerBound, limit: size), .none)
+    }
+
+    private func contentRange(_ head: HTTPAnswer) throws(StoreError) -> ContentRange {
+        guard let range = head.headers["content-range"].flatMap({ ContentRange($0) }) else {
+            throw .nonConforming(attempt, reason: "a part without a Content-Range")
+        }
+        return range
+    }
+
+    private func other(_ given: ContentRange) -> StoreError {
+        .nonConforming(
+            attempt,
+            reason: "another range than was asked for: from byte \(given.range.lowerBound), "
+                + "\(given.range.count) bytes of \(given.total)")
+    }
+
+    private func openFile() throws(StoreError) -> DownloadFile {
+        do {
+            let opened = try DownloadFile(path)
+            file = opened
+            return opened
+        } catch {
+            throw .local(attempt, error)
+        }
+    }
+}
+
+/// What is made of an answer.
+extension RangedDownload {
+    func ended(_ exchange: Exchange) {
+        guard let index = underWay.firstIndex(where: { $0.exchange === exchange }) else { return }
+        let request = underWay.remove(at: index)
+        do throws(StoreError) {
+            let answer = try exchange.result()
+            switch state {
+            case .asking: try takeRefusal(answer, of: request)
+            case .whole: state = .whole(wholeObject(answer))
+            default: try takeRange(answer, of: request)
+            }
+        } catch {
+            retry(request, after: error)
+        }
+        // Of ten thousand downloads few are under way, and no more files are open.
+        if isComplete { file = nil }
+    }
+
+    private var isComplete: Bool {
+        guard underWay.isEmpty, repetitions.isEmpty else { return false }
+        if failure == nil, case .ranges(let identity, let next) = state {
+            return next == identity.total
+        }
+        return true
+    }
+
+    private func wholeObject(_ answer: HTTPAnswer) -> StoredObject {
+        StoredObject(
+            size: answer.received.size, digest: answer.received.digest,
+            etag: answer.headers["etag"].flatMap { ETag($0) })
+    }
+
+    /// Takes an answer but 200 and 206 to the first request.
+    private func takeRefusal(_ answer: HTTPAnswer, of request: Request) throws(StoreError) {
+        // No range of an empty object can be had.
+        if answer.status == 416, !request.piece.range.isEmpty {
+            state = .refusedRange
+        } else if answer.status == 404, answer.error.code == "NoSuchKey" {
+            state = .absent
+        } else {
+            throw store.classification.error(attempt, answer)
+        }
+    }
+
+    private func takeRange(_ answer: HTTPAnswer, of request: Request) throws(StoreError) {
+        let wanted = Int64(request.piece.range.count)
+        guard answer.status == 206 else {
+            // It was replaced meanwhile: to be read anew, by who repeats what is passing.
+            if answer.status == 412 { throw .unavailable(attempt, answer.asError) }
+            throw store.classification.error(attempt, answer)
+        }
+        guard answer.received.size == wanted else {
+            throw .unreachable(attempt, cause: "\(answer.received.size) of \(wanted) bytes came")
+        }
+        if let digest = answer.received.digest { self.digest = digest }
+    }
+
+    /// Asks for the rest of a range later, if that may help.
+    private func retry(_ request: Request, after error: StoreError) {
+        var piece = request.piece
+        piece.failures += 1
+        guard failure == nil, case .ranges = state, error.isTransient, !isReplaced(error),
+            piece.failures < store.retryPolicy.attempts
+        else { return fail(error) }
+        let start = piece.range.lowerBound + (request.sink?.size ?? 0)
+        // The bytes were all there, only the end of the answer was not.
+        if start == piece.range.upperBound { return }
+        piece.range = start..<piece.range.upperBound
+        piece.notBefore = .now + store.retryPolicy.wait(before: piece.failures)
+        repetitions.append(piece)
+    }
+
+    private func isReplaced(_ error: StoreError) -> Bool {
+        if case .unavailable(_, let answer) = error { answer.status == 412 } else { false }
+    }
+
+    private func fail(_ error: StoreError) {
+        if failure == nil { failure = error }
+        repetitions = []
+        for request in underWay { request.exchange?.cancel() }
+    }
+}

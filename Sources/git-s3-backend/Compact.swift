@@ -1,0 +1,118 @@
+import ArgumentParser
+import Gateway
+import Logging
+import ObjectStore
+import Repository
+
+/// `compact OWNER/REPO`, `compact --all`.
+struct Compact: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Fold the packs of a repository into few.",
+        discussion: """
+            Pushes may go on meanwhile; it gives way to them. No object is dropped and no pack is \
+            deleted. The largest pack gets a bitmap and a commit graph, which make clones cheaper.
+            """)
+
+    @Argument(help: "The repository, OWNER/REPO.")
+    var repository: RepositoryName?
+
+    @Flag(help: "Every repository in the store; those that need nothing are passed over.")
+    var all = false
+
+    @Flag(help: "Fold all packs into one, not only those that are not much larger than others.")
+    var full = false
+
+    @Flag(help: "Say what would be done, and do nothing.")
+    var dryRun = false
+
+    @OptionGroup var storeOptions: StoreOptions
+
+    func validate() throws {
+        if (repository == nil) != all {
+            throw ValidationError("Name one repository, OWNER/REPO, or give --all.")
+        }
+    }
+
+    func run() throws {
+        let environment = ProcessEnvironment.variables
+        let store = try storeOptions.open(environment)
+        let statePath = try storeOptions.statePath(environment)
+        let log = try Assembly.makeLog(environment)
+        // A command that is told to go takes its git and its workspace along.
+        FastCGIServer.blockSignals()
+        try Failure.explained {
+            let assembly = try Assembly(
+                store: store, statePath: statePath, limits: Responder.Limits(git: 1),
+                environment: environment, log: log)
+            defer { assembly.state.remove() }
+            try OneShotCGI.endOnSignal(removing: assembly.state)
+            if let repository {
+                try compact(repository, assembly.hydration, log)
+            } else {
+                try compactAll(assembly.hydration, log)
+            }
+        }
+    }
+
+    private func compactAll(_ hydration: Hydration, _ log: Logger) throws {
+        var failed = 0
+        try RepositoryListing.forEach(in: hydration.store) { name in
+            do {
+                try compact(name, hydration, log)
+            } catch {
+                failed += 1
+                Failure.say("\(error)")
+            }
+        }
+        if failed == 0 { return }
+        let count = failed == 1 ? "1 repository was" : "\(failed) repositories were"
+        throw Unfinished(description: "\(count) not compacted.")
+    }
+
+    private func compact(
+        _ repository: RepositoryName, _ hydration: Hydration, _ log: Logger
+    ) throws {
+        let compaction = Compaction(
+            of: repository, with: hydration, scope: full ? .everything : .geometric)
+        if dryRun { return try tell(try compaction.survey(), of: repository) }
+        switch try compaction.run(log: log) {
+        case .compacted(let result):
+            print(
+                "Compacted '\(repository)': \(result.packsBefore) packs are \(result.packsAfter); "
+                    + "the new one has \(result.objects) objects in \(result.bytes) bytes.")
+        case .madeSidecars:
+            print("Made a bitmap and a commit graph for '\(repository)'.")
+        case .nothingToDo(let packs):
+            print(Self.sentence(repository, needingNothingWith: packs))
+        case .gaveWay:
+            throw Unfinished(description: "'\(repository)' kept changing; try again.")
+        case .notThere:
+            // A deleted one is still listed.
+            if !all { throw Unfinished(description: "There is no repository '\(repository)'.") }
+        }
+    }
+
+    private func tell(_ need: Compaction.Need, of repository: RepositoryName) throws {
+        switch need {
+        case .fold(let packs, let count):
+            print("Would fold \(packs) of the \(count) packs of '\(repository)'.")
+        case .sidecars:
+            print("Would make a bitmap and a commit graph for '\(repository)', if git can.")
+        case .unknown: print("Would look at '\(repository)', which lacks an index.")
+        case .nothing(let packs): print(Self.sentence(repository, needingNothingWith: packs))
+        case .notThere:
+            if !all { throw Unfinished(description: "There is no repository '\(repository)'.") }
+        }
+    }
+
+    private static func sentence(
+        _ repository: RepositoryName, needingNothingWith packs: Int
+    ) -> String {
+        "'\(repository)' needs nothing: it has \(packs) pack\(packs == 1 ? "" : "s")."
+    }
+
+    /// Something was not compacted.
+    private struct Unfinished: Error, CustomStringConvertible {
+        let description: String
+    }
+}

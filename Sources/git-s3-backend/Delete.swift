@@ -1,0 +1,52 @@
+import ArgumentParser
+import ObjectStore
+import Repository
+
+/// `delete OWNER/REPO`.
+struct Delete: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Delete a repository.",
+        discussion: """
+            The repository is not found any more, and a push in flight is refused. Nothing that \
+            it holds is removed from the store: 'restore' brings it back.
+
+            On a terminal you are asked for its name once more; elsewhere it takes --yes.
+            """)
+
+    @Argument(help: "The repository, OWNER/REPO.")
+    var repository: RepositoryName
+
+    @Flag(help: "Do not ask.")
+    var yes = false
+
+    @OptionGroup var storeOptions: StoreOptions
+
+    func run() throws {
+        if !yes { try Confirmation.requireTerminal() }
+        let environment = ProcessEnvironment.variables
+        let store = try storeOptions.open(environment)
+        let statePath = try storeOptions.statePath(environment)
+        try Failure.explained {
+            if !yes { try confirm(in: store) }
+            let admission = try Admission.admit(store, stateDirectory: statePath)
+            let done = try Deletion(of: repository).run(in: admission.store)
+            print(
+                "Deleted '\(repository)'. Its last state was \(done.last.digest); "
+                    + "'git-s3-backend restore \(repository)' brings it back.")
+        }
+    }
+
+    /// Shows what there is, and asks.
+    private func confirm(in store: any ObjectStore) throws {
+        switch try Snapshot.resolve(repository, in: store) {
+        case .absent: throw LifecycleError.absent(repository, location: store.location)
+        case .deleted(let tombstone):
+            throw LifecycleError.deleted(repository, last: tombstone.manifest.parent)
+        case .live(let snapshot):
+            let count = snapshot.manifest.refs.count
+            try Confirmation.ask(
+                "Delete '\(repository)' with its \(count) \(count == 1 ? "ref" : "refs") from "
+                    + "'\(store.location)'?", expecting: "\(repository)")
+        }
+    }
+}

@@ -1,0 +1,125 @@
+import ArgumentParser
+import Logging
+import ObjectStore
+import Posix
+import Repository
+
+/// `export OWNER/REPO DIR`, `export --all DIR`.
+struct ExportCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "export",
+        abstract: "Copy published repositories to this machine.",
+        usage: """
+            git-s3-backend export [<options>] <repository> <directory>
+            git-s3-backend export [<options>] --all <directory>
+            """,
+        discussion: "Makes a bare repository that git serves as it is, or makes one that is there "
+            + "equal to what is published: refs that are not published are removed from it. With "
+            + "--all, each repository goes to DIRECTORY/OWNER/REPO.git.")
+
+    @Argument(
+        help: ArgumentHelp(
+            "The repository, OWNER/REPO, and its directory; with --all the directory of all.",
+            valueName: "repository-and-directory"))
+    var places: [String]
+
+    @Flag(help: "Export every repository.")
+    var all = false
+
+    @Flag(help: "Show no progress.")
+    var quiet = false
+
+    @OptionGroup var storeOptions: StoreOptions
+
+    /// What is to be exported, and where.
+    private enum Order {
+        case one(RepositoryName, String)
+        case all(String)
+    }
+
+    func validate() throws {
+        _ = try order()
+    }
+
+    private func order() throws -> Order {
+        if all {
+            guard places.count == 1 else {
+                throw ValidationError("With --all give the directory alone.")
+            }
+            return .all(places[0])
+        }
+        guard places.count == 2 else {
+            throw ValidationError("Give the repository, OWNER/REPO, and the directory; or --all.")
+        }
+        guard let name = RepositoryName(places[0]) else {
+            throw ValidationError("'\(places[0])' is no repository's name; give OWNER/REPO.")
+        }
+        return .one(name, places[1])
+    }
+
+    func run() throws {
+        let order = try order()
+        let environment = ProcessEnvironment.variables
+        let store = try storeOptions.open(environment)
+        let statePath = try storeOptions.statePath(environment)
+        let log = try Assembly.makeLog(environment)
+        try Failure.explained {
+            let workshop = try Workshop(
+                store: store, statePath: statePath, environment: environment, isQuiet: quiet)
+            defer { workshop.state.remove() }
+
+            switch order {
+            case .one(let repository, let directory):
+                _ = try copy(repository, to: try Workshop.absolute(directory), workshop, log)
+            case .all(let directory):
+                try copyAll(to: try Workshop.absolute(directory), workshop, log)
+            }
+        }
+    }
+
+    /// - Returns: whether anything was to be done.
+    private func copy(
+        _ repository: RepositoryName, to directory: String, _ workshop: Workshop, _ log: Logger
+    ) throws -> Bool {
+        defer { workshop.line.clear() }
+
+        // Nobody pushes into what is hydrated here, so no hook is needed.
+        let hydration = Hydration(
+            store: workshop.store, state: workshop.state, git: workshop.git, hook: "/dev/null")
+        let outcome = try Export(of: repository, by: hydration, log: log)
+            .run(into: directory, progress: workshop.line.progress)
+        workshop.line.clear()
+        switch outcome {
+        case .upToDate:
+            print("'\(directory)' is up to date.")
+            return false
+        case .created(let refs, let packs):
+            let content = "\(counted(refs, "ref")), \(counted(packs, "pack"))"
+            print("Exported '\(repository)' to '\(directory)': \(content).")
+        case .updated(let refs, let packs):
+            let content = "\(counted(refs, "ref")), \(counted(packs, "pack"))"
+            print("Updated '\(directory)': \(content) fetched.")
+        }
+        return true
+    }
+
+    private func copyAll(to directory: String, _ workshop: Workshop, _ log: Logger) throws {
+        var tally = Tally()
+        try RepositoryListing.forEach(in: workshop.store) { repository in
+            do {
+                if try copy(repository, to: "\(directory)/\(repository).git", workshop, log) {
+                    tally.done += 1
+                } else {
+                    tally.unchanged += 1
+                }
+            } catch ExportError.noSuchRepository {
+                // Deleted: its pointer stays.
+            } catch {
+                Failure.say("\(repository): \(error)")
+                tally.failed += 1
+            }
+        }
+        print(tally.sentence("exported"))
+        if tally.failed > 0 { throw ExitCode.failure }
+    }
+}

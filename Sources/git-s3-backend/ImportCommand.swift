@@ -1,0 +1,134 @@
+import ArgumentParser
+import GitProtocol
+import Glibc
+import ObjectStore
+import Posix
+import Repository
+
+/// `import DIR OWNER/REPO`, `import --all DIR`.
+struct ImportCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "import",
+        abstract: "Publish repositories of this machine.",
+        usage: """
+            git-s3-backend import [<options>] <directory> <repository>
+            git-s3-backend import [<options>] --all <directory>
+            """,
+        discussion: "What is published under the name is replaced by the repository's refs, as "
+            + "'git clone --mirror' sees them, and its HEAD, in one step. Only what is not "
+            + "published yet is stored. With --all, each repository DIRECTORY/OWNER/REPO or "
+            + "DIRECTORY/OWNER/REPO.git is imported under its own name.")
+
+    @Argument(help: "The repository's directory, bare or not; with --all a tree of them.")
+    var directory: String
+
+    @Argument(help: "The name to publish under, OWNER/REPO.")
+    var repository: RepositoryName?
+
+    @Flag(help: "Import every repository of a tree.")
+    var all = false
+
+    @Option(help: "The branch that HEAD shall name. (default: as in the repository)")
+    var defaultBranch: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Take objects that git's checks refuse with this message; can be repeated.",
+            discussion: "A name of git-fsck(1), as zeroPaddedFilemode.", valueName: "message"))
+    var accept: [String] = []
+
+    @Flag(help: "Show no progress.")
+    var quiet = false
+
+    @OptionGroup var storeOptions: StoreOptions
+
+    func validate() throws {
+        if all, repository != nil {
+            throw ValidationError("With --all the names are those of the tree: give no repository.")
+        }
+        if !all, repository == nil {
+            throw ValidationError("Name the repository to publish, OWNER/REPO, or give --all.")
+        }
+        if all, defaultBranch != nil {
+            throw ValidationError("--default-branch goes with one repository, not with --all.")
+        }
+        for message in accept {
+            let isWord = message.utf8.allSatisfy {
+                (UInt8(ascii: "a")...UInt8(ascii: "z")).contains($0 | 0x20)
+            }
+            guard isWord, !message.isEmpty else {
+                throw ValidationError(
+                    "--accept is '\(message)'; give a message of git-fsck(1), as "
+                        + "zeroPaddedFilemode.")
+            }
+        }
+    }
+
+    func run() throws {
+        let head = try defaultBranch.map { try Create.branch($0) }
+        let environment = ProcessEnvironment.variables
+        let store = try storeOptions.open(environment)
+        let statePath = try storeOptions.statePath(environment)
+        try Failure.explained {
+            let directory = try Workshop.absolute(directory)
+            let workshop = try Workshop(
+                store: store, statePath: statePath, environment: environment, isQuiet: quiet)
+            defer { workshop.state.remove() }
+
+            if let repository {
+                _ = try publish(directory, repository, head, workshop)
+            } else {
+                try publishAll(directory, workshop)
+            }
+        }
+    }
+
+    /// - Returns: whether anything was published.
+    private func publish(
+        _ directory: String, _ repository: RepositoryName, _ head: RefName?, _ workshop: Workshop
+    ) throws -> Bool {
+        defer { workshop.line.clear() }
+
+        let source = try ImportSource.open(directory, git: workshop.git, state: workshop.state)
+        for warning in source.warnings { Failure.say("\(repository): \(warning)") }
+        let outcome = try Import(
+            repository: repository, defaultBranch: head, accepting: accept
+        ).run(
+            from: source, into: workshop.store, git: workshop.git, state: workshop.state,
+            progress: workshop.line.progress)
+        workshop.line.clear()
+        switch outcome {
+        case .upToDate:
+            print("'\(repository)' is up to date.")
+            return false
+        case .published(_, let manifest, let bytes):
+            let refs = counted(manifest.refs.count, "ref")
+            let stored = bytes.map { Progress.bytes($0) } ?? "nothing new"
+            print("Imported '\(repository)': \(refs), \(stored) stored.")
+            return true
+        }
+    }
+
+    private func publishAll(_ directory: String, _ workshop: Workshop) throws {
+        var tally = Tally()
+        let tree = try RepositoryTree(at: directory)
+        for entry in tree.skipped {
+            Failure.say("'\(entry)' is left out: it is no repository of an owner.")
+        }
+        for (path, place) in tree.entries {
+            do {
+                let name = try place.get()
+                if try publish(path, name, nil, workshop) {
+                    tally.done += 1
+                } else {
+                    tally.unchanged += 1
+                }
+            } catch {
+                Failure.say("\(error)")
+                tally.failed += 1
+            }
+        }
+        print(tally.sentence("imported"))
+        if tally.failed > 0 { throw ExitCode.failure }
+    }
+}

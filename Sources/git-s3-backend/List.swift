@@ -1,0 +1,65 @@
+import ArgumentParser
+import ObjectStore
+import Repository
+
+/// `list`.
+struct List: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "List the repositories of a store.",
+        discussion: "One name a line, in the order of their bytes. A repository that cannot be "
+            + "read is named on standard error, and the exit status is 1 then.")
+
+    @Flag(help: "List those that were deleted or renamed instead.")
+    var deleted = false
+
+    @Flag(help: "One JSON object a line for each repository: name, manifest, head, counts.")
+    var json = false
+
+    @OptionGroup var storeOptions: StoreOptions
+
+    /// Manifests in memory at once.
+    private static let batch = 16
+
+    func run() throws {
+        let store = try storeOptions.open(ProcessEnvironment.variables)
+        try Failure.explained {
+            // The order of keys is another: "a/b-c/pointer" comes before "a/b/pointer".
+            var names: [RepositoryName] = []
+            try RepositoryListing.forEach(in: store) { names.append($0) }
+            names.sort { "\($0)".utf8.lexicographicallyPrecedes("\($1)".utf8) }
+
+            var rest = names[...]
+            var unread = 0
+            while !rest.isEmpty {
+                let some = Array(rest.prefix(Self.batch))
+                rest = rest.dropFirst(some.count)
+                for (name, result) in zip(some, Snapshot.resolve(some, in: store)) {
+                    do {
+                        tell(try result.get())
+                    } catch {
+                        Failure.say("\(name): \(error)")
+                        unread += 1
+                    }
+                }
+            }
+            if unread > 0 { throw ExitCode.failure }
+        }
+    }
+
+    private func tell(_ resolution: Snapshot.Resolution) {
+        switch resolution {
+        case .live(let snapshot) where !deleted: tell(snapshot)
+        case .deleted(let snapshot) where deleted: tell(snapshot)
+        // A pointer is absent if someone took it away by hand since it was listed.
+        case .live, .deleted, .absent: break
+        }
+    }
+
+    private func tell(_ snapshot: Snapshot) {
+        if json {
+            print(String(decoding: StateDescription(snapshot).summary.written, as: UTF8.self))
+        } else {
+            print(snapshot.repository)
+        }
+    }
+}

@@ -1,0 +1,57 @@
+import ObjectStore
+import Posix
+import Repository
+
+/// The repositories of a tree, `OWNER/REPO` or `OWNER/REPO.git` below a directory.
+struct RepositoryTree {
+    /// Paths, and the names that they give, in their order.
+    private(set) var entries: [(path: String, name: Result<RepositoryName, BadName>)] = []
+    /// What is there besides.
+    private(set) var skipped: [String] = []
+
+    /// Why a repository cannot be published under the name that its path gives.
+    struct BadName: Error, CustomStringConvertible {
+        let description: String
+    }
+
+    init(at root: String) throws {
+        var paths: [RepositoryName: String] = [:]
+        for owner in try Files.names(in: root).sorted() {
+            let ownerPath = "\(root)/\(owner)"
+            let names = try? Files.names(in: ownerPath)
+            // A repository at the first level has no owner.
+            guard let names, !ImportSource.isRepository(ownerPath) else {
+                skipped.append(ownerPath)
+                continue
+            }
+            for name in names.sorted() {
+                let path = "\(ownerPath)/\(name)"
+                guard ImportSource.isRepository(path) else {
+                    skipped.append(path)
+                    continue
+                }
+                entries.append((path, Self.name(owner, name, path, &paths)))
+            }
+        }
+    }
+
+    private static func name(
+        _ owner: String, _ name: String, _ path: String, _ paths: inout [RepositoryName: String]
+    ) -> Result<RepositoryName, BadName> {
+        let bare = name.hasSuffix(".git") ? String(name.dropLast(4)) : name
+        guard let repository = RepositoryName("\(owner)/\(bare)") else {
+            return .failure(
+                BadName(
+                    description: "'\(path)' gives no name that can be published. Import it by "
+                        + "itself, with a name."))
+        }
+        if let other = paths.updateValue(path, forKey: repository) {
+            paths[repository] = other
+            return .failure(
+                BadName(
+                    description: "'\(path)' would be '\(repository)', as '\(other)' is. Import it "
+                        + "by itself, with a name."))
+        }
+        return .success(repository)
+    }
+}

@@ -1,0 +1,31 @@
+import Posix
+import TestSupport
+
+/// A site whose requests are held at a fault point once the door is shut.
+struct Held {
+    let site: Site
+    let barrier: TemporaryDirectory
+    let repository: String
+    let tree: WorkTree
+
+    init(at point: String, options: [String] = []) throws {
+        let barrier = try TemporaryDirectory()
+        self.barrier = barrier
+        try barrier.file("go", "")
+        site = try Site(
+            .file, options: options,
+            environment: ["GIT_S3_BACKEND_FAULT": "\(point)=barrier:\(barrier.path)"])
+        (repository, tree) = try seeded(site)
+        for name in try Files.names(in: barrier.path) {
+            Files.removeTree("\(barrier.path)/\(name)")
+        }
+    }
+
+    func waitUntilHeld(_ count: Int = 1) throws {
+        try wait(for: "\(count) requests to be held") {
+            try Files.names(in: barrier.path).count >= count
+        }
+    }
+
+    func release() throws { try barrier.file("go", "") }
+}

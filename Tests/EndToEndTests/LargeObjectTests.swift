@@ -1,0 +1,103 @@
+import Posix
+import TestSupport
+import Testing
+
+extension EndToEnd {
+    /// A pack that is sent in parts and read in ranges.
+    @Suite struct LargeObjectTests {
+        private struct Stage {
+            let proxy: FaultProxy
+            let site: Site
+            let repository: String
+            let tree: WorkTree
+
+            init() throws {
+                let bucket = try StoreUnderTest.seaweed.makeBucket()
+                proxy = try bucket.makeProxy()
+                site = try Self.site(bucket, proxy)
+                (repository, tree) = try seeded(site)
+                try tree.git("config", "core.compression", "0")
+                proxy.reset()
+            }
+
+            /// With the smallest parts that S3 takes.
+            static func site(_ bucket: Bucket, _ proxy: FaultProxy) throws -> Site {
+                var setup = Responder.Setup(bucket)
+                setup.proxy = proxy
+                setup.storeItems = "&part-size=5M&multipart-threshold=5M"
+                return try Site(setup)
+            }
+
+            /// Commits a file that makes a pack of three parts.
+            func commitLarge() throws {
+                var random = SplitMix64(seed: 1)
+                let bytes = (0..<(11 << 17)).flatMap { _ in
+                    withUnsafeBytes(of: random.next()) { Array($0) }
+                }
+                try tree.commit("large", bytes: bytes)
+            }
+        }
+
+        @Test func packArrivesInSpiteOfFaultsOnItsWay() throws {
+            let stage = try Stage()
+            try stage.commitLarge()
+            stage.proxy.on("PUT", .part, .answer(503, "SlowDown"))
+            stage.proxy.on("PUT", .part, .loseAnswer)
+            stage.proxy.on("POST", .upload, .loseAnswer)
+            try stage.tree.git("push", "-q", "origin", "main")
+            let pushed = stage.proxy.counts
+            #expect(pushed["POST uploads"] == 1)
+            #expect(pushed["PUT part"] == 5)
+            #expect(pushed["POST upload"] == 1)
+            #expect(pushed["PUT pack"] == nil)
+
+            // Another responder, which has seen nothing of it.
+            let other = try Stage.site(stage.site.bucket, stage.proxy)
+            stage.proxy.reset()
+            stage.proxy.on("GET", .pack, times: 3, .cutAnswer)
+            let copy = try WorkTree.clone(other.anonymousURL(stage.repository), "-q", "--bare")
+            #expect(try copy.git("rev-parse", "main") == stage.tree.git("rev-parse", "main"))
+            try copy.git("fsck", "--full", "--strict")
+            #expect(stage.proxy.pending == 0)
+        }
+
+        @Test func pushWhosePartsAreRefusedChangesNothing() throws {
+            let stage = try Stage()
+            let before = try stage.site.bucket.listing()
+            try stage.commitLarge()
+            stage.proxy.on("PUT", .part, times: 1000, .answer(403, "AccessDenied"))
+            #expect(try !stage.tree.attempt("push", "-q", "origin", "main").succeeded)
+            #expect(stage.proxy.counts["DELETE upload"] == 1)
+            #expect(stage.proxy.counts["PUT pointer"] == nil)
+            // The index and the manifest may have been written; nothing names them.
+            let after = try stage.site.bucket.listing()
+            #expect(Set(before).isSubset(of: after))
+            #expect(
+                after.filter { $0.hasPrefix("repos/") } == before.filter { $0.hasPrefix("repos/") })
+
+            stage.proxy.reset()
+            try stage.tree.git("push", "-q", "origin", "main")
+            try expectServed(stage.site, stage.repository, equals: stage.tree)
+        }
+
+        /// Killed with parts under way: the old state stays, and the push can be made again.
+        @Test func responderKilledInTheMiddleOfAnUploadLeavesTheOldState() throws {
+            let stage = try Stage()
+            let tip = try stage.tree.git("rev-parse", "main")
+            try stage.commitLarge()
+            let gate = Gate()
+            stage.proxy.on("PUT", .part, .hold(gate))
+            let push = Background { try stage.tree.attempt("push", "-q", "origin", "main") }
+            try wait(for: "a part to be on its way") { stage.proxy.counts["PUT part"] != nil }
+            stage.site.responder.signal(9)
+            #expect(try !push.value().succeeded)
+            gate.open()
+
+            let other = try Stage.site(stage.site.bucket, stage.proxy)
+            let served = try stage.tree.git("ls-remote", other.url(stage.repository), "main")
+            #expect(served.hasPrefix(tip))
+            try stage.tree.git("push", "-q", other.url(stage.repository), "main")
+            try expectServed(other, stage.repository, equals: stage.tree)
+        }
+    }
+}
