@@ -31,6 +31,17 @@ extension EndToEnd {
             #expect(try site.leftovers() == [])
         }
 
+        @Test(arguments: [Front.apacheFCGID, .apacheCGID])
+        func programsThatApacheStartsReachABucket(front: Front) throws {
+            let site = try front.makeSite(
+                Responder.Setup(try StoreUnderTest.seaweed.makeBucket()))
+            let (repository, tree) = try seeded(site)
+            try tree.commit("large", bytes: try randomBytes(3_000_000))
+            try tree.git("push", "-q", "origin", "main")
+            try expectServed(site, repository, equals: tree)
+            #expect(!site.log.contains("admitted the store"))
+        }
+
         @Test(arguments: Front.allCases)
         func ofSixThatPushOneBranchOneWinsAndWithOneEachAllDo(front: Front) throws {
             let barrier = try TemporaryDirectory()
@@ -146,11 +157,11 @@ extension EndToEnd {
                 } else {
                     site.reload()
                 }
+                try wait(for: "the web server to serve again", upTo: .seconds(60)) {
+                    (try? site.advertisement(repository).status) == 200
+                }
             }
             let told = try writers.flatMap { try $0.value() }
-            try wait(for: "the web server to serve again") {
-                (try? site.advertisement(repository).status) == 200
-            }
             let served = try trees[0].git("ls-remote", site.anonymousURL(repository))
                 .split(separator: "\n").map(String.init)
             #expect(!told.isEmpty)

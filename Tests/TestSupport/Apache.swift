@@ -64,7 +64,7 @@ package final class Apache: Sendable {
     ///
     /// - Parameters:
     ///   - program: what Apache starts, where it does.
-    ///   - certificate: then it speaks TLS.
+    ///   - certificate: then it is the shipped site, with TLS, which is for ``Way/proxy(socket:)``.
     package init(
         _ way: Way, program: String, account: Account?, certificate: Certificate? = nil
     ) throws {
@@ -81,6 +81,7 @@ package final class Apache: Sendable {
             }
         }
         try directory.file("git-s3-backend.htpasswd", try Nginx.passwordFile())
+        let site = try certificate.map { try Self.site(with: $0) }
         let run = try directory.directory("run")
         if let account {
             try account.give(run)
@@ -93,7 +94,7 @@ package final class Apache: Sendable {
             let port = try Sockets.freePort()
             try directory.file(
                 "apache2.conf",
-                Self.configuration(way, port, directory.path, program, account, certificate))
+                Self.configuration(way, port, directory.path, program, account, site))
             let service = try Service(
                 apache,
                 [
@@ -144,17 +145,19 @@ package final class Apache: Sendable {
 
     private static func configuration(
         _ way: Way, _ port: UInt16, _ directory: String, _ program: String, _ account: Account?,
-        _ certificate: Certificate?
+        _ site: String?
     ) -> String {
         let load = (way.modules + commonModules).map {
             "LoadModule \($0)_module \(modules)/mod_\($0).so"
         }.joined(separator: "\n")
         var socket = "/nonexistent"
         if case .proxy(let path) = way { socket = path }
-        let tls =
-            certificate.map {
-                "SSLEngine on\nSSLCertificateFile \($0.file)\nSSLCertificateKeyFile \($0.key)"
-            } ?? ""
+        let host = """
+            <VirtualHost 127.0.0.1:\(port)>
+                \(way.settings)
+                Include \(way.file)
+            </VirtualHost>
+            """
         return """
             \(load)
             \(account.map { "User \($0.name)\nGroup \($0.groupName)" } ?? "")
@@ -166,11 +169,11 @@ package final class Apache: Sendable {
             ErrorLog \(directory)/error.log
             LogLevel warn
             TypesConfig /dev/null
-            # As Debian has it: what is shipped must hold its own.
-            Timeout 300
+            # As Debian has it, only with less patience: what is shipped must hold its own.
+            Timeout 2
             <IfModule mod_reqtimeout.c>
                 RequestReadTimeout header=20-40,minrate=500
-                RequestReadTimeout body=10,minrate=500
+                RequestReadTimeout body=1,minrate=500
             </IfModule>
             <IfModule mod_cgid.c>
                 ScriptSock \(directory)/run/cgid
@@ -186,12 +189,23 @@ package final class Apache: Sendable {
             </Directory>
             Define GIT_S3_BACKEND_SOCKET \(socket)
             Define GIT_S3_BACKEND_PROGRAM \(program)
-            <VirtualHost 127.0.0.1:\(port)>
-                \(tls)
-                \(way.settings)
-                Include \(way.file)
-            </VirtualHost>
+            \(site?.replacing("*:443", with: "127.0.0.1:\(port)") ?? host)
 
             """
+    }
+
+    /// The shipped site, with another certificate.
+    private static func site(with certificate: Certificate) throws -> String {
+        var text = String(
+            decoding: try Files.read(shipped + "/git-s3-backend-site.conf"), as: UTF8.self)
+        let path = "/etc/letsencrypt/live/git.example.org"
+        for (name, own) in [
+            ("\(path)/fullchain.pem", certificate.file), ("\(path)/privkey.pem", certificate.key),
+            ("git.example.org", "127.0.0.1"),
+        ] {
+            guard text.contains(name) else { throw TestFailure("The site has no '\(name)'.") }
+            text = text.replacing(name, with: own)
+        }
+        return text
     }
 }
