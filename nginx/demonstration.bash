@@ -73,7 +73,8 @@ choose_directories() {
     if [[ $owner ]]; then
         chmod 711 "$runtime" "$dir"
         # A change of user clears the signal that `start` asked for.
-        as_owner=(setpriv --reuid="$owner" --regid="$owner" --clear-groups --pdeathsig TERM --)
+        as_owner=(setpriv --reuid="$owner" --regid="$owner" --clear-groups --pdeathsig TERM --
+            env HOME="$dir")
         "${as_owner[@]}" test -x "$dir" || fail "'$owner' cannot reach $dir. Choose another --dir."
         chown -R "$owner": "$dir/state"
     fi
