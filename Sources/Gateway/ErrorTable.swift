@@ -1,5 +1,7 @@
 import GitProtocol
+import Glibc
 import ObjectStore
+import Posix
 import Repository
 
 /// An error as HTTP tells it.
@@ -76,7 +78,7 @@ enum ErrorTable {
             failed(500, "The stored repository is damaged; the server's log says where.")
         case .denied, .rejected, .nonConforming, .misconfigured:
             failed(500, "The store refused a request; the server's log says which.")
-        case .local: failed(500, "The server's own disk failed; its log says how.")
+        case .local(_, let error): failedDisk(error)
         }
     }
 
@@ -88,9 +90,16 @@ enum ErrorTable {
         case .damaged:
             failed(500, "The stored repository is damaged; the server's log says where.")
         case .git: failed(500, "git failed on the server; its log says how.")
-        case .local: failed(500, "The server's own disk failed; its log says how.")
+        case .local(_, let error): failedDisk(error)
         case .unproven:
             failed(500, "The push could not be verified and was refused. Nothing was changed.")
         }
+    }
+
+    /// A disk that is full may have room a moment later; another failure stays.
+    private static func failedDisk(_ error: SystemError) -> ErrorAnswer {
+        error.code == ENOSPC || error.code == EDQUOT
+            ? failed(503, "The server's disk is full. Nothing was changed; try again in a moment.")
+            : failed(500, "The server's own disk failed; its log says how.")
     }
 }

@@ -20,25 +20,33 @@ package struct Responder: Sendable {
         package var pushKeepAlive: Duration
         /// Swaps that a push tries at most.
         package var pushAttempts: Int
+        /// What a push to a repository that is not there does.
+        package var pushToNothing: PushToNothing
+
+        package enum PushToNothing: Sendable { case isNotFound, creates }
 
         package init(
             git: Int, body: Int64 = 0, gitTime: Duration = .seconds(3600),
-            pushKeepAlive: Duration = .seconds(5), pushAttempts: Int = 5
+            pushKeepAlive: Duration = .seconds(5), pushAttempts: Int = 20,
+            pushToNothing: PushToNothing = .isNotFound
         ) {
             self.git = git
             self.body = body
             self.gitTime = gitTime
             self.pushKeepAlive = pushKeepAlive
             self.pushAttempts = pushAttempts
+            self.pushToNothing = pushToNothing
         }
     }
 
-    private let store: any ObjectStore
-    private let hydration: Hydration
-    private let git: GitProgram
-    private let rule: AccessRule
-    private let limits: Limits
-    private let slots: GitSlots
+    let store: any ObjectStore
+    let hydration: Hydration
+    let git: GitProgram
+    let rule: AccessRule
+    let limits: Limits
+    let slots: GitSlots
+    /// The pushes that are ready to be published.
+    let queues: PublicationQueues
     private let answers: ManifestAnswers
     /// nil: nothing is compacted in the background.
     let compactor: BackgroundCompactor?
@@ -56,6 +64,7 @@ package struct Responder: Sendable {
         self.compactor = compactor
         self.log = log
         slots = GitSlots(limits.git)
+        queues = PublicationQueues(in: hydration.store)
         answers = ManifestAnswers(LearnedCapabilities(git: git, state: hydration.state))
     }
 
@@ -82,7 +91,7 @@ package struct Responder: Sendable {
     }
 
     /// The routes' first half: may they, and what is there.
-    private func authorize(_ verdict: Verdict) throws(RequestError) {
+    func authorize(_ verdict: Verdict) throws(RequestError) {
         if case .deny(let reason) = verdict { throw .notAllowed(reason) }
     }
 
@@ -93,13 +102,13 @@ package struct Responder: Sendable {
         return snapshot
     }
 
-    private func client(of request: Request) -> GitProgram.Client {
+    func client(of request: Request) -> GitProgram.Client {
         GitProgram.Client(
             user: request.user ?? "", address: request.address,
             protocolVersion: request.gitProtocol)
     }
 
-    private var deadline: ContinuousClock.Instant { .now + limits.gitTime }
+    var deadline: ContinuousClock.Instant { .now + limits.gitTime }
 
     /// `info/refs`. gitprotocol-http(5), "Smart Clients".
     private func advertise(
@@ -111,11 +120,21 @@ package struct Responder: Sendable {
         case .uploadPack: try authorize(rule.read(name, by: requester))
         case .receivePack: try authorize(rule.write(name, by: requester))
         }
-        let snapshot = try resolve(name)
         let version = ProtocolVersion(header: request.gitProtocol)
-        let advertisement =
-            try answers.advertisement(of: service, version, snapshot.manifest)
-            ?? advertiseByGit(service, snapshot, request, log)
+        let advertisement: [UInt8]
+        switch try Snapshot.resolve(name, in: store) {
+        case .live(let snapshot):
+            advertisement =
+                try answers.advertisement(of: service, version, snapshot.manifest)
+                ?? advertiseByGit(service, snapshot, request, log)
+        case .absent, .deleted:
+            // As of an empty repository, in the format of nearly all.
+            guard service == .receivePack, limits.pushToNothing == .creates,
+                let empty = try answers.advertisement(
+                    of: service, version, Manifest(head: .main))
+            else { throw RequestError.notFound }
+            advertisement = empty
+        }
 
         var body: [UInt8] = []
         if service == .receivePack || version != .v2 {
@@ -148,9 +167,6 @@ package struct Responder: Sendable {
 
     /// Bytes of it that are waited for before a git process is: nearly always all of them.
     private static let fetchReadAhead = 1 << 20
-
-    /// Bytes; git's `http.postBuffer`, up to which it sends a push with its length and at once.
-    private static let pushReadAhead: Int64 = 1 << 20
 
     /// What upload-pack says of a request that is the client's fault, before it has answered
     /// anything. git's serve.c, upload-pack.c, ls-refs.c, pkt-line.c, shallow.c,
@@ -206,6 +222,7 @@ package struct Responder: Sendable {
         if response.hasBegun {
             // The client sees an answer that ends too early; the cause is for the log.
             if ending != .exited(0) {
+                workspace.doubtPacks()
                 log.warning(
                     "git did not finish a fetch",
                     metadata: ["error": "\(ending): \(workspace.gitErrors())"])
@@ -220,112 +237,8 @@ package struct Responder: Sendable {
         if Self.complaints.contains(where: { errors.contains($0) }) {
             throw ProtocolError.badPktLine("git does not understand the request")
         }
+        workspace.doubtPacks()
         throw RepositoryError.git(step: "answer a fetch", reason: "\(ending): \(errors)")
-    }
-
-    /// `git-receive-pack`: a push.
-    private func push(
-        to name: RepositoryName, _ request: Request, _ connection: any Connection,
-        _ response: Response, _ log: Logger
-    ) throws {
-        let requester = Requester(user: request.user)
-        try authorize(rule.write(name, by: requester))
-        let body = try Body(
-            of: request, from: connection, limit: limits.body, deadline: deadline,
-            framing: .commandsAndPack)
-        let snapshot = try resolve(name)
-        guard
-            let commands = try PushCommands.read(from: PktLineReader { try body.read(exactly: $0) })
-        else {
-            try response.begin(type: PushAnswer.type)
-            return
-        }
-        FaultPoint.reach(.pushStarted)
-
-        let answer = PushAnswer(
-            response, reporting: commands.capabilities.reporting, keepAlive: limits.pushKeepAlive)
-        if let refusal = try PushCheck(snapshot.manifest).refusal(of: commands) {
-            connection.drain()
-            return try answer.finish(unpublished: refusal)
-        }
-        body.onEnd = { answer.arm() }
-        do {
-            try receive(commands, body, on: snapshot, requester, request, answer, log)
-        } catch {
-            // Whatever has to be told, the keep-alives must not write into it.
-            guard answer.stop() else { throw error }
-            let told = ErrorTable.answer(to: error)
-            record(error, told, log)
-            try answer.finish(failing: commands, told.text)
-        }
-        FaultPoint.reach(.pushAnswered)
-    }
-
-    private func receive(
-        _ commands: PushCommands, _ body: Body, on snapshot: Snapshot, _ requester: Requester,
-        _ request: Request, _ answer: PushAnswer, _ log: Logger
-    ) throws {
-        let reception = try runGit(commands, body, on: snapshot, requester, request, answer, log)
-        switch consume reception {
-        case .unchanged(let report):
-            try answer.finish(unpublished: report)
-        case .received(let push):
-            // Without a report nobody could be told which part was done: all of it or nothing.
-            if commands.capabilities.reporting.report == .unwanted, let refusal = push.refusal {
-                throw RequestError.notAllowed(refusal)
-            }
-            switch try push.publish(to: store, attempts: limits.pushAttempts) {
-            case .published(let published):
-                log.info(
-                    "published a push",
-                    metadata: [
-                        "repo.name": "\(snapshot.repository)",
-                        "manifest.digest": "\(published.digest)",
-                        "manifest.parent": "\(snapshot.digest)",
-                        "push.user": "\(request.user ?? "")",
-                    ])
-                compactor?.pushed(
-                    to: snapshot.repository, packs: published.manifest.packs.count)
-                do {
-                    try Fence.succeed(published, on: answer)
-                } catch {
-                    // The push stands, whoever heard of it: nothing may say otherwise now.
-                    log.info("could not answer a published push", metadata: ["error": "\(error)"])
-                }
-            case .lost(let lost):
-                // git's own report is what a person understands; a status is what a program does
-                // that asked for no report, or wants to know that trying was given up.
-                let isTold =
-                    lost.cause == .overtaken && commands.capabilities.reporting.report == .wanted
-                guard answer.stop() || isTold else { throw RequestError.pushLost }
-                log.info("lost a push to another", metadata: ["push.user": "\(request.user ?? "")"])
-                try answer.finish(unpublished: lost.report)
-            }
-        }
-    }
-
-    /// Receives a push in a workspace, holding a slot only as long as git runs.
-    private func runGit(
-        _ commands: PushCommands, _ body: Body, on snapshot: Snapshot, _ requester: Requester,
-        _ request: Request, _ answer: PushAnswer, _ log: Logger
-    ) throws -> Reception {
-        // A small push is sent whole: with its body in, hydrating a large repository for it can be
-        // bridged by keep-alives, and no slow client holds a slot.
-        if case .known(let length) = request.contentLength, length <= Self.pushReadAhead {
-            try body.readAhead(Int(Self.pushReadAhead))
-        }
-        let slot = try slots.take()
-        defer { _ = slot }
-
-        let workspace = try hydration.writeWorkspace(snapshot, log: log)
-        FaultPoint.reach(.pushHydrated)
-        let bridge = PolicyBridge(
-            rule: rule, repository: snapshot.repository, requester: requester,
-            asked: commands.commands.compactMap(\.update))
-        return try ReceivedPush.receive(
-            commands, body: body, in: workspace, git: git, client: client(of: request),
-            bridge: bridge, deadline: deadline
-        ) { try answer.progress($0) }
     }
 
     /// Answers with an error, where an answer can still be one.
@@ -347,7 +260,7 @@ package struct Responder: Sendable {
         }
     }
 
-    private func record(_ error: any Error, _ answer: ErrorAnswer, _ log: Logger) {
+    func record(_ error: any Error, _ answer: ErrorAnswer, _ log: Logger) {
         let metadata: Logger.Metadata = [
             "http.status": "\(answer.status)", "error": "\(error)",
         ]

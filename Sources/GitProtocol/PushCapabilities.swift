@@ -30,9 +30,16 @@ package struct PushCapabilities: Equatable, Sendable {
 
     /// The same with `report-status`, where no report was asked for.
     package var askingForReport: PushCapabilities {
-        if reporting.report == .wanted { return self }
-        return PushCapabilities(bytes + Array(" report-status".utf8))
+        reporting.report == .wanted ? self : adding("report-status")
     }
+
+    /// The same with another one, where it is not among them.
+    func adding(_ name: String) -> PushCapabilities {
+        has(name) ? self : PushCapabilities(bytes + Array(" \(name)".utf8))
+    }
+
+    /// Whether all refs of the push are to be updated, or none.
+    package var isAtomic: Bool { has("atomic") }
 
     /// As they stand on the line.
     package var bytes: [UInt8] {

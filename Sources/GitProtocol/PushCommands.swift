@@ -25,6 +25,9 @@ package struct PushCommands: Sendable {
     /// Bytes that the lines before the pack may have in all; 64 MiB are half a million refs.
     package static let maximumSize = 64 << 20
 
+    /// Bytes of the list of capabilities; git's has a few hundred.
+    private static let maximumCapabilities = 60_000
+
     /// Reads the commands, and the push options where they were announced.
     ///
     /// - Returns: nil for the client's probe, a lone `0000`, and for an empty request.
@@ -99,12 +102,26 @@ package struct PushCommands: Sendable {
         if commands.isEmpty, lineForGit(of: command).count > PktLine.maximumPayload {
             throw .badCommand("a line without room for 'report-status'")
         }
+        // Another command may come to be the first one, and its name needs room beside the list.
+        if capabilities.bytes.count > Self.maximumCapabilities {
+            throw .badCommand("more than \(Self.maximumCapabilities) bytes of capabilities")
+        }
         commands.append(command)
     }
 
     /// The first command's line, which grows where a report has to be asked for.
     private func lineForGit(of first: Command) -> [UInt8] {
         first.line + [0] + capabilities.askingForReport.bytes
+    }
+
+    /// The same push with fewer commands, to be received again: `isKept` says of a raw name whether
+    /// its command stays. What git told the client of the pack the first time it need not repeat,
+    /// hence `quiet`.
+    package func received(again isKept: ([UInt8]) -> Bool) -> PushCommands {
+        var push = self
+        push.commands = commands.filter { isKept($0.rawName) }
+        push.capabilities = capabilities.adding("quiet")
+        return push
     }
 
     /// Whether a pack follows: not if every command deletes.

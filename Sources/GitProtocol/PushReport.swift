@@ -8,6 +8,21 @@ package struct PushReport: Equatable, Sendable {
     package let accepted: [[UInt8]]
     /// The refs reported `ng`, with the reasons.
     package let rejected: [Rejection]
+    private let lines: [Line]
+
+    /// What the report says of one ref.
+    private enum Line: Equatable, Sendable {
+        /// With the `option` lines that follow it.
+        case accepted([UInt8], options: [[UInt8]])
+        case rejected(Rejection)
+
+        var rawName: [UInt8] {
+            switch self {
+            case .accepted(let name, _): name
+            case .rejected(let rejection): rejection.rawName
+            }
+        }
+    }
 
     /// A ref that was not updated.
     package struct Rejection: Equatable, Sendable {
@@ -40,36 +55,47 @@ package struct PushReport: Equatable, Sendable {
         unpackError =
             status.elementsEqual("ok".utf8) ? nil : String(decoding: status, as: UTF8.self)
 
-        var accepted: [[UInt8]] = []
-        var rejected: [Rejection] = []
-        lines: while true {
+        var lines: [Line] = []
+        reading: while true {
             switch try reader.next() {
-            case .flush: break lines
-            case .data(let payload):
-                let line = Self.trimmed(payload)
-                if line.starts(with: "ok ".utf8) {
-                    accepted.append(Array(line.dropFirst(3)))
-                } else if line.starts(with: "ng ".utf8) {
-                    let parts = line.dropFirst(3).split(
-                        separator: UInt8(ascii: " "), maxSplits: 1)
-                    guard let name = parts.first else {
-                        throw ProtocolError.badReport("'ng' without a ref")
-                    }
-                    rejected.append(
-                        Rejection(
-                            rawName: Array(name),
-                            reasonBytes: parts.count > 1 ? Array(parts[1]) : []))
-                } else if !line.starts(with: "option ".utf8) {
-                    throw ProtocolError.badReport("a line that is neither ok, ng nor option")
-                }
+            case .flush: break reading
+            case .data(let payload): try Self.take(Self.trimmed(payload), into: &lines)
             case .delimiter, .responseEnd, nil:
                 throw ProtocolError.badReport("it has no end")
             }
         }
         guard rest.isEmpty else { throw ProtocolError.badReport("bytes after its end") }
         self.bytes = bytes
-        self.accepted = accepted
-        self.rejected = rejected
+        self.lines = lines
+        accepted = Self.accepted(in: lines)
+        rejected = Self.rejected(in: lines)
+    }
+
+    private static func take(
+        _ line: ArraySlice<UInt8>, into lines: inout [Line]
+    ) throws(ProtocolError) {
+        if line.starts(with: "ok ".utf8) {
+            lines.append(.accepted(Array(line.dropFirst(3)), options: []))
+        } else if line.starts(with: "ng ".utf8) {
+            let parts = line.dropFirst(3).split(separator: UInt8(ascii: " "), maxSplits: 1)
+            guard let name = parts.first else { throw .badReport("'ng' without a ref") }
+            let reason = parts.count > 1 ? Array(parts[1]) : []
+            lines.append(.rejected(Rejection(rawName: Array(name), reasonBytes: reason)))
+        } else if line.starts(with: "option ".utf8) {
+            if case .accepted(let name, let options) = lines.last {
+                lines[lines.count - 1] = .accepted(name, options: options + [Array(line)])
+            }
+        } else {
+            throw .badReport("a line that is neither ok, ng nor option")
+        }
+    }
+
+    private static func accepted(in lines: [Line]) -> [[UInt8]] {
+        lines.compactMap { if case .accepted(let name, _) = $0 { name } else { nil } }
+    }
+
+    private static func rejected(in lines: [Line]) -> [Rejection] {
+        lines.compactMap { if case .rejected(let rejection) = $0 { rejection } else { nil } }
     }
 
     /// A report of our own.
@@ -78,21 +104,45 @@ package struct PushReport: Equatable, Sendable {
     ///   - unpackError: nil for `unpack ok`.
     ///   - rejected: every ref of the push.
     package init(unpackError: String?, rejected: [Rejection]) {
+        self.init(unpackError: unpackError, lines: rejected.map { .rejected($0) })
+    }
+
+    private init(unpackError: String?, lines: [Line]) {
         var bytes: [UInt8] = []
-        func line(_ text: [UInt8]) {
+        func add(_ text: [UInt8]) {
             // A name or reason longer than a line would break the framing; neither can be.
             PktLine.append(
                 text.prefix(PktLine.maximumPayload - 1) + [UInt8(ascii: "\n")], to: &bytes)
         }
-        line(Array("unpack \(unpackError ?? "ok")".utf8))
-        for rejection in rejected {
-            line(Array("ng ".utf8) + rejection.rawName + [UInt8(ascii: " ")] + rejection.reason)
+        add(Array("unpack \(unpackError ?? "ok")".utf8))
+        for line in lines {
+            switch line {
+            case .accepted(let name, let options):
+                add(Array("ok ".utf8) + name)
+                for option in options { add(option) }
+            case .rejected(let rejection):
+                add(
+                    Array("ng ".utf8) + rejection.rawName + [UInt8(ascii: " ")] + rejection.reason)
+            }
         }
         bytes += PktLine.flushBytes
         self.bytes = bytes
         self.unpackError = unpackError
-        accepted = []
-        self.rejected = rejected
+        self.lines = lines
+        accepted = Self.accepted(in: lines)
+        rejected = Self.rejected(in: lines)
+    }
+
+    /// The same report, but with these refs refused: an `ok` of theirs becomes `ng`, and what the
+    /// report does not speak of is added.
+    package func rejecting(_ rejections: [Rejection]) -> PushReport {
+        if rejections.isEmpty { return self }
+        let reasons = Dictionary(
+            rejections.map { ($0.rawName, $0) }, uniquingKeysWith: { first, _ in first })
+        let known = Set(lines.map(\.rawName))
+        let changed = lines.map { line in reasons[line.rawName].map(Line.rejected) ?? line }
+        let added = rejections.filter { !known.contains($0.rawName) }.map(Line.rejected)
+        return PushReport(unpackError: unpackError, lines: changed + added)
     }
 
     /// What was refused, in a line; nil: nothing.

@@ -16,7 +16,7 @@ struct Ancestry {
         for _ in 0..<Self.bound {
             let manifest: Manifest
             do {
-                manifest = try Snapshot.manifest(next, of: repository, in: store)
+                manifest = try self.manifest(next)
             } catch {
                 return .unknown(reason: "\(error)")
             }
@@ -28,24 +28,8 @@ struct Ancestry {
         return .unknown(reason: "more than \(Self.bound) states were published since")
     }
 
-    /// The state that a pointer names, if it is `parent` or was published on top of it; nil if that is not
-    /// among its ancestors, or cannot be found there.
-    func winner(_ pointer: PointerValue, over parent: Digest) throws -> Snapshot? {
-        let latest = try Snapshot.manifest(pointer.digest, of: repository, in: store)
-        var digest = pointer.digest
-        var manifest = latest
-        for _ in 0..<Self.bound {
-            // The pointer itself, where it was only written anew.
-            if digest == parent {
-                return Snapshot(
-                    repository: repository, etag: pointer.etag, digest: pointer.digest,
-                    manifest: latest)
-            }
-            // What was deleted since, and made again, is another repository.
-            guard manifest.kind == .live, let before = manifest.parent else { return nil }
-            digest = before
-            manifest = try Snapshot.manifest(digest, of: repository, in: store)
-        }
-        return nil
+    /// Reads one manifest of the chain.
+    func manifest(_ digest: Digest) throws -> Manifest {
+        try Snapshot.manifest(digest, of: repository, in: store)
     }
 }

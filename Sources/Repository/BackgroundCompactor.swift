@@ -47,11 +47,9 @@ package final class BackgroundCompactor: @unchecked Sendable {
     ///
     /// - Parameters:
     ///   - packs: what the repository has now.
-    ///   - before: what the state had that this one was published on; nil: one less.
-    package func pushed(to repository: RepositoryName, packs: Int, before: Int? = nil) {
-        guard Self.isDue(packs: packs, before: before ?? packs - 1, threshold: threshold) else {
-            return
-        }
+    ///   - before: what the state had that this one was published on.
+    package func pushed(to repository: RepositoryName, packs: Int, before: Int) {
+        guard Self.isDue(packs: packs, before: before, threshold: threshold) else { return }
         monitor.locked {
             guard !cancellation.isWanted, !line.contains(repository),
                 line.count < Self.longestLine,

@@ -93,31 +93,55 @@ package struct Compaction: Sendable {
             guard let largest = plan.kept.first, try lacksSidecars(largest, objects),
                 makeSidecars(
                     of: largest, at: "\(directory)/pack-\(largest.hex)", base, in: workspace, log)
+                    != nil
             else { return .nothingToDo(packs: base.manifest.packs.count) }
             return .madeSidecars
         }
 
-        let git = QuietGit(git: hydration.git, cancellation: cancellation)
-        let fold = try Fold(git: git, format: base.manifest.objectFormat)
-            .run(plan.folded, in: workspace)
+        let fold = try fold(plan.folded, base.manifest.objectFormat, in: workspace)
         FaultPoint.reach(.compactionFolded)
         try cancellation.check()
         let digest = fold.pack.digest
         try hydration.store.write([.pack(fold.pack), .packIndex(of: digest, fold.index)])
+        var sidecars: Sidecars?
         if let largest = plan.kept.first {
             if try lacksSidecars(largest, objects) {
                 makeSidecars(
                     of: largest, at: "\(directory)/pack-\(largest.hex)", base, in: workspace, log)
             }
         } else if fold.objects >= SidecarMaker.leastObjects {
-            makeSidecars(of: digest, at: fold.base, base, in: workspace, log)
+            sidecars = makeSidecars(of: digest, at: fold.base, base, in: workspace, log)
         }
         FaultPoint.reach(.compactionStored)
         var state = base.manifest
         if state.peeled == nil, state.needsPeeled {
             state.peeled = try PublishedRefs.read(from: workspace, git: hydration.git).peeled
         }
-        return try publish(fold, instead: plan.folded, of: state, on: base)
+        let outcome = try publish(fold, instead: plan.folded, of: state, on: base)
+        if case .compacted = outcome {
+            keep(fold, with: sidecars)
+        }
+        return outcome
+    }
+
+    private func fold(
+        _ packs: Set<Digest>, _ format: ObjectFormat, in workspace: borrowing Workspace
+    ) throws -> Fold.Pack {
+        let git = QuietGit(git: hydration.git, cancellation: cancellation)
+        do {
+            return try Fold(git: git, format: format).run(packs, in: workspace)
+        } catch {
+            // It may be a copy of this machine's that is damaged.
+            workspace.doubtPacks()
+            throw error
+        }
+    }
+
+    /// What was published is what the next request needs: it is here already.
+    private func keep(_ fold: Fold.Pack, with sidecars: consuming Sidecars?) {
+        guard let sidecars else { return hydration.keep(fold.pack, index: fold.index) }
+        hydration.keep(
+            fold.pack, index: fold.index, bitmap: sidecars.bitmap, commitGraph: sidecars.graph)
     }
 }
 
@@ -218,12 +242,12 @@ extension Compaction {
 extension Compaction {
     /// Makes and stores a pack's sidecars: they are derived, so a failure to do so fails nothing.
     ///
-    /// - Returns: whether they were stored.
+    /// - Returns: nil where they were not stored.
     @discardableResult
     private func makeSidecars(
         of pack: Digest, at path: String, _ base: Snapshot, in workspace: borrowing Workspace,
         _ log: Logger
-    ) -> Bool {
+    ) -> Sidecars? {
         do {
             let maker = SidecarMaker(
                 git: hydration.git, state: hydration.state, cancellation: cancellation)
@@ -231,16 +255,17 @@ extension Compaction {
             guard
                 let sidecars = try maker.make(
                     forPack: path, tips: tips, format: base.manifest.objectFormat)
-            else { return false }
+            else { return nil }
             try hydration.store.write(sidecars.writes(of: pack))
-            return true
+            hydration.cache?.forgetAbsence(of: pack)
+            return sidecars
         } catch {
             log.info(
                 "made no bitmap",
                 metadata: [
                     "repo.name": "\(repository)", "pack.digest": "\(pack)", "error": "\(error)",
                 ])
-            return false
+            return nil
         }
     }
 

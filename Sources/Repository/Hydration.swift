@@ -6,17 +6,42 @@ import Posix
 
 /// Makes workspaces: bare repositories that hold exactly what a snapshot says.
 package struct Hydration: Sendable {
+    /// Where repositories are read from, with the manifests that are kept of it.
     package let store: any ObjectStore
     package let state: StateDirectory
     package let git: GitProgram
     /// The pre-receive hook's executable.
     package let hook: String
+    /// nil: everything is fetched into the workspace, and dropped with it.
+    let cache: PackCache?
 
-    package init(store: any ObjectStore, state: StateDirectory, git: GitProgram, hook: String) {
-        self.store = store
+    /// - Parameter cacheSize: bytes that packs and manifests may take in the state directory
+    ///   between requests; 0: none are kept.
+    package init(
+        store: any ObjectStore, state: StateDirectory, git: GitProgram, hook: String,
+        cacheSize: Int64 = 0
+    ) {
+        self.init(
+            store: store, state: state, git: git, hook: hook, cacheSize: cacheSize, files: .system)
+    }
+
+    init(
+        store: any ObjectStore, state: StateDirectory, git: GitProgram, hook: String,
+        cacheSize: Int64, files: FileLink, patience: Duration = .seconds(600)
+    ) {
         self.state = state
         self.git = git
         self.hook = hook
+        guard cacheSize > 0 else {
+            self.store = store
+            cache = nil
+            return
+        }
+        let space = CacheSpace(
+            limit: cacheSize, ledger: state.path + "/cache-size",
+            directories: [state.path + "/packs", state.path + "/manifests"])
+        self.store = CachedStore(store, ManifestCache(in: state.path, space: space))
+        cache = PackCache(in: state.path, space: space, files: files, patience: patience)
     }
 
     /// A workspace to read from.
@@ -24,84 +49,61 @@ package struct Hydration: Sendable {
     /// - Throws: ``StoreError`` or ``RepositoryError``; nothing is left behind then.
     package func readWorkspace(_ snapshot: Snapshot, log: Logger) throws -> Workspace {
         let workspace = try open(snapshot)
-        try fill(workspace, from: snapshot, log: log)
+        let packs = try fill(workspace, from: snapshot, log: log)
+        placeSidecars(of: packs, snapshot.manifest.objectFormat, in: workspace, log: log)
         return workspace
     }
 
-    /// A workspace to push into, with our hook.
+    /// A workspace to push into, with our hook. It has packs and indexes alone: what a push must
+    /// be held against is the objects themselves, not what was derived of them.
     package func writeWorkspace(_ snapshot: Snapshot, log: Logger) throws -> WriteWorkspace {
         let workspace = try open(snapshot)
-        try fill(workspace, from: snapshot, log: log)
+        _ = try fill(workspace, from: snapshot, log: log)
+        try installHook(in: workspace)
+        return WriteWorkspace(workspace: workspace, parent: snapshot)
+    }
+
+    /// Makes git ask us before it takes a push.
+    func installHook(in workspace: borrowing Workspace) throws(RepositoryError) {
+        let path = workspace.path
         try local("install the hook") { () throws(SystemError) in
-            try Files.makeDirectories(workspace.path + "/hooks")
-            let link = workspace.path + "/hooks/pre-receive"
+            try Files.makeDirectories(path + "/hooks")
+            let link = path + "/hooks/pre-receive"
             try check("symlink", link) { symlink(hook, link) }
         }
-        return WriteWorkspace(workspace: workspace, parent: snapshot)
+    }
+
+    /// Keeps a pack that was made here and then published, with what is derived of it, so that the
+    /// next request need not fetch it. Files alone are kept; whatever fails fails nothing.
+    func keep(
+        _ pack: ObjectBody, index: ObjectBody, bitmap: ObjectBody? = nil,
+        commitGraph: ObjectBody? = nil
+    ) {
+        cache?.keep(pack, index: index, bitmap: bitmap, commitGraph: commitGraph)
     }
 
     private func open(_ snapshot: Snapshot) throws(RepositoryError) -> Workspace {
         try .empty(
-            head: snapshot.manifest.head, format: snapshot.manifest.objectFormat, in: state)
+            head: snapshot.manifest.head, format: snapshot.manifest.objectFormat, in: state,
+            cache: cache)
     }
 
     /// Every pack and index first, each verified, and only then refs.
+    ///
+    /// - Returns: the packs.
     private func fill(
         _ workspace: borrowing Workspace, from snapshot: Snapshot, log: Logger
-    ) throws {
-        let packs = snapshot.manifest.packs.sorted { $0.hex < $1.hex }
-        let directory = workspace.packDirectory
-        let found = try store.download(
-            packs.flatMap { digest in
-                let base = "\(directory)/pack-\(digest.hex)"
-                return [
-                    Download(key: .pack(digest), digest: digest, path: base + ".pack"),
-                    Download(key: .packIndex(digest), digest: nil, path: base + ".idx"),
-                ]
-            })
-        for (position, digest) in packs.enumerated() {
-            guard found[2 * position] else { throw StoreError.missing(.pack(digest)) }
-            try indexPack(
-                digest, in: workspace, format: snapshot.manifest.objectFormat,
-                sidecar: found[2 * position + 1] ? .stored : .absent, log: log)
-        }
-        let refs = PackedRefs(snapshot.manifest).bytes
+    ) throws -> [PlacedPack] {
+        let manifest = snapshot.manifest
+        let packs = try place(
+            manifest.packs.sorted { $0.hex < $1.hex }, manifest.objectFormat, in: workspace,
+            log: log)
+        let refs =
+            (store as? CachedStore)?.manifests.packedRefs(of: snapshot.digest, manifest)
+            ?? PackedRefs(manifest).bytes
         let path = workspace.path + "/packed-refs"
         try local("write refs") { () throws(SystemError) in try Files.write(refs, to: path) }
-    }
-
-    /// Whether the bucket had an index for a pack.
-    private enum Sidecar { case stored, absent }
-
-    /// Takes the stored index if it is good, or has git make one, and puts that right in the
-    /// bucket: it is derived, so a failure to do so fails nothing.
-    private func indexPack(
-        _ digest: Digest, in workspace: borrowing Workspace, format: ObjectFormat,
-        sidecar: Sidecar, log: Logger
-    ) throws {
-        let base = "\(workspace.packDirectory)/pack-\(digest.hex)"
-        let isGood = try local("check an index") { () throws(SystemError) in
-            guard sidecar == .stored else { return false }
-            return try PackIndex.isGood(base + ".idx", forPack: base + ".pack", format: format)
-        }
-        if isGood { return }
-
-        _ = unlink(base + ".idx")
-        let result = try git.run(
-            ["index-pack", "--object-format=\(format.rawValue)", base + ".pack"], in: workspace,
-            step: "index a pack")
-        guard result.ending == .exited(0) else {
-            throw StoreError.corrupt(
-                .pack(digest), reason: "git cannot index it: \(workspace.gitErrors())")
-        }
-        do {
-            try store.write([.packIndex(of: digest, try .file(hashing: base + ".idx"))])
-            log.notice("mended a pack's index", metadata: ["pack.digest": "\(digest)"])
-        } catch {
-            log.warning(
-                "could not mend a pack's index",
-                metadata: ["pack.digest": "\(digest)", "error": "\(error)"])
-        }
+        return packs
     }
 }
 
@@ -113,5 +115,25 @@ func local<Value: ~Copyable>(
         return try body()
     } catch {
         throw .local(step: step, error)
+    }
+}
+
+extension PackCache {
+    /// Keeps what was stored as files.
+    func keep(
+        _ pack: ObjectBody, index: ObjectBody, bitmap: ObjectBody? = nil,
+        commitGraph: ObjectBody? = nil
+    ) {
+        let bodies = [
+            (Ending.pack, pack), (Ending.index, index), (Ending.bitmap, bitmap),
+            (Ending.graph, commitGraph),
+        ]
+        let files = bodies.compactMap { ending, body -> (String, String)? in
+            if case .file(let path, _, _)? = body { (ending, path) } else { nil }
+        }
+        guard files.count >= 2, files[0].0 == Ending.pack, files[1].0 == Ending.index else {
+            return
+        }
+        keep(pack.digest, files)
     }
 }

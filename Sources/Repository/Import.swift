@@ -41,7 +41,7 @@ package struct Import: Sendable {
         state: StateDirectory, progress: Progress = .none
     ) throws -> Outcome {
         let head = try source.head(wish: defaultBranch)
-        var made: Made?
+        var made: ImportedPack?
         var opened: ImportWorkspace?
         var peeled: [RefName: ObjectID] = [:]
         for _ in 0..<Self.attempts {
@@ -60,11 +60,14 @@ package struct Import: Sendable {
                 progress.begin("reading '\(source.path)'")
                 peeled = try workspace.checkRefs()
             }
-            let work: Made
+            let work: ImportedPack
             if let made, made.stillServes(live) {
                 work = made
             } else {
-                work = try Made(in: workspace, over: live, accepting: accepting)
+                work = try ImportedPack(in: workspace, over: live, accepting: accepting)
+                progress.begin("making a bitmap")
+                work.makeSidecars(
+                    tips: Set(source.refs.values), source.format, git: git, state: state)
                 made = work
             }
 
@@ -76,7 +79,7 @@ package struct Import: Sendable {
             progress.begin("storing \(Progress.bytes(size ?? 0))")
             let swap = Swap(of: repository, from: resolution.latest, in: store)
             FaultPoint.reach(.importPacked)
-            switch try swap.publish(manifest, with: work.pack?.writes ?? []) {
+            switch try swap.publish(manifest, with: work.writes) {
             case .won(let digest, let manifest):
                 return .published(digest, manifest, packBytes: size)
             case .lost: continue
@@ -96,32 +99,5 @@ package struct Import: Sendable {
                 source: source.format.rawValue)
         }
         return snapshot.manifest
-    }
-}
-
-/// A pack that was made, and what it was made on top of.
-private struct Made {
-    /// nil: all was there.
-    let pack: ImportWorkspace.Pack?
-    /// Published packs that hold what the new one leaves out; empty: it leaves out nothing.
-    let base: Set<Digest>
-
-    /// Packs what a state, nil for none, lacks.
-    init(in workspace: ImportWorkspace, over live: Manifest?, accepting: [String]) throws {
-        let shared = try workspace.present(Set(live?.refs.values.map { $0 } ?? []))
-        pack = try workspace.pack(without: shared, accepting: accepting)
-        base = shared.isEmpty ? [] : live?.packs ?? []
-    }
-
-    /// Whether a state, nil for none, has what the pack leaves out.
-    func stillServes(_ live: Manifest?) -> Bool {
-        base.isEmpty || live?.packs.isSuperset(of: base) == true
-    }
-
-    /// The packs of the new state: none of a state that it has nothing in common with.
-    func packs(over live: Manifest?) -> Set<Digest> {
-        var packs = base.isEmpty ? [] : live?.packs ?? []
-        if let pack { packs.insert(pack.pack.digest) }
-        return packs
     }
 }

@@ -37,6 +37,44 @@ enum PackIndex {
         return own == hash.finish() && tail == trailer
     }
 
+    /// What a look at the ends of a pack and its index tells, for a pair that was whole once: the
+    /// number of objects; nil where they do not belong together, or one was cut or grew.
+    ///
+    /// Reads some hundred bytes; git looks at the same when it opens a pack.
+    static func objects(
+        _ index: String, forPack pack: String, format: ObjectFormat
+    ) throws(SystemError) -> Int? {
+        let length = format.rawLength
+        guard let (head, tail) = try ends(of: index, head: 1032, tail: 2 * length),
+            let (start, trailer) = try ends(of: pack, head: 12, tail: length),
+            start.starts(with: "PACK".utf8), tail.prefix(length).elementsEqual(trailer),
+            trailer.contains(where: { $0 != 0 })
+        else { return nil }
+        // Version 1 has no header before the 256 counts, the last of which is of all objects.
+        let isVersion2 = head.starts(with: [0xff, 0x74, 0x4f, 0x63])
+        let count = isVersion2 ? head[1028..<1032] : head[1020..<1024]
+        return count.reduce(0) { $0 << 8 | Int($1) }
+    }
+
+    /// The first and the last bytes of a regular file; nil: it is another, or shorter than both.
+    private static func ends(
+        of path: String, head: Int, tail: Int
+    ) throws(SystemError) -> (head: [UInt8], tail: [UInt8])? {
+        let file = try OwnedDescriptor.open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
+        var status = stat()
+        try check("fstat", path) { fstat(file.raw, &status) }
+        guard status.st_mode & S_IFMT == S_IFREG, status.st_size >= off_t(head + tail) else {
+            return nil
+        }
+        var first = [UInt8](repeating: 0, count: head)
+        var last = [UInt8](repeating: 0, count: tail)
+        let (read, readLast) = try (
+            check("pread", path) { pread(file.raw, &first, head, 0) },
+            check("pread", path) { pread(file.raw, &last, tail, status.st_size - off_t(tail)) }
+        )
+        return read == head && readLast == tail ? (first, last) : nil
+    }
+
     /// The last hash of a pack: that of all before it.
     private static func trailer(of pack: String, length: Int) throws(SystemError) -> [UInt8] {
         let file = try OwnedDescriptor.open(pack, O_RDONLY)

@@ -6,25 +6,32 @@ package enum Publication: ~Copyable {
     case published(PublishedPush)
     /// Another writer's state stands instead. Nothing of the push shows.
     case lost(LostPush)
+    /// Another writer's state stands instead, and git has to say what the push makes of that.
+    case overtaken(OvertakenPush)
 }
 
 /// A push whose swap is won: the pointer named its manifest.
 ///
-/// Made only by ``ReceivedPush/publish(to:)``, and the only holder of git's `ok`.
+/// Made only by ``ReceivedPush/publish(in:attempts:)``, and the only holder of git's `ok`.
 package struct PublishedPush: ~Copyable {
     private let report: PushReport
-    /// The published state.
-    package let digest: Digest
-    package let manifest: Manifest
+    package let state: PublishedState
 
-    fileprivate init(report: PushReport, digest: Digest, manifest: Manifest) {
+    fileprivate init(report: PushReport, state: PublishedState) {
         self.report = report
-        self.digest = digest
-        self.manifest = manifest
+        self.state = state
     }
 
     /// Gives out git's report, which may be relayed from now on.
     package consuming func release() -> PushReport { report }
+}
+
+/// The state that a push was published with, alone or together with others.
+package struct PublishedState: Sendable {
+    package let digest: Digest
+    package let manifest: Manifest
+    /// How many packs the state before had; as many as this where this push swapped nothing.
+    package let packsBefore: Int
 }
 
 /// A push that another writer's came before.
@@ -37,68 +44,93 @@ package struct LostPush: Sendable {
     package enum Cause: Sendable {
         /// As many swaps were lost as may be tried.
         case attemptsUsedUp
-        /// It cannot be applied on top of the winner: a ref of it moved, say.
+        /// Refs of it moved, and nothing is left that may be published without them.
         case overtaken
+        /// The repository was deleted, and perhaps made again.
+        case replaced
     }
 }
 
 extension ReceivedPush {
-    /// Stores what is new, at once, and then swaps the pointer that the push was received on.
+    /// Stores what is new, at once, and then has the pointer swapped that the push was received on.
     ///
     /// Where another writer came first and their changes and ours do not touch, ours are applied
-    /// to theirs and the swap is tried again.
+    /// to theirs and the swap is tried again; so it is with other pushes in the queue.
     ///
     /// - Parameter attempts: swaps that are tried at most.
     /// - Throws: ``StoreError/undetermined(_:reason:)`` when the swap may have landed; otherwise
     ///   it has not.
     package consuming func publish(
-        to store: any ObjectStore, attempts: Int = 1
+        in queue: PublicationQueue, attempts: Int
     ) throws -> Publication {
-        var bytes = try manifest.bytesToPublish()
-        var writes = [ObjectWrite.manifest(.bytes(bytes))]
-        if let pack {
+        var writes: [ObjectWrite] = []
+        if let pack, !stored.contains(pack.pack.digest) {
             writes += [.pack(pack.pack), .packIndex(of: pack.pack.digest, pack.index)]
         }
+        // One step less for a push that has the repository to itself; of no use to another.
+        var body: ObjectBody?
+        if queue.isFree(for: parent) {
+            let alone = ObjectBody.bytes(try manifest.bytesToPublish())
+            writes.append(.manifest(alone))
+            body = alone
+        }
         FaultPoint.reach(.pushReceived)
-        try store.write(writes)
+        if !writes.isEmpty { try queue.store.write(writes) }
         FaultPoint.reach(.pushStored)
 
-        let ancestry = Ancestry(repository: parent.repository, store: store)
-        let delta = PushDelta(
-            from: parent.manifest, to: manifest,
-            accepted: report.accepted.compactMap { RefName($0) })
-        var base = parent
-        var manifest = manifest
-        for attempt in 1...max(attempts, 1) {
-            if attempt > 1 { try store.write([.manifest(.bytes(bytes))]) }
-            let ours = Digest(of: bytes)
-            let expected = base
-            let advance = try store.advancePointer(
-                of: expected.repository, expecting: expected.etag, to: ours
-            ) { ancestry.lineage(of: ours, in: $0, downTo: expected.digest) }
-            switch advance {
-            case .won:
-                FaultPoint.reach(.pushSwapped)
-                return .published(PublishedPush(report: report, digest: ours, manifest: manifest))
-            case .lost(let current):
-                guard attempt < attempts else { return .lost(lost(.attemptsUsedUp)) }
-                guard let winner = try ancestry.winner(current, over: expected.digest),
-                    let rebased = delta.applied(to: winner.manifest, digest: winner.digest)
-                else { return .lost(lost(.overtaken)) }
-                base = winner
-                manifest = rebased
-                bytes = try rebased.bytesToPublish()
-            }
+        let settlement = queue.settle(
+            PublicationCandidate(
+                parent: parent, manifest: manifest, stored: body, wholeness: wholeness,
+                attempts: max(attempts, 1), accepted: report.accepted.compactMap { RefName($0) }))
+        switch settlement {
+        case .published(let state, let moved):
+            if let pack { workspace.keep(pack) }
+            let report = report.rejecting(rejections(of: moved))
+            return .published(PublishedPush(report: report, state: state))
+        case .lost(let cause, let moved):
+            return .lost(lost(cause, moved))
+        case .overtaken(let winner, let moved, let attemptsLeft):
+            return .overtaken(overtaken(by: winner, moved, attemptsLeft: attemptsLeft))
+        case .failed(let error):
+            throw error
         }
-        return .lost(lost(.attemptsUsedUp))
     }
 
-    private func lost(_ cause: LostPush.Cause) -> LostPush {
-        let rejected =
-            report.accepted.map {
-                PushReport.Rejection(
-                    rawName: $0, reason: "another push came first; fetch and try again")
-            } + report.rejected
-        return LostPush(report: PushReport(unpackError: nil, rejected: rejected), cause: cause)
+    /// Whether a part of the push may be published: not where nobody could be told which.
+    private var wholeness: PublicationCandidate.Wholeness {
+        commands.capabilities.isAtomic || commands.capabilities.reporting.report == .unwanted
+            ? .allOrNothing : .refByRef
+    }
+
+    /// Git's own words are "failed to update ref".
+    private func rejections(of moved: Set<RefName>) -> [PushReport.Rejection] {
+        report.accepted.filter { name in RefName(name).map(moved.contains) ?? false }.map {
+            PushReport.Rejection(
+                rawName: $0,
+                reason: "failed to update ref: another push came first; fetch and try again")
+        }
+    }
+
+    private func lost(_ cause: LostPush.Cause, _ moved: Set<RefName>) -> LostPush {
+        let reason =
+            switch cause {
+            case .attemptsUsedUp: "another push came first; fetch and try again"
+            case .overtaken: "atomic push failure"
+            case .replaced: "the repository was deleted meanwhile"
+            }
+        let others = report.accepted.map { PushReport.Rejection(rawName: $0, reason: reason) }
+        return LostPush(
+            report: report.rejecting(rejections(of: moved) + others), cause: cause)
+    }
+
+    private consuming func overtaken(
+        by winner: Snapshot, _ moved: Set<RefName>, attemptsLeft: Int
+    ) -> OvertakenPush {
+        let report = report.rejecting(rejections(of: moved))
+        let left = Set(report.accepted)
+        return OvertakenPush(
+            workspace: workspace, winner: winner, attemptsLeft: attemptsLeft,
+            commands: commands.received { left.contains($0) }, rejected: report.rejected,
+            pack: pack)
     }
 }

@@ -3,13 +3,13 @@ import ObjectStore
 
 /// What a push does to a repository's refs, apart from the state that it was received on: enough
 /// to do the same to another state, where that undoes nothing.
-struct PushDelta {
+struct PushDelta: Sendable {
     /// The state that the push was received on.
     let parent: Manifest
     /// Ref → what it becomes; nil: it is deleted.
-    private let values: [RefName: ObjectID?]
+    private var values: [RefName: ObjectID?]
     /// What the refs that are set fully peel to, where they are annotated tags.
-    private let peeled: [RefName: ObjectID]
+    private var peeled: [RefName: ObjectID]
     private let packs: Set<Digest>
 
     /// The difference between two states.
@@ -33,12 +33,37 @@ struct PushDelta {
         packs = manifest.packs.subtracting(parent.packs)
     }
 
+    var isEmpty: Bool { values.isEmpty }
+
+    /// The refs that another push moved: they are neither what this one took them to be nor what
+    /// it makes of them.
+    func moved(in winner: Manifest) -> Set<RefName> {
+        Set(
+            values.filter { name, value in
+                let current = winner.refs[name]
+                return current != parent.refs[name] && current != value
+            }.keys)
+    }
+
+    /// Whether all refs have the push's values already.
+    func isFulfilled(in winner: Manifest) -> Bool {
+        values.allSatisfy { name, value in winner.refs[name] == value }
+    }
+
+    /// The delta of the other refs.
+    func without(_ names: Set<RefName>) -> PushDelta {
+        var delta = self
+        delta.values = values.filter { !names.contains($0.key) }
+        delta.peeled = peeled.filter { !names.contains($0.key) }
+        return delta
+    }
+
     /// Applies the delta to a state that was published on top of the parent.
     ///
     /// - Returns: nil where that is not allowed without running git again: a ref of the delta
     ///   moved, packs were folded (so an object that only ours refers to may lie elsewhere), a name
     ///   would become a directory of another, or the default branch would go.
-    func applied(to winner: Manifest, digest: Digest) -> Manifest? {
+    func applied(to winner: Manifest, digest: Digest?) -> Manifest? {
         guard winner.kind == .live, winner.objectFormat == parent.objectFormat,
             winner.packs.isSuperset(of: parent.packs),
             winner.peeled != nil || !winner.needsPeeled
@@ -46,26 +71,28 @@ struct PushDelta {
 
         var manifest = winner
         var peeled = winner.peeled ?? [:]
+        var created: [RefName] = []
         for (name, value) in values {
             let current = winner.refs[name]
             guard current == parent.refs[name] || current == value else { return nil }
             if value == nil, current != nil, name == winner.head { return nil }
+            if value != nil, current == nil { created.append(name) }
             manifest.refs[name] = value
             peeled[name] = value == nil ? nil : self.peeled[name]
         }
-        guard !conflicts(in: manifest) else { return nil }
+        guard !Self.conflicts(created, in: manifest) else { return nil }
         manifest.peeled = peeled.isEmpty && !manifest.needsPeeled ? nil : peeled
         manifest.packs.formUnion(packs)
         manifest.parent = digest
         return manifest
     }
 
-    /// Whether a ref that the delta sets is a directory of another, or the other way round: git
-    /// could not keep both as files.
-    private func conflicts(in manifest: Manifest) -> Bool {
-        let set = values.filter { $0.value != nil }.map(\.key)
-        let names = Set(set.map(\.bytes))
-        let directories = Set(set.flatMap(Self.directories))
+    /// Whether a new ref is a directory of another, or the other way round: git could not keep both
+    /// as files.
+    private static func conflicts(_ created: [RefName], in manifest: Manifest) -> Bool {
+        if created.isEmpty { return false }
+        let names = Set(created.map(\.bytes))
+        let directories = Set(created.flatMap(Self.directories))
         return manifest.refs.keys.contains { name in
             directories.contains(name.bytes)
                 || Self.directories(of: name).contains { names.contains($0) }

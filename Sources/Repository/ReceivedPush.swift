@@ -19,11 +19,15 @@ package struct ReceivedPush: ~Copyable {
     /// Holds the kept pack until it is stored.
     let workspace: Workspace
     /// The state that the push was received on, and that its swap is predicated on.
-    let parent: Snapshot
+    let parent: PushParent
+    /// What was asked for.
+    let commands: PushCommands
     /// The state that the push makes of it.
     let manifest: Manifest
     /// The pack that receive-pack kept; nil if the push brought none.
     let pack: KeptPack?
+    /// Packs that are stored already, with their indexes.
+    let stored: Set<Digest>
     /// git's own report, withheld until the push is published.
     let report: PushReport
 
@@ -37,13 +41,15 @@ package struct ReceivedPush: ~Copyable {
     }
 
     private init(
-        workspace: consuming Workspace, parent: Snapshot, manifest: Manifest, pack: KeptPack?,
-        report: PushReport
+        workspace: consuming Workspace, parent: PushParent, commands: PushCommands,
+        manifest: Manifest, pack: KeptPack?, stored: Set<Digest>, report: PushReport
     ) {
         self.workspace = workspace
         self.parent = parent
+        self.commands = commands
         self.manifest = manifest
         self.pack = pack
+        self.stored = stored
         self.report = report
     }
 
@@ -56,6 +62,22 @@ package struct ReceivedPush: ~Copyable {
         _ commands: PushCommands, body: any RequestBody, in target: consuming WriteWorkspace,
         git: GitProgram, client: GitProgram.Client, bridge: any PreReceiveBridge,
         deadline: ContinuousClock.Instant, progress: (ArraySlice<UInt8>) throws -> Void
+    ) throws -> Reception {
+        try receive(
+            commands, body: body, in: target, git: git, client: client, bridge: bridge,
+            deadline: deadline, rejected: [], stored: [], progress: progress)
+    }
+
+    /// The same for a push that may have been received before.
+    ///
+    /// - Parameters:
+    ///   - rejected: its refs that were refused then, for the report.
+    ///   - stored: packs that were stored then.
+    static func receive(
+        _ commands: PushCommands, body: any RequestBody, in target: consuming WriteWorkspace,
+        git: GitProgram, client: GitProgram.Client, bridge: any PreReceiveBridge,
+        deadline: ContinuousClock.Instant, rejected: [PushReport.Rejection], stored: Set<Digest>,
+        progress: (ArraySlice<UInt8>) throws -> Void
     ) throws -> Reception {
         let parent = target.parent
         let workspace = target.workspace
@@ -81,6 +103,7 @@ package struct ReceivedPush: ~Copyable {
         let allowed = allowance.finish()
 
         guard ending == .exited(0) else {
+            workspace.doubtPacks()
             throw RepositoryError.git(
                 step: "receive a push", reason: "\(ending): \(workspace.gitErrors())")
         }
@@ -90,10 +113,14 @@ package struct ReceivedPush: ~Copyable {
             commands: commands, report: report, allowed: allowed, parent: parent.manifest,
             refs: refs)
         try checkUntouched(workspace, parent.manifest)
-        guard outcome.isChange else { return .unchanged(report) }
+        let whole = report.rejecting(rejected)
+        guard outcome.isChange else { return .unchanged(whole) }
 
         let pack = try keptPack(in: workspace, besides: hydrated)
         var manifest = parent.manifest
+        let accepted = Set(report.accepted)
+        manifest.head = parent.head(
+            after: commands.commands.filter { accepted.contains($0.rawName) }.compactMap(\.update))
         manifest.refs = refs.ids
         manifest.peeled = nil
         if manifest.needsPeeled || !refs.peeled.isEmpty { manifest.peeled = refs.peeled }
@@ -101,8 +128,8 @@ package struct ReceivedPush: ~Copyable {
         if let pack { manifest.packs.insert(pack.pack.digest) }
         return .received(
             ReceivedPush(
-                workspace: workspace, parent: parent, manifest: manifest, pack: pack,
-                report: report))
+                workspace: workspace, parent: parent, commands: commands, manifest: manifest,
+                pack: pack, stored: stored, report: whole))
     }
 
     /// HEAD must be what it was, and no shallow boundary may have come in.

@@ -13,7 +13,7 @@ package struct SidecarMaker: Sendable {
     private let state: StateDirectory
 
     /// Objects below which a pack has none of these: walking them is as fast.
-    package static let leastObjects = 1000
+    package static let leastObjects = PackSidecar.minimumObjects
 
     package init(
         git: GitProgram, state: StateDirectory, cancellation: Cancellation = Cancellation()
@@ -82,8 +82,8 @@ package struct SidecarMaker: Sendable {
 /// A pack's bitmap and commit graph, in files that are there as long as this is.
 package struct Sidecars: ~Copyable {
     private let scratch: Workspace
-    private let bitmap: ObjectBody
-    private let graph: ObjectBody
+    let bitmap: ObjectBody
+    let graph: ObjectBody
 
     fileprivate init(scratch: consuming Workspace, bitmap: ObjectBody, graph: ObjectBody) {
         self.scratch = scratch

@@ -26,7 +26,8 @@ package struct Snapshot: Sendable {
         }
     }
 
-    /// Resolves a name with two reads: the pointer and the manifest that it names.
+    /// Resolves a name with two reads: the pointer and the manifest that it names. Through a
+    /// ``CachedStore`` the second is made once for each manifest.
     ///
     /// - Throws: ``StoreError``, or ``RepositoryError/damaged(_:reason:)``.
     package static func resolve(
@@ -44,10 +45,15 @@ package struct Snapshot: Sendable {
         _ digest: Digest, of repository: RepositoryName, in store: any ObjectStore
     ) throws -> Manifest {
         let key = ObjectKey.manifest(digest)
-        let bytes = try store.getVerified(key, digest: digest, limit: Manifest.maximumSize)
+        func read() throws(StoreError) -> [UInt8] {
+            try store.getVerified(key, digest: digest, limit: Manifest.maximumSize)
+        }
         do {
-            return try Manifest(parsing: bytes)
-        } catch {
+            if let cached = store as? CachedStore {
+                return try cached.manifests.manifest(digest, reading: read)
+            }
+            return try Manifest(parsing: read())
+        } catch let error as Manifest.Invalid {
             throw RepositoryError.damaged(repository, reason: "'\(key)': \(error)")
         }
     }

@@ -1,15 +1,19 @@
 import GitProtocol
 import Glibc
+import ObjectStore
 import Posix
 
 /// A hydrated temporary repository; removed when its owner goes.
 package struct Workspace: ~Copyable, Sendable {
     /// The bare repository's directory.
     package let path: String
+    /// Where its packs came from, and new ones go.
+    private let cache: PackCache?
 
     /// Makes an empty directory; hydration fills it.
-    init(in state: StateDirectory) throws(SystemError) {
+    init(in state: StateDirectory, cache: PackCache? = nil) throws(SystemError) {
         path = try state.makeWorkspaceDirectory()
+        self.cache = cache
     }
 
     deinit {
@@ -18,10 +22,10 @@ package struct Workspace: ~Copyable, Sendable {
 
     /// A bare repository without objects or refs. gitrepository-layout(5).
     static func empty(
-        head: RefName, format: ObjectFormat, in state: StateDirectory
+        head: RefName, format: ObjectFormat, in state: StateDirectory, cache: PackCache? = nil
     ) throws(RepositoryError) -> Workspace {
         try local("make a workspace") { () throws(SystemError) in
-            let workspace = try Workspace(in: state)
+            let workspace = try Workspace(in: state, cache: cache)
             for directory in ["/refs", "/objects", "/objects/pack", "/objects/info"] {
                 let path = workspace.path + directory
                 _ = try check("mkdir", path) { mkdir(path, 0o700) }
@@ -48,15 +52,46 @@ package struct Workspace: ~Copyable, Sendable {
     }
 
     static let errorFile = "stderr"
+
+    /// Keeps a pack that was made here and then published, so that the next request has it.
+    func keep(_ pack: ReceivedPush.KeptPack) {
+        cache?.keep(pack.pack, index: pack.index)
+    }
+
+    /// Has the packs that came from the cache hashed again before they are used next, if it was
+    /// them that git stumbled over.
+    package func doubtPacks() {
+        guard let cache else { return }
+        let errors = gitErrors()
+        guard Self.signsOfDamage.contains(where: { errors.contains($0) }),
+            // The directory is gone: nothing to doubt.
+            let names = try? Files.names(in: packDirectory)
+        else { return }
+        for name in names where name.hasPrefix("pack-") && name.hasSuffix(".idx") {
+            if let digest = Digest(hex: name.utf8.dropFirst(5).dropLast(4)) {
+                cache.doubt(digest)
+            }
+        }
+    }
+
+    /// git's packfile.c, object-file.c, unpack-trees.c, commit.c.
+    private static let signsOfDamage = [
+        "packfile", "corrupt", "inflate", "zlib", "bad object", "bad tree", "could not read",
+        "unable to read", "Could not read", "failed to read", "mismatch", "missing",
+    ]
 }
 
 /// A workspace for a push. It carries the state that it was hydrated from, so that the swap can
 /// only be predicated on that.
 package struct WriteWorkspace: ~Copyable, Sendable {
     package let workspace: Workspace
-    package let parent: Snapshot
+    package let parent: PushParent
 
     init(workspace: consuming Workspace, parent: Snapshot) {
+        self.init(workspace: workspace, parent: .published(parent))
+    }
+
+    init(workspace: consuming Workspace, parent: PushParent) {
         self.workspace = workspace
         self.parent = parent
     }

@@ -18,7 +18,7 @@ struct Assembly {
     /// - Parameter compactAt: packs that a repository may have before it is compacted in the
     ///   background; nil: it never is.
     init(
-        store: any ObjectStore, statePath: String, limits: Responder.Limits,
+        store: any ObjectStore, statePath: String, limits: Responder.Limits, cacheSize: Int64,
         compactAt: Int? = nil, environment: [String: String], log: Logger
     ) throws {
         state = try StateDirectory(path: statePath)
@@ -33,7 +33,8 @@ struct Assembly {
         }
         let git = try Self.findGit(environment)
         hydration = Hydration(
-            store: admission.store, state: state, git: git, hook: try Self.hookPath())
+            store: admission.store, state: state, git: git, hook: try Self.hookPath(),
+            cacheSize: cacheSize)
         let hydration = hydration
         let compactor = compactAt.map {
             BackgroundCompactor(hydration, threshold: $0, log: log)

@@ -20,7 +20,8 @@ enum CGIMode {
             let assembly = try Assembly(
                 store: try storeOptions.open(environment),
                 statePath: try storeOptions.statePath(environment),
-                limits: try options.limits(environment), environment: environment, log: log)
+                limits: try options.limits(environment),
+                cacheSize: try options.cacheSize(environment), environment: environment, log: log)
             try OneShotCGI.endOnSignal(removing: assembly.state)
             OneShotCGI.run(assembly.responder, environment: environment)
             assembly.state.remove()

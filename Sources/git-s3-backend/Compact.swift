@@ -42,7 +42,7 @@ struct Compact: ParsableCommand {
         FastCGIServer.blockSignals()
         try Failure.explained {
             let assembly = try Assembly(
-                store: store, statePath: statePath, limits: Responder.Limits(git: 1),
+                store: store, statePath: statePath, limits: Responder.Limits(git: 1), cacheSize: 0,
                 environment: environment, log: log)
             defer { assembly.state.remove() }
             try OneShotCGI.endOnSignal(removing: assembly.state)

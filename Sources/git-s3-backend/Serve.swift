@@ -15,6 +15,7 @@ struct Serve: ParsableCommand {
         let environment = ProcessEnvironment.variables
         let limits = try options.limits(environment)
         let compactAt = try options.compactionThreshold(environment)
+        let cacheSize = try options.cacheSize(environment)
         let workers = try options.workerCount(environment)
         let address = try options.address(environment)
         let store = try storeOptions.open(environment)
@@ -24,7 +25,8 @@ struct Serve: ParsableCommand {
         FastCGIServer.blockSignals()
         try Failure.explained {
             let assembly = try Assembly(
-                store: store, statePath: statePath, limits: limits, compactAt: compactAt,
+                store: store, statePath: statePath, limits: limits, cacheSize: cacheSize,
+                compactAt: compactAt,
                 environment: environment, log: log)
             let listener = try Listener.open(address)
             try FastCGIServer(

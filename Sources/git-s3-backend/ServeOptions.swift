@@ -13,6 +13,13 @@ struct ServeOptions: ParsableArguments {
     @Flag(help: "Let --listen name an address beyond loopback. FastCGI has no authentication.")
     var listenAnywhere = false
 
+    @Option(
+        help: ArgumentHelp(
+            "Bytes of the state directory for copies of packs. (default: 10G)",
+            discussion: "What was used least recently goes first; 0: nothing is kept between "
+                + "requests."))
+    var cacheSize: String?
+
     @Option(help: "Requests at once. (default: 64)")
     var workers: String?
 
@@ -27,7 +34,7 @@ struct ServeOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "How often a push is tried. (default: 5)",
+            "How often a push is tried. (default: 20)",
             discussion: "A push that another one came before is applied on top of it where the "
                 + "two do not touch; 1: it is answered with 409 at once."))
     var pushAttempts: String?
@@ -43,6 +50,9 @@ struct ServeOptions: ParsableArguments {
                 + "A CGI compacts nothing."))
     var compactAt: String?
 
+    @Flag(help: "Let a push create the repository that it names.")
+    var createOnPush = false
+
     /// The limits, from options and variables.
     func limits(_ environment: [String: String]) throws -> Responder.Limits {
         func setting(_ option: String?, _ name: String) -> Setting? {
@@ -54,7 +64,14 @@ struct ServeOptions: ParsableArguments {
             body: try setting(maxBody, "max-body")?.bytes() ?? 0,
             gitTime: try setting(gitTimeout, "git-timeout")?.duration() ?? .seconds(3600),
             pushKeepAlive: try setting(pushKeepalive, "push-keepalive")?.duration() ?? .seconds(5),
-            pushAttempts: try setting(pushAttempts, "push-attempts")?.number(in: 1...1000) ?? 5)
+            pushAttempts: try setting(pushAttempts, "push-attempts")?.number(in: 1...1000) ?? 20,
+            pushToNothing: try createOnPush || setting(nil, "create-on-push")?.flag() == true
+                ? .creates : .isNotFound)
+    }
+
+    /// Bytes that copies of packs and manifests may take.
+    func cacheSize(_ environment: [String: String]) throws -> Int64 {
+        try Setting(option: cacheSize, "cache-size", in: environment)?.bytes() ?? 10 << 30
     }
 
     /// Worker threads.

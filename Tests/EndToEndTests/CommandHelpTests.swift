@@ -52,11 +52,7 @@ extension EndToEnd {
                 help == """
                     OVERVIEW: Serve FastCGI on a socket.
 
-                    USAGE: git-s3-backend serve [--store <store>] [--state-dir <state-dir>] \
-                    [--listen <listen>] [--listen-anywhere] [--workers <workers>] \
-                    [--max-git <max-git>] [--max-body <max-body>] [--git-timeout <git-timeout>] \
-                    [--push-attempts <push-attempts>] [--push-keepalive <push-keepalive>] \
-                    [--compact-at <compact-at>]
+                    USAGE: git-s3-backend serve <options>
 
                     OPTIONS:
                       --store <store>         The store: file:///path, or s3://bucket/prefix.
@@ -67,6 +63,11 @@ extension EndToEnd {
                             By default descriptor 0, if it is a listening socket.
                       --listen-anywhere       Let --listen name an address beyond loopback. FastCGI
                                               has no authentication.
+                      --cache-size <cache-size>
+                                              Bytes of the state directory for copies of packs.
+                                              (default: 10G)
+                            What was used least recently goes first; 0: nothing is kept between
+                            requests.
                       --workers <workers>     Requests at once. (default: 64)
                       --max-git <max-git>     git processes at once. (default: 2 for each core)
                       --max-body <max-body>   Bytes that a request's body may have, as 512M; 0: no
@@ -74,7 +75,7 @@ extension EndToEnd {
                       --git-timeout <git-timeout>
                                               How long git may take for one request. (default: 1h)
                       --push-attempts <push-attempts>
-                                              How often a push is tried. (default: 5)
+                                              How often a push is tried. (default: 20)
                             A push that another one came before is applied on top of it where the
                             two do not touch; 1: it is answered with 409 at once.
                       --push-keepalive <push-keepalive>
@@ -84,6 +85,7 @@ extension EndToEnd {
                                               Packs that a repository may have. (default: 50)
                             A push that leaves more has it compacted in the background; 0: none is.
                             A CGI compacts nothing.
+                      --create-on-push        Let a push create the repository that it names.
                       --version               Show the version.
                       -h, --help              Show help information.
 

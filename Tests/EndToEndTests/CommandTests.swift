@@ -45,6 +45,14 @@ extension EndToEnd {
                     "--max-git is 'many'; give a whole number from 1 to 10000."
                 ),
                 (
+                    ["serve", "--listen", socket, "--cache-size", "lots"], [:],
+                    "--cache-size is 'lots'; give bytes, as 1048576, 512M or 10GiB."
+                ),
+                (
+                    ["serve", "--listen", socket], ["GIT_S3_BACKEND_CACHE_SIZE": "-1"],
+                    "GIT_S3_BACKEND_CACHE_SIZE is '-1'; give bytes, as 1048576, 512M or 10GiB."
+                ),
+                (
                     ["serve", "--listen", socket, "--max-body", "5X"], [:],
                     "--max-body is '5X'; give bytes, as 1048576, 512M or 10GiB."
                 ),

@@ -1,8 +1,21 @@
+import Synchronization
 import TestSupport
 import Testing
 
 extension EndToEnd {
+    /// What is damaged in the store, as it is found by who reads it: nothing is kept between
+    /// requests here. What is served of what was kept is told by ``CacheTests``.
     @Suite struct DamageTests {
+        private static let sites = Mutex<[StoreUnderTest: Site]>([:])
+
+        private static func site(_ store: StoreUnderTest) throws -> Site {
+            try sites.withLock { sites in
+                let site = try sites[store] ?? Site(store, options: ["--cache-size", "0"])
+                sites[store] = site
+                return site
+            }
+        }
+
         /// A repository of two packs.
         private func twoPacks(_ site: Site) throws -> (String, WorkTree, packs: [String]) {
             let (repository, tree) = try seeded(site)
@@ -71,7 +84,7 @@ extension EndToEnd {
 
         @Test(arguments: stores)
         func missingPackIs500(store: StoreUnderTest) throws {
-            let site = try Site.shared(store)
+            let site = try Self.site(store)
             let (repository, tree, packs) = try twoPacks(site)
             try expectRefused(
                 site, repository, tree, advertised: [200, 500], damage: .pack(packs[0])
@@ -80,7 +93,7 @@ extension EndToEnd {
 
         @Test(arguments: stores)
         func flippedByteInAPackIs500(store: StoreUnderTest) throws {
-            let site = try Site.shared(store)
+            let site = try Self.site(store)
             let (repository, tree, packs) = try twoPacks(site)
             for pack in packs {
                 try expectRefused(
@@ -91,7 +104,7 @@ extension EndToEnd {
 
         @Test(arguments: stores)
         func cutPackIs500(store: StoreUnderTest) throws {
-            let site = try Site.shared(store)
+            let site = try Self.site(store)
             let (repository, tree, packs) = try twoPacks(site)
             try expectRefused(
                 site, repository, tree, advertised: [200, 500], damage: .pack(packs[1])
@@ -102,7 +115,7 @@ extension EndToEnd {
 
         @Test(arguments: stores)
         func otherPackInAPacksPlaceIs500(store: StoreUnderTest) throws {
-            let site = try Site.shared(store)
+            let site = try Self.site(store)
             let (repository, tree, packs) = try twoPacks(site)
             let other = try site.bucket.read(.pack(packs[1])) ?? []
             try expectRefused(
@@ -112,7 +125,7 @@ extension EndToEnd {
 
         @Test(arguments: stores)
         func missingFlippedCutOrEmptyManifestIs500(store: StoreUnderTest) throws {
-            let site = try Site.shared(store)
+            let site = try Self.site(store)
             let (repository, tree, _) = try twoPacks(site)
             let manifest = Bucket.Item.manifest(try site.bucket.pointer(of: repository))
             let damages: [([UInt8]) -> [UInt8]?] = [
@@ -127,7 +140,7 @@ extension EndToEnd {
 
         @Test(arguments: stores)
         func pointerThatIsNoDigestOrNamesNothingIs500(store: StoreUnderTest) throws {
-            let site = try Site.shared(store)
+            let site = try Self.site(store)
             let (repository, tree, _) = try twoPacks(site)
             let damages: [([UInt8]) -> [UInt8]?] = [
                 Self.flipped, { Array($0.dropLast()) }, { $0 + [10] }, { _ in [] },
@@ -143,7 +156,7 @@ extension EndToEnd {
 
         @Test(arguments: stores)
         func missingPointerIs404(store: StoreUnderTest) throws {
-            let site = try Site.shared(store)
+            let site = try Self.site(store)
             let (repository, _, _) = try twoPacks(site)
             try site.bucket.delete(.pointer(repository))
             #expect(try site.advertisement(repository).status == 404)
@@ -156,7 +169,7 @@ extension EndToEnd {
 
         @Test(arguments: stores, IndexDamage.allCases)
         func badIndexIsServedPastAndMended(store: StoreUnderTest, damage: IndexDamage) throws {
-            let site = try Site.shared(store)
+            let site = try Self.site(store)
             let (repository, tree, packs) = try twoPacks(site)
             let item = Bucket.Item.index(packs[0])
             let original = try #require(try site.bucket.read(item))
@@ -177,7 +190,7 @@ extension EndToEnd {
 
         @Test(arguments: stores)
         func badIndexDoesNotKeepAPushOut(store: StoreUnderTest) throws {
-            let site = try Site.shared(store)
+            let site = try Self.site(store)
             let (repository, tree, packs) = try twoPacks(site)
             let original = try #require(try site.bucket.read(.index(packs[1])))
             try site.bucket.delete(.index(packs[1]))

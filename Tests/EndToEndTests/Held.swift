@@ -16,6 +16,11 @@ struct Held {
             .file, options: options,
             environment: ["GIT_S3_BACKEND_FAULT": "\(point)=barrier:\(barrier.path)"])
         (repository, tree) = try seeded(site)
+        try shut()
+    }
+
+    /// Shuts the door, again.
+    func shut() throws {
         for name in try Files.names(in: barrier.path) {
             Files.removeTree("\(barrier.path)/\(name)")
         }

@@ -65,6 +65,8 @@ extension EndToEnd {
             let direct = try Site(setup)
             let proxy = try bucket.makeProxy()
             setup.proxy = proxy
+            // Each request reads what it needs: else nothing is lost of what is not asked for.
+            setup.options += ["--cache-size", "0"]
             return Sites(proxy: proxy, site: try Site(setup), direct: direct)
         }
 
@@ -144,6 +146,40 @@ extension EndToEnd {
             let result = try push.value()
             #expect(!result.succeeded && result.errors.contains("409"), "\(result)")
             try expectServed(stage.direct, stage.repository, equals: rival)
+        }
+
+        /// Pushes a branch of its own, which another's push comes before, and what becomes of the
+        /// second swap is up to `action`.
+        private func pushAfterAnother(_ action: FaultProxy.Action) throws {
+            let stage = try Stage()
+            var setup = stage.site.setup
+            setup.options = []
+            let site = try Site(setup)
+            let gate = Gate()
+            stage.proxy.on("PUT", .pointer, .hold(gate))
+            stage.proxy.on("PUT", .pointer, action)
+            let url = site.url(stage.repository)
+            let push = Background { try stage.tree.attempt("push", url, "main:ours") }
+            try wait(for: "the swap to be held") { stage.proxy.pending == 1 }
+            let rival = try stage.pushRival()
+            gate.open()
+            let result = try push.value()
+            #expect(result.succeeded, "\(result)")
+            #expect(stage.proxy.pending == 0)
+            try rival.git("fetch", "-q", stage.tree.path, "main:refs/heads/ours")
+            try expectServed(stage.direct, stage.repository, equals: rival)
+        }
+
+        @Test func rebasedSwapWhoseAnswerIsLostIsASuccess() throws {
+            try pushAfterAnother(.loseAnswer)
+        }
+
+        @Test func rebasedSwapThatIsSentTwiceIsASuccess() throws {
+            try pushAfterAnother(.sendTwice)
+        }
+
+        @Test func rebasedSwapThatNeverArrivesIsRepeated() throws {
+            try pushAfterAnother(.loseRequest)
         }
 
         @Test func lateSwapCannotUndoAnotherPush() throws {

@@ -26,8 +26,7 @@ extension EndToEnd {
         func writersToDifferentBranchesAllSucceedThroughTwoResponders(
             store: StoreUnderTest
         ) throws {
-            let race = try Race(
-                store, sites: 2, options: ["--push-attempts", "20", "--max-git", "16"])
+            let race = try Race(store, sites: 2, options: ["--max-git", "16"])
             let outcomes = try race.run { ["main:writer-\($0)"] }
             for outcome in outcomes { #expect(outcome.succeeded, "\(outcome)") }
             for (number, tip) in race.tips.enumerated() {
@@ -41,10 +40,39 @@ extension EndToEnd {
             try copy.git("fsck", "--full", "--strict", "--no-dangling")
         }
 
+        @Test func twentyWritersToDifferentBranchesAllSucceedThroughOne() throws {
+            let race = try Race(
+                .file, sites: 1, point: "push-stored", writers: 20, options: ["--max-git", "20"])
+            let outcomes = try race.run { ["main:writer-\($0)"] }
+            for outcome in outcomes { #expect(outcome.succeeded, "\(outcome)") }
+            let served = try race.trees[0].git(
+                "ls-remote", race.sites[0].anonymousURL(race.repository))
+            for (number, tip) in race.tips.enumerated() {
+                #expect(served.contains("\(tip)\trefs/heads/writer-\(number)"))
+            }
+        }
+
+        @Test(arguments: stores)
+        func pushThatLosesOneRefOfTwoPublishesTheOther(store: StoreUnderTest) throws {
+            let race = try Race(store, sites: 2, options: ["--max-git", "16"])
+            let outcomes = try race.run { ["main", "main:writer-\($0)"] }
+            #expect(outcomes.count { $0.succeeded } == 1)
+            let winner = try #require(outcomes.firstIndex { $0.succeeded })
+            let served = try race.trees[0].git(
+                "ls-remote", race.sites[0].anonymousURL(race.repository))
+            #expect(served.contains("\(race.tips[winner])\trefs/heads/main"))
+            for (number, outcome) in outcomes.enumerated() {
+                #expect(served.contains("\(race.tips[number])\trefs/heads/writer-\(number)"))
+                if outcome.succeeded { continue }
+                #expect(outcome.errors.contains("! [remote rejected] main -> main"), "\(outcome)")
+                #expect(outcome.errors.contains("* [new branch]      main -> writer-\(number)"))
+                #expect(!outcome.errors.contains("remote rejected] main -> writer"))
+            }
+        }
+
         @Test(arguments: stores)
         func annotatedTagsPushedAtOnceAllPeelAsTheyShould(store: StoreUnderTest) throws {
-            let race = try Race(
-                store, sites: 1, options: ["--push-attempts", "20", "--max-git", "16"])
+            let race = try Race(store, sites: 1, options: ["--max-git", "16"])
             for (number, tree) in race.trees.enumerated() {
                 try tree.git("tag", "-a", "-m", "one", "tag-\(number)")
                 try tree.git("tag", "-a", "-m", "two", "of-tag-\(number)", "tag-\(number)")
@@ -60,8 +88,7 @@ extension EndToEnd {
 
         @Test(arguments: stores)
         func atomicPushThatLosesOneRefLosesAll(store: StoreUnderTest) throws {
-            let race = try Race(
-                store, sites: 1, options: ["--push-attempts", "20", "--max-git", "16"])
+            let race = try Race(store, sites: 1, options: ["--max-git", "16"])
             let outcomes = try race.run { ["--atomic", "main", "main:writer-\($0)"] }
             let winners = outcomes.indices.filter { outcomes[$0].succeeded }
             let winner = try #require(winners.first)
@@ -72,8 +99,7 @@ extension EndToEnd {
 
         @Test(arguments: stores)
         func deletionOfABranchThatMovedMeanwhileIsRefused(store: StoreUnderTest) throws {
-            let race = try Race(
-                store, sites: 1, options: ["--push-attempts", "20", "--max-git", "16"])
+            let race = try Race(store, sites: 1, options: ["--max-git", "16"])
             // All see the branch as it was; seven of them want it to be something else.
             let first = try race.trees[0].git("rev-parse", "main~1")
             try race.barrier.file("go", "")
@@ -137,11 +163,10 @@ extension EndToEnd {
     }
 }
 
-/// Eight clones of one repository, each one commit ahead in its own way, and a barrier that holds
-/// their pushes once each has seen the same state.
+/// Clones of one repository, each one commit ahead in its own way, and a barrier that holds their
+/// pushes once each has seen the same state.
 private struct Race: Sendable {
-    static let writers = 8
-
+    let writers: Int
     let sites: [Site]
     let repository: String
     let trees: [WorkTree]
@@ -150,8 +175,9 @@ private struct Race: Sendable {
 
     init(
         _ store: StoreUnderTest, sites count: Int, point: String = "push-hydrated",
-        options: [String]
+        writers: Int = 8, options: [String]
     ) throws {
+        self.writers = writers
         let barrier = try TemporaryDirectory()
         self.barrier = barrier
         let bucket = try store.makeBucket()
@@ -166,7 +192,7 @@ private struct Race: Sendable {
         repository = try seeded(sites[0]).repository
         let sites = sites
         let repository = repository
-        trees = try (0..<Self.writers).map { number in
+        trees = try (0..<writers).map { number in
             try WorkTree.clone(sites[number % count].url(repository), "-q")
         }
         tips = try trees.enumerated().map { try $1.commit("writer-\($0)") }
@@ -194,8 +220,8 @@ private struct Race: Sendable {
                 try tree.client.run(["push", "origin"] + refs(number), in: tree.path)
             }
         }
-        try wait(for: "eight pushes to be held", upTo: .seconds(60)) {
-            try Files.names(in: barrier.path).count == Self.writers
+        try wait(for: "all pushes to be held", upTo: .seconds(60)) {
+            try Files.names(in: barrier.path).count == writers
         }
         let end = ContinuousClock.now + time
         try wait(for: "the time to pass", upTo: time + .seconds(5)) { ContinuousClock.now >= end }

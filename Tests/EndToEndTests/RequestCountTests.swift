@@ -15,8 +15,11 @@ extension EndToEnd {
                 proxy = try #require(site.setup.proxy)
                 proxy.reset()
                 self.site = site
-                (repository, tree) = try seeded(site)
-                for number in 1...2 {
+                // Made past the site, which has nothing of it yet.
+                let direct = try RequestCountTests.direct.get()
+                repository = try direct.create()
+                tree = try WorkTree.make(remote: direct.url(repository))
+                for number in 0...2 {
                     try tree.commit("file-\(number)")
                     try tree.git("push", "-q", "origin", "main")
                 }
@@ -45,23 +48,31 @@ extension EndToEnd {
             return try Site(setup)
         }
 
-        /// What reading a repository of three packs takes.
+        /// What the first reading of a repository of three packs takes.
         private static let resolving = ["GET pointer": 1, "GET manifest": 1]
         private static let hydrating = resolving.merging(["GET pack": 3, "GET index": 3]) { $1 }
+        /// And each further one.
+        private static let warm = ["GET pointer": 1]
 
-        @Test func resolvingIsOnePointerAndOneManifest() throws {
+        @Test func resolvingIsOnePointerAndOneManifestAndThenOnePointer() throws {
             let stage = try Stage()
-            let answer = try stage.site.advertisement(
-                stage.repository, headers: [("Git-Protocol", "version=2")])
-            #expect(answer.status == 200)
-            #expect(stage.counted() == Self.resolving)
+            for expected in [Self.resolving, Self.warm] {
+                for service in ["git-upload-pack", "git-receive-pack"] {
+                    let answer = try stage.site.advertisement(
+                        stage.repository, service: service,
+                        headers: [Site.authorization, ("Git-Protocol", "version=2")])
+                    #expect(answer.status == 200)
+                    #expect(
+                        stage.counted() == (service == "git-upload-pack" ? expected : Self.warm))
+                }
+            }
 
             // The client's question whether it is let in.
             let probe = try stage.site.push(
                 to: stage.repository, PushBody([], capabilities: "", pack: []))
             #expect(probe.status == 200)
             let counted = stage.counted()
-            #expect(counted == Self.resolving || counted.isEmpty, "\(counted)")
+            #expect(counted == Self.warm || counted.isEmpty, "\(counted)")
         }
 
         @Test func unknownRepositoryIsOneRequest() throws {
@@ -70,10 +81,45 @@ extension EndToEnd {
             #expect(stage.counted() == ["GET pointer": 1])
         }
 
-        @Test func fetchReadsEachPackAndIndexOnce() throws {
+        @Test func fetchReadsEachPackAndIndexOnceAndThenOnePointer() throws {
             let stage = try Stage()
             #expect(try stage.site.fetch(stage.repository, [stage.tip]).status == 200)
             #expect(stage.counted() == Self.hydrating)
+            for _ in 0..<3 {
+                #expect(try stage.site.fetch(stage.repository, [stage.tip]).status == 200)
+                #expect(stage.counted() == Self.warm)
+            }
+        }
+
+        @Test func restartedProgramAndOneShotCGIReadThePointerAlone() throws {
+            let stage = try Stage()
+            let cgi = try CGIRun(stage.site.setup)
+            func fetch() throws -> Int? {
+                try cgi.request(
+                    "POST", "/\(stage.repository)/git-upload-pack",
+                    variables: ["CONTENT_TYPE": "application/x-git-upload-pack-request"],
+                    body: Site.wants([stage.tip])
+                ).status
+            }
+            #expect(try fetch() == 200)
+            #expect(stage.counted() == Self.hydrating)
+            #expect(try fetch() == 200)
+            #expect(stage.counted() == Self.warm)
+            let again = try Site(stage.site.setup)
+            #expect(try again.fetch(stage.repository, [stage.tip]).status == 200)
+            #expect(stage.counted() == Self.warm)
+        }
+
+        @Test func withoutACacheEachFetchReadsEverything() throws {
+            let stage = try Stage()
+            var setup = stage.site.setup
+            setup.options = ["--cache-size", "0"]
+            setup.state = nil
+            let site = try Site(setup)
+            for _ in 0..<2 {
+                #expect(try site.fetch(stage.repository, [stage.tip]).status == 200)
+                #expect(stage.counted() == Self.hydrating)
+            }
         }
 
         @Test func packsAndIndexesAreReadAtTheSameTime() throws {
@@ -106,6 +152,21 @@ extension EndToEnd {
             #expect(last?.kind == FaultProxy.Kind("PUT", .pointer))
             let writes = ["PUT pack": 1, "PUT index": 1, "PUT manifest": 1, "PUT pointer": 1]
             #expect(stage.counted() == Self.hydrating.merging(writes) { $1 })
+
+            // The next push finds what this one published, and so does a fetch.
+            for _ in 0..<2 {
+                let (last, further) = (try stage.tip, try stage.tree.commit("further"))
+                let answer = try stage.site.push(
+                    to: stage.repository,
+                    PushBody(
+                        [.init(old: last, new: further, "refs/heads/main")],
+                        capabilities: "report-status",
+                        pack: try stage.tree.pack([further, "^\(last)"])))
+                #expect(answer.text.contains("ok refs/heads/main"))
+                #expect(stage.counted() == Self.warm.merging(writes) { $1 })
+            }
+            #expect(try stage.site.fetch(stage.repository, [stage.tip]).status == 200)
+            #expect(stage.counted() == Self.warm)
         }
 
         @Test func swapIsNotSentBeforeEverythingIsStored() throws {
@@ -152,15 +213,53 @@ extension EndToEnd {
             #expect(stage.counted() == Self.hydrating)
         }
 
-        @Test func cloneByGitReadsNothingTwiceWithinARequest() throws {
+        /// Capabilities, ls-refs, fetch.
+        private static func cloning(_ first: [String: Int]) -> [String: Int] {
+            first.merging(["GET pointer": 3]) { $1 }
+        }
+
+        @Test func cloneByGitReadsEachObjectOnceThoughItIsThreeRequests() throws {
             let stage = try Stage()
-            _ = try WorkTree.clone(
-                stage.site.anonymousURL(stage.repository), "-q", "-c", "protocol.version=2")
+            for expected in [Self.hydrating, Self.warm] {
+                _ = try WorkTree.clone(
+                    stage.site.anonymousURL(stage.repository), "-q", "-c", "protocol.version=2")
+                #expect(stage.counted() == Self.cloning(expected))
+            }
+        }
+
+        @Test func eightClonesAtOnceReadEachPackAndIndexOnce() throws {
+            let stage = try Stage()
+            let clones = try concurrently(8) { _ in
+                try WorkTree.clone(stage.site.anonymousURL(stage.repository), "-q")
+            }
+            for clone in clones {
+                try clone.git("fsck", "--full", "--strict")
+                #expect(try clone.git("rev-parse", "HEAD") == stage.tip)
+            }
             let counted = stage.counted()
-            // Capabilities, ls-refs, fetch.
-            #expect(counted["GET pointer"] == 3)
-            #expect(counted["GET manifest"] == 3)
-            #expect(Set(counted.keys).isSubset(of: Self.hydrating.keys), "\(counted)")
+            #expect(counted["GET pack"] == 3)
+            #expect(counted["GET index"] == 3)
+            #expect(counted["GET pointer"] == 24)
+        }
+
+        @Test func twoProgramsWithOneStateDirectoryReadEachPackAndIndexOnce() throws {
+            let stage = try Stage()
+            let other = try Site(stage.site.setup)
+            let clones = try concurrently(8) { number in
+                let site = number % 2 == 0 ? stage.site : other
+                return try WorkTree.clone(site.anonymousURL(stage.repository), "-q")
+            }
+            for clone in clones { #expect(try clone.git("rev-parse", "HEAD") == stage.tip) }
+            let counted = stage.counted()
+            #expect(counted["GET pack"] == 3)
+            #expect(counted["GET index"] == 3)
+
+            // What is pushed through one is there for the other.
+            try stage.tree.commit("new")
+            try stage.tree.git("push", "-q", stage.site.url(stage.repository), "main")
+            stage.proxy.reset()
+            #expect(try other.fetch(stage.repository, [stage.tip]).status == 200)
+            #expect(stage.counted() == Self.warm)
         }
 
         @Test func lostPushTriesNoSwapThatCannotBeWon() throws {

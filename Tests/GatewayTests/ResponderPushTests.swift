@@ -16,7 +16,7 @@ import Testing
 struct ResponderPushTests {
     private static let pointer: @Sendable (ObjectKey) -> Bool = { $0.path.hasSuffix("/pointer") }
 
-    private final class Site: Sendable {
+    final class Site: Sendable {
         let memory = MemoryStore()
         let source: GitSource
         let name: RepositoryName
@@ -24,14 +24,18 @@ struct ResponderPushTests {
         private let responder: Gateway.Responder
 
         init(
-            keepAlive: Duration = .zero, around: (MemoryStore) -> any ObjectStore = { $0 }
+            keepAlive: Duration = .zero, attempts: Int = 1, creation: Creation.Outcome? = .created,
+            pushToNothing: Gateway.Responder.Limits.PushToNothing = .isNotFound,
+            around: (MemoryStore) -> any ObjectStore = { $0 }
         ) throws {
             signal(SIGPIPE, SIG_IGN)
             scratch = try ScratchDirectory()
             source = try GitSource()
             name = try #require(RepositoryName("owner/repo"))
-            _ = try Creation(repository: name, defaultBranch: nil, objectFormat: nil).run(
-                in: memory)
+            if creation == .created {
+                _ = try Creation(repository: name, defaultBranch: nil, objectFormat: nil).run(
+                    in: memory)
+            }
             let git = try #require(GitProgram(searching: String(cString: getenv("PATH"))))
             let store = around(memory)
             responder = Gateway.Responder(
@@ -40,7 +44,8 @@ struct ResponderPushTests {
                     hook: try Programs.buildDirectory() + "/git-s3-backend-hook"),
                 git: git, rule: AccessRule(),
                 limits: .init(
-                    git: 2, gitTime: .seconds(60), pushKeepAlive: keepAlive, pushAttempts: 1),
+                    git: 1, gitTime: .seconds(60), pushKeepAlive: keepAlive,
+                    pushAttempts: attempts, pushToNothing: pushToNothing),
                 log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
         }
 
@@ -82,6 +87,30 @@ struct ResponderPushTests {
                     "REMOTE_USER": user, "CONTENT_LENGTH": length.map(String.init) ?? "",
                 ]), on: connection)
             return connection
+        }
+
+        /// `info/refs` of a service.
+        func advertisement(of service: String, user: String = "somebody") -> FakeConnection {
+            let connection = FakeConnection()
+            responder.respond(
+                to: .with([
+                    "REQUEST_METHOD": "GET", "PATH_INFO": "/owner/repo.git/info/refs",
+                    "QUERY_STRING": "service=\(service)", "REMOTE_USER": user,
+                ]), on: connection)
+            return connection
+        }
+
+        /// Publishes a changed state, as another writer.
+        func publish(
+            with writes: [ObjectWrite] = [], _ change: (inout Manifest) throws -> Void
+        ) throws {
+            let base = try Snapshot.resolve(name, in: memory).latest
+            var manifest = base?.manifest ?? Manifest(head: .main)
+            try change(&manifest)
+            let swap = Swap(of: name, from: base, in: memory)
+            guard case .won = try swap.publish(manifest, with: writes) else {
+                throw TestFailure("a swap was lost")
+            }
         }
     }
 

@@ -36,6 +36,38 @@ struct PushCommandsTests {
         try PushCommands.read(from: reading(bytes))
     }
 
+    @Test("to be received again are those that are kept, with all that was asked for, quietly")
+    func again() throws {
+        let list = "report-status push-options atomic"
+        let push = try #require(
+            try read(
+                PushRequest.of(
+                    "shallow \(two)", "\(zero) \(one) refs/heads/a\0\(list)",
+                    "\(zero) \(one) refs/heads/b", "\(one) \(zero) refs/heads/c",
+                    options: ["x=y"])))
+        let again = push.received { $0 != Array("refs/heads/a".utf8) }
+        #expect(
+            again.requestForGit
+                == PushRequest.of(
+                    "shallow \(two)", "\(zero) \(one) refs/heads/b\0\(list) quiet",
+                    "\(one) \(zero) refs/heads/c", options: ["x=y"]))
+        #expect(again.bringsPack && again.capabilities.isAtomic)
+        #expect(!push.received { $0 == Array("refs/heads/c".utf8) }.bringsPack)
+        let quiet = again.received { _ in true }
+        #expect(quiet.requestForGit == again.requestForGit)
+    }
+
+    @Test("a list of capabilities that leaves no room for a name is refused")
+    func longList() throws {
+        let list = String(repeating: "x", count: 60_001)
+        #expect(throws: ProtocolError.self) {
+            try read(PushRequest.of("\(zero) \(one) refs/heads/a\0\(list)"))
+        }
+        let fits = try #require(
+            try read(PushRequest.of("\(zero) \(one) refs/heads/a\0\(list.dropLast())")))
+        #expect(!fits.received { _ in true }.requestForGit.isEmpty)
+    }
+
     @Test("are read as git sends them")
     func asGitSends() throws {
         let request = PushRequest.of(

@@ -46,6 +46,25 @@ struct PushReportTests {
         #expect(failed.unpackError == "no disk")
     }
 
+    @Test("refs that are refused later lose their ok, the others keep what was said of them")
+    func rejecting() throws {
+        let read = try PushReport(
+            parsing: report(
+                "unpack ok\n", "ok refs/heads/a\n", "option forced-update\n", "ok refs/heads/b\n",
+                "option old-oid \(PushRequest.zero)\n", "ng refs/heads/c no\n"))
+        let rejections = ["refs/heads/a", "refs/heads/c", "refs/heads/d"].map {
+            PushReport.Rejection(rawName: Array($0.utf8), reason: "moved")
+        }
+        #expect(
+            read.rejecting(rejections).bytes
+                == report(
+                    "unpack ok\n", "ng refs/heads/a moved\n", "ok refs/heads/b\n",
+                    "option old-oid \(PushRequest.zero)\n", "ng refs/heads/c moved\n",
+                    "ng refs/heads/d moved\n"))
+        #expect(read.rejecting(rejections).accepted == [Array("refs/heads/b".utf8)])
+        #expect(read.rejecting([]) == read)
+    }
+
     @Test("what is none is refused, wherever it breaks off")
     func malformed() throws {
         let whole = report("unpack ok\n", "ok refs/heads/a\n")

@@ -38,7 +38,7 @@ struct BackgroundCompactorTests {
         for count in 1...4 {
             #expect(try packs(bench) == count - 1)
             try bench.push(bench.onePush())
-            compactor.pushed(to: bench.repository, packs: count)
+            compactor.pushed(to: bench.repository, packs: count, before: count - 1)
         }
         try wait(for: "the packs to be folded") { try packs(bench) == 1 }
         _ = try bench.check()
@@ -61,11 +61,11 @@ struct BackgroundCompactorTests {
             try bench.hydration(packingWith: script), threshold: 3, log: Bench.log)
         let other = try #require(RepositoryName("no/body"))
         for _ in 0..<5 {
-            compactor.pushed(to: bench.repository, packs: 4)
-            compactor.pushed(to: other, packs: 4)
+            compactor.pushed(to: bench.repository, packs: 4, before: 3)
+            compactor.pushed(to: other, packs: 4, before: 3)
         }
         try wait(for: "git to run") { try Files.size(of: scratch.path + "/runs") != nil }
-        compactor.pushed(to: bench.repository, packs: 4)
+        compactor.pushed(to: bench.repository, packs: 4, before: 3)
         try Files.write([], to: scratch.path + "/go")
         try wait(for: "the packs to be folded") { try packs(bench) == 1 }
         compactor.stop()
@@ -82,9 +82,9 @@ struct BackgroundCompactorTests {
         let compactor = BackgroundCompactor(
             try bench.hydration(packingWith: "echo >>'\(scratch.path)/runs'; exit 1"),
             threshold: 3, log: log.logger)
-        compactor.pushed(to: bench.repository, packs: 4)
+        compactor.pushed(to: bench.repository, packs: 4, before: 3)
         try wait(for: "the failure") { log.all.contains("could not compact") }
-        for _ in 0..<5 { compactor.pushed(to: bench.repository, packs: 4) }
+        for _ in 0..<5 { compactor.pushed(to: bench.repository, packs: 4, before: 3) }
         compactor.stop()
         #expect(try Files.size(of: scratch.path + "/runs") == 1)
         #expect(try packs(bench) == 4)
@@ -100,12 +100,12 @@ struct BackgroundCompactorTests {
         let compactor = BackgroundCompactor(
             try bench.hydration(packingWith: ": >'\(scratch.path)/runs'; sleep 600"),
             threshold: 3, log: log.logger)
-        compactor.pushed(to: bench.repository, packs: 4)
+        compactor.pushed(to: bench.repository, packs: 4, before: 3)
         try wait(for: "git to run") { try Files.size(of: scratch.path + "/runs") != nil }
         compactor.stop()
         #expect(log.all == ["compacting", "stopped compacting"])
         #expect(try bench.leftovers().isEmpty)
-        compactor.pushed(to: bench.repository, packs: 4)
+        compactor.pushed(to: bench.repository, packs: 4, before: 3)
         #expect(log.all.count == 2)
         #expect(try packs(bench) == 4)
     }
@@ -136,7 +136,7 @@ struct BackgroundCompactorTests {
         let compactor = BackgroundCompactor(
             try bench.hydration(packingWith: script, instead: "index-pack"), threshold: 3,
             log: log.logger)
-        compactor.pushed(to: bench.repository, packs: 4)
+        compactor.pushed(to: bench.repository, packs: 4, before: 3)
         try wait(for: "the failure") { log.all.contains("could not compact") }
         #expect(try Files.size(of: scratch.path + "/low") != nil)
         compactor.stop()

@@ -21,10 +21,13 @@ final class Bench: Sendable {
     let repository: RepositoryName
     let source: GitSource
     let format: ObjectFormat
+    /// Bytes kept between requests.
+    let cacheSize: Int64
     private let scratch: ScratchDirectory
 
     init(
-        format: ObjectFormat = .sha1, around: (MemoryStore) -> any ObjectStore = { $0 }
+        format: ObjectFormat = .sha1, cacheSize: Int64 = 0,
+        around: (MemoryStore) -> any ObjectStore = { $0 }
     ) throws {
         // A hook that is gone must be an error of write(2).
         signal(SIGPIPE, SIG_IGN)
@@ -36,6 +39,7 @@ final class Bench: Sendable {
         repository = try #require(RepositoryName("owner/repo"))
         source = try GitSource(format: format.rawValue)
         self.format = format
+        self.cacheSize = cacheSize
         _ = try Creation(
             repository: repository, defaultBranch: nil, objectFormat: format
         ).run(in: memory)
@@ -51,8 +55,13 @@ final class Bench: Sendable {
         get throws { try Programs.buildDirectory() + "/git-s3-backend-hook" }
     }
 
-    func hydration(hook: String? = nil) throws -> Hydration {
-        Hydration(store: store, state: state, git: git, hook: try hook ?? Self.hook)
+    /// What a process has that starts now: what is kept on the disk, and nothing in memory.
+    func hydration(
+        hook: String? = nil, files: FileLink = .system, patience: Duration = .seconds(60)
+    ) throws -> Hydration {
+        Hydration(
+            store: store, state: state, git: git, hook: try hook ?? Self.hook,
+            cacheSize: cacheSize, files: files, patience: patience)
     }
 
     /// The state now published, read past all faults.
@@ -109,9 +118,10 @@ final class Bench: Sendable {
 
     /// Receives a push in a fresh workspace of `snapshot`, or of the state published.
     func receive(
-        _ push: Push, on snapshot: Snapshot? = nil, answering: Answering = .allow,
-        hook: String? = nil, body: (any RequestBody)? = nil,
-        deadline: Duration = .seconds(60), progress: (ArraySlice<UInt8>) -> Void = { _ in },
+        _ push: Push, on snapshot: Snapshot? = nil, making new: PushParent? = nil,
+        answering: Answering = .allow, hook: String? = nil, through hydration: Hydration? = nil,
+        body: (any RequestBody)? = nil, deadline: Duration = .seconds(60),
+        progress: (ArraySlice<UInt8>) -> Void = { _ in },
         prepare: (borrowing WriteWorkspace) throws -> Void = { _ in }
     ) throws -> Reception {
         var request = push.request[...]
@@ -120,19 +130,22 @@ final class Bench: Sendable {
             return Array(request.prefix(count))
         }
         let commands = try #require(try PushCommands.read(from: reader))
-        let workspace = try hydration(hook: hook).writeWorkspace(
-            try snapshot ?? published(), log: Self.log)
+        let hydration = try hydration ?? self.hydration(hook: hook)
+        let workspace = try hydration.writeWorkspace(
+            on: try new ?? .published(try snapshot ?? published()), log: Self.log)
         try prepare(workspace)
-        let bridge: any PreReceiveBridge =
-            switch answering {
-            case .allow: rule("somebody", commands)
-            case .deny: rule(nil, commands)
-            case .other(let other): other
-            }
         return try ReceivedPush.receive(
             commands, body: body ?? PushBody(push.pack), in: workspace, git: git,
-            client: GitProgram.Client(user: "somebody", address: "::1", protocolVersion: ""),
-            bridge: bridge, deadline: .now + deadline, progress: progress)
+            client: Self.client, bridge: bridge(answering, commands), deadline: .now + deadline,
+            progress: progress)
+    }
+
+    private func bridge(_ answering: Answering, _ commands: PushCommands) -> any PreReceiveBridge {
+        switch answering {
+        case .allow: rule("somebody", commands)
+        case .deny: rule(nil, commands)
+        case .other(let other): other
+        }
     }
 
     private func rule(_ user: String?, _ commands: PushCommands) -> PolicyBridge {
@@ -144,10 +157,19 @@ final class Bench: Sendable {
     /// How a push ended, as values that outlive it.
     enum Ending: Equatable {
         case unchanged(PushReport)
-        case published(Digest)
+        case published(Digest, PushReport)
         case lost(PushReport)
 
         var isPublished: Bool { if case .published = self { true } else { false } }
+
+        var digest: Digest? { if case .published(let digest, _) = self { digest } else { nil } }
+
+        /// What was told.
+        var report: PushReport {
+            switch self {
+            case .unchanged(let report), .published(_, let report), .lost(let report): report
+            }
+        }
     }
 
     /// Receives and publishes.
@@ -159,14 +181,42 @@ final class Bench: Sendable {
     }
 
     func settle(_ reception: consuming Reception, to target: any ObjectStore) throws -> Ending {
+        try settle(reception, in: PublicationQueue(of: repository, in: target), attempts: 1)
+    }
+
+    /// Publishes as the responder does, receiving again what has to be.
+    func settle(
+        _ reception: consuming Reception, in queue: PublicationQueue, attempts: Int = 5,
+        answeringAgain: Answering = .allow
+    ) throws -> Ending {
         switch consume reception {
         case .unchanged(let report): return .unchanged(report)
         case .received(let received):
-            switch try received.publish(to: target) {
-            case .published(let published): return .published(published.digest)
+            switch try received.publish(in: queue, attempts: attempts) {
+            case .published(let published):
+                let digest = published.state.digest
+                return .published(digest, published.release())
             case .lost(let lost): return .lost(lost.report)
+            case .overtaken(let overtaken):
+                let left = overtaken.attemptsLeft
+                let again = try receive(again: overtaken, answering: answeringAgain)
+                return try settle(again, in: queue, attempts: left)
             }
         }
+    }
+
+    private func receive(
+        again overtaken: consuming OvertakenPush, answering: Answering
+    ) throws -> Reception {
+        let bridge = bridge(answering, overtaken.commands)
+        return try overtaken.receive(
+            with: hydration(), client: Self.client, bridge: bridge, deadline: .now + .seconds(60),
+            hangup: nil, log: Self.log
+        ) { _ in }
+    }
+
+    static var client: GitProgram.Client {
+        GitProgram.Client(user: "somebody", address: "::1", protocolVersion: "")
     }
 
     /// Workspaces of this process that are still there.

@@ -29,6 +29,26 @@ extension Bench {
 }
 
 extension WorkTree {
+    /// Adds commits to `main`, each with a file of its own.
+    fileprivate func grow(by commits: Int) throws {
+        let before = try attempt("rev-parse", "-q", "--verify", "main").text
+        let stream = (1...commits).map { number in
+            let content = randomHex()
+            let from = number == 1 && !before.isEmpty ? "from \(before)" : ""
+            return """
+                commit refs/heads/main
+                committer T <t@example.org> \(1_700_000_000 + number) +0000
+                data 2
+                c
+                \(from)M 100644 inline d\(number % 7)/\(content)
+                data \(content.utf8.count)
+                \(content)
+
+                """
+        }
+        try git("fast-import", "--quiet", input: .bytes(Array(stream.joined().utf8)))
+    }
+
     /// All refs, those of remotes included.
     var allRefs: String {
         get throws { try git("for-each-ref", "--format=%(objectname) %(refname)") }
@@ -58,6 +78,30 @@ struct ImportTests {
         try tree.git("gc", "-q")
         try tree.commit("loose")
         return tree
+    }
+
+    @Test(
+        "a whole pack that is large gets a bitmap and a commit graph, one that adds to others none",
+        arguments: [ObjectFormat.sha1, .sha256])
+    func sidecars(format: ObjectFormat) throws {
+        let bench = try Bench(format: format)
+        let tree = try WorkTree.make(format: format.rawValue)
+        try tree.grow(by: 400)
+        try bench.bring(tree.path)
+        let pack = try #require(try bench.published().manifest.packs.first)
+        #expect(bench.memory.bytes(at: .packBitmap(pack)) != nil)
+        #expect(bench.memory.bytes(at: .commitGraph(pack)) != nil)
+        let workspace = try bench.hydration().readWorkspace(bench.published(), log: Bench.log)
+        let names = try Files.names(in: workspace.packDirectory)
+        #expect(names.contains("pack-\(pack.hex).bitmap"))
+        #expect(try Files.names(in: workspace.path + "/objects/info").contains("commit-graph"))
+
+        try tree.grow(by: 400)
+        try bench.bring(tree.path)
+        let packs = try bench.published().manifest.packs
+        #expect(packs.count == 2)
+        let added = try #require(packs.first { $0 != pack })
+        #expect(bench.memory.bytes(at: .packBitmap(added)) == nil)
     }
 
     @Test(

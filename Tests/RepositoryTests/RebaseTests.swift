@@ -41,7 +41,7 @@ struct RebaseTests {
         _ = try bench.check()
     }
 
-    @Test("at once, from many threads, all succeed")
+    @Test("at once, from as many processes, all succeed")
     func concurrently() throws {
         let bench = try Bench()
         let parent = try bench.published()
@@ -97,7 +97,7 @@ struct RebaseTests {
         #expect(try ids(bench)["refs/heads/main"] == pushes[0].commands[0].new)
     }
 
-    @Test("what was ok because it was so already must still be so")
+    @Test("what was ok because it was so already is so still, or is refused")
     func unchangedRefs() throws {
         let bench = try Bench()
         try bench.push(bench.onePush(to: "refs/heads/a"))
@@ -109,8 +109,12 @@ struct RebaseTests {
         push.commands.append((bench.zero, bench.zero, "refs/heads/c"))
         let mover = try bench.onePush(to: "refs/heads/a")
         #expect(try bench.rebasingPush(mover, on: parent).isPublished)
-        #expect(try !bench.rebasingPush(push, on: parent).isPublished)
-        #expect(try ids(bench)["refs/heads/b"] == nil)
+        let ending = try bench.rebasingPush(push, on: parent)
+        #expect(ending.isPublished)
+        #expect(ending.report.accepted == ["refs/heads/b", "refs/heads/c"].map { Array($0.utf8) })
+        #expect(ending.report.rejected.map(\.rawName) == [Array("refs/heads/a".utf8)])
+        #expect(try ids(bench)["refs/heads/a"] == mover.commands[0].new)
+        #expect(try ids(bench)["refs/heads/b"] == push.commands[0].new)
     }
 
     @Test("a ref that already has the value is no obstacle")
@@ -243,14 +247,8 @@ extension Bench {
         _ push: Push, on snapshot: Snapshot? = nil, to target: (any ObjectStore)? = nil,
         attempts: Int = 5
     ) throws -> Ending {
-        let reception = try receive(push, on: snapshot)
-        switch consume reception {
-        case .unchanged(let report): return .unchanged(report)
-        case .received(let received):
-            switch try received.publish(to: target ?? store, attempts: attempts) {
-            case .published(let published): return .published(published.digest)
-            case .lost(let lost): return .lost(lost.report)
-            }
-        }
+        try settle(
+            try receive(push, on: snapshot),
+            in: PublicationQueue(of: repository, in: target ?? store), attempts: attempts)
     }
 }

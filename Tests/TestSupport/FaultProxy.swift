@@ -93,7 +93,7 @@ package final class FaultProxy: Sendable {
     }
 
     package enum StoredKind: String, Sendable {
-        case pointer, manifest, pack, index, probe, listing, other
+        case pointer, manifest, pack, index, bitmap, graph, probe, listing, other
         /// A multipart upload is begun.
         case uploads
         /// A part of one.
@@ -122,7 +122,12 @@ package final class FaultProxy: Sendable {
                 } else if directory == "manifests" {
                     .manifest
                 } else if directory == "packs" {
-                    path.hasSuffix(".idx") ? .index : .pack
+                    switch path.split(separator: ".").last {
+                    case "idx": .index
+                    case "bitmap": .bitmap
+                    case "graph": .graph
+                    default: .pack
+                    }
                 } else {
                     .other
                 }

@@ -1,0 +1,149 @@
+import GitProtocol
+import Glibc
+import Logging
+import ObjectStore
+import Posix
+
+/// A pack in a workspace.
+struct PlacedPack {
+    let digest: Digest
+    /// How many.
+    let objects: Int
+}
+
+extension Hydration {
+    /// Packs that are claimed, and fetched, at the same time: each holds a descriptor.
+    private static let batch = 64
+
+    /// Puts packs and their indexes into a workspace: from the cache; else from the store through
+    /// the cache, so that of all who want one only one fetches it; or straight from the store.
+    func place(
+        _ packs: [Digest], _ format: ObjectFormat, in workspace: borrowing Workspace, log: Logger
+    ) throws -> [PlacedPack] {
+        let fetch = PackFetch(store: store, git: git, format: format, log: log)
+        guard let cache else {
+            return try placeDirectly(packs, fetch, in: workspace)
+        }
+        var placed: [PlacedPack] = []
+        /// Places what is here now.
+        func take(_ digest: Digest, _ directory: String) -> Bool {
+            guard let objects = cache.take(digest, into: directory, format: format) else {
+                return false
+            }
+            placed.append(PlacedPack(digest: digest, objects: objects))
+            return true
+        }
+        let directory = workspace.packDirectory
+        var missing = packs.filter { !take($0, directory) }[...]
+        /// Others are at these.
+        var awaited: [Digest] = []
+        /// The cache cannot be used for these.
+        var unkept: [Digest] = []
+
+        while !missing.isEmpty {
+            var claims: [PackClaim] = []
+            for digest in missing.prefix(Self.batch) {
+                do {
+                    guard let claim = try cache.claim(digest) else {
+                        awaited.append(digest)
+                        continue
+                    }
+                    // Somebody may have been done between the look and the claim.
+                    if !take(digest, directory) { claims.append(claim) }
+                } catch {
+                    unkept.append(digest)
+                }
+            }
+            placed += try bring(claims, through: cache, fetch, in: workspace)
+            missing = missing.dropFirst(Self.batch)
+        }
+        // Nothing is claimed while others are waited for.
+        for digest in awaited {
+            do {
+                guard let claim = try cache.waitToClaim(digest) else {
+                    log.warning(
+                        "gave up waiting for another request's pack",
+                        metadata: ["pack.digest": "\(digest)"])
+                    unkept.append(digest)
+                    continue
+                }
+                if !take(digest, directory) {
+                    placed += try bring([claim], through: cache, fetch, in: workspace)
+                }
+            } catch is SystemError {
+                unkept.append(digest)
+            }
+        }
+        return try placed + placeDirectly(unkept, fetch, in: workspace)
+    }
+
+    /// Fetches claimed packs, and puts them into the workspace and into the cache.
+    private func bring(
+        _ claims: [PackClaim], through cache: PackCache, _ fetch: PackFetch,
+        in workspace: borrowing Workspace
+    ) throws -> [PlacedPack] {
+        if claims.isEmpty { return [] }
+        let bases = Dictionary(uniqueKeysWithValues: claims.map { ($0.digest, $0.base) })
+        func base(_ digest: Digest) -> String { bases[digest] ?? "" }
+        let target = workspace.packDirectory
+        try makingRoom { try fetch.fetch(claims.map(\.digest), to: base, in: workspace) }
+        return try claims.map { claim in
+            // First the workspace: then whatever is evicted does not matter.
+            let placed = "\(target)/pack-\(claim.digest.hex)"
+            try makingRoom {
+                try local("place a pack") { () throws(SystemError) in
+                    try cache.files.place(claim.base + ".idx", at: placed + ".idx")
+                    do throws(SystemError) {
+                        try cache.files.place(claim.base + ".pack", at: placed + ".pack")
+                    } catch {
+                        unlink(placed + ".idx")
+                        throw error
+                    }
+                }
+            }
+            let pack = try describe(claim.digest, at: placed, fetch.format)
+            cache.admit(claim)
+            return pack
+        }
+    }
+
+    /// Fetches packs for this workspace alone.
+    private func placeDirectly(
+        _ packs: [Digest], _ fetch: PackFetch, in workspace: borrowing Workspace
+    ) throws -> [PlacedPack] {
+        if packs.isEmpty { return [] }
+        let target = workspace.packDirectory
+        func base(_ digest: Digest) -> String { "\(target)/pack-\(digest.hex)" }
+        try makingRoom { try fetch.fetch(packs, to: base, in: workspace) }
+        return try packs.map { try describe($0, at: base($0), fetch.format) }
+    }
+
+    private func describe(
+        _ digest: Digest, at base: String, _ format: ObjectFormat
+    ) throws(RepositoryError) -> PlacedPack {
+        let objects = try local("look at a pack") { () throws(SystemError) in
+            try PackIndex.objects(base + ".idx", forPack: base + ".pack", format: format)
+        }
+        return PlacedPack(digest: digest, objects: objects ?? 0)
+    }
+
+    /// Does what writes to the disk, and where that is full once more with less in the cache.
+    private func makingRoom(_ body: () throws -> Void) throws {
+        for share in CacheSpace.Share.allCases {
+            do {
+                return try body()
+            } catch  where Self.isFullDisk(error) && cache != nil {
+                cache?.space.shrink(to: share)
+            }
+        }
+        try body()
+    }
+
+    private static func isFullDisk(_ error: any Error) -> Bool {
+        switch error {
+        case StoreError.local(_, let error), RepositoryError.local(_, let error):
+            error.code == ENOSPC || error.code == EDQUOT
+        default: false
+        }
+    }
+}

@@ -1,0 +1,195 @@
+import GitProtocol
+import Glibc
+import ObjectStore
+import Posix
+
+/// Packs and what is derived of them, kept between requests: `<state>/packs/<sha256>.pack`, `.idx`
+/// and, where there are, `.bitmap` and `.graph`.
+///
+/// Packs never change and are named by their bytes, so nothing here is ever out of date, and an
+/// empty cache is a correct one. Any number of processes may share it.
+///
+/// - What comes in is verified first, and renamed into place whole: the index before the pack, so
+///   that a pack which is there has one. Nothing is written in place; files are read-only.
+/// - What goes out is another name of the same file. Two looks at its ends find out whether it was
+///   cut, or lost its index. What was not used since this machine started is hashed again: a power
+///   cut may have taken bytes that were never synced. What git stumbles over is, too.
+/// - Bytes that rot in between are found by git, which checks them as it unpacks them, and by the
+///   client, which hashes all that it receives.
+package final class PackCache: Sendable {
+    let space: CacheSpace
+    /// How a file gets into a workspace.
+    let files: FileLink
+    private let directory: String
+    /// Where packs are before they are whole.
+    private let incoming: String
+    /// How long a claim of another is waited for while nothing moves.
+    private let patience: Duration
+
+    /// What the files' names end with.
+    enum Ending {
+        static let pack = ".pack"
+        static let index = ".idx"
+        static let bitmap = ".bitmap"
+        static let graph = ".graph"
+        static let noBitmap = ".no-bitmap"
+        static let noGraph = ".no-graph"
+
+        static let sidecars = [bitmap, graph, noBitmap, noGraph]
+        /// In the order of removal: a pack that is there has its index.
+        static let all = [pack] + sidecars + [index]
+    }
+
+    /// Makes the directories, and sweeps what dead processes left. Where that cannot be, nothing is
+    /// kept, and requests fetch for themselves.
+    init(
+        in state: String, space: CacheSpace, files: FileLink = .system,
+        patience: Duration = .seconds(600)
+    ) {
+        directory = state + "/packs"
+        incoming = directory + "/incoming"
+        self.space = space
+        self.files = files
+        self.patience = patience
+        // Found out again with each pack.
+        try? Files.makeDirectories(incoming)
+        PackClaim.sweep(incoming)
+    }
+
+    func base(of digest: Digest) -> String { "\(directory)/\(digest.hex)" }
+
+    /// Puts a pack and its index into a workspace's pack directory.
+    ///
+    /// - Returns: the number of its objects; nil: it is not here, or was not what it must be, and
+    ///   is gone now.
+    func take(_ digest: Digest, into target: String, format: ObjectFormat) -> Int? {
+        let cached = base(of: digest)
+        let placed = "\(target)/pack-\(digest.hex)"
+        var status = stat()
+        guard lstat(cached + Ending.index, &status) == 0 else { return nil }
+        do {
+            try files.place(cached + Ending.index, at: placed + Ending.index)
+            try files.place(cached + Ending.pack, at: placed + Ending.pack)
+            let isProven = status.st_mtim.tv_sec > Self.startOfMachine
+            if let objects = try PackIndex.objects(
+                placed + Ending.index, forPack: placed + Ending.pack, format: format),
+                try isProven || isWhole(placed, digest, format)
+            {
+                if !isProven { Self.remove(cached, Ending.sidecars) }
+                touch(cached + Ending.index, .now)
+                return objects
+            }
+            drop(digest)
+        } catch let error as SystemError {
+            // Evicted meanwhile, unreadable, or the disk is full: it stays as it is. What cannot
+            // be read at all, or is no file, must go.
+            if [EIO, ELOOP, EISDIR].contains(error.code) { drop(digest) }
+        } catch {
+            drop(digest)
+        }
+        Self.remove(placed, [Ending.pack, Ending.index])
+        return nil
+    }
+
+    /// Whether a pack and its index are what their names say, byte for byte.
+    private func isWhole(_ base: String, _ digest: Digest, _ format: ObjectFormat) throws -> Bool {
+        let body = try ObjectBody.file(hashing: base + Ending.pack)
+        guard body.digest == digest else { return false }
+        return try PackIndex.isGood(
+            base + Ending.index, forPack: base + Ending.pack, format: format)
+    }
+
+    /// Claims a pack that is not here; nil: somebody else is at it.
+    func claim(_ digest: Digest) throws(SystemError) -> PackClaim? {
+        try PackClaim.attempt(digest, in: incoming)
+    }
+
+    /// Waits for whoever brings a pack in; nil: in vain.
+    func waitToClaim(_ digest: Digest) throws(SystemError) -> PackClaim? {
+        try PackClaim.wait(digest, in: incoming, patience: patience)
+    }
+
+    /// Takes over what was made under a claim: the pack and its index, verified. What is larger
+    /// than the whole cache is not kept, nor what cannot be.
+    func admit(_ claim: PackClaim) {
+        admit(claim, [Ending.index, Ending.pack])
+    }
+
+    /// The same for one file that belongs to a pack which is here.
+    func admit(_ claim: PackClaim, _ ending: String) {
+        admit(claim, [ending])
+    }
+
+    private func admit(_ claim: PackClaim, _ endings: [String]) {
+        var bytes: Int64 = 0
+        for ending in endings {
+            var status = stat()
+            guard stat(claim.base + ending, &status) == 0 else { return }
+            bytes += Int64(status.st_size)
+        }
+        guard bytes <= space.limit else { return }
+        for ending in endings {
+            guard chmod(claim.base + ending, 0o444) == 0,
+                rename(claim.base + ending, base(of: claim.digest) + ending) == 0
+            else { return }
+        }
+        space.note(added: bytes)
+    }
+
+    /// Keeps a pack that was made here, as a push does: its files, by their endings, get another
+    /// name. It is derived work, so whatever fails here fails nothing.
+    func keep(_ digest: Digest, _ files: [(ending: String, path: String)]) {
+        guard access(base(of: digest) + Ending.pack, F_OK) != 0,
+            // Somebody is at it, or nothing can be kept.
+            let claim = try? claim(digest)
+        else { return }
+        for file in files {
+            guard (try? self.files.place(file.path, at: claim.base + file.ending)) != nil else {
+                return
+            }
+        }
+        // The pack last, when what belongs to it is there.
+        let endings = files.map(\.ending)
+        admit(claim, Ending.all.reversed().filter(endings.contains))
+    }
+
+    /// Has a pack hashed again before it is used next: git found something wrong with a repository.
+    func doubt(_ digest: Digest) {
+        touch(base(of: digest) + Ending.index, .never)
+    }
+
+    /// Removes a pack and all that belongs to it.
+    func drop(_ digest: Digest) {
+        Self.remove(base(of: digest), Ending.all)
+    }
+
+    /// Notes that it is known there is no such file, by one with this ending.
+    func mark(_ digest: Digest, _ ending: String) {
+        // Not noted: asked for again.
+        try? Files.write([], to: base(of: digest) + ending)
+    }
+
+    /// Sets the time of use, which is an index's time of modification: git sets that of a pack.
+    /// utimensat(2). Of another user's file it cannot be set, and need not be.
+    private func touch(_ path: String, _ use: Use) {
+        let never = timespec(tv_sec: 0, tv_nsec: 0)
+        utimensat(AT_FDCWD, path, use == .now ? nil : [never, never], AT_SYMLINK_NOFOLLOW)
+    }
+
+    private enum Use { case now, never }
+
+    /// Seconds since 1970. clock_gettime(2).
+    private static let startOfMachine: Int = {
+        var sinceStart = timespec()
+        clock_gettime(CLOCK_BOOTTIME, &sinceStart)
+        return time(nil) - sinceStart.tv_sec
+    }()
+
+    /// Removes files of one name, packs first.
+    static func remove(_ base: String, _ endings: [String]) {
+        let (known, others) = (
+            Ending.all.filter(endings.contains), endings.filter { !Ending.all.contains($0) }
+        )
+        for ending in known + others { unlink(base + ending) }
+    }
+}

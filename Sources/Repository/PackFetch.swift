@@ -1,0 +1,71 @@
+import GitProtocol
+import Glibc
+import Logging
+import ObjectStore
+import Posix
+
+/// Brings packs and their indexes from the store, each verified.
+struct PackFetch {
+    let store: any ObjectStore
+    let git: GitProgram
+    let format: ObjectFormat
+    let log: Logger
+
+    /// Reads packs and indexes, all at once, into `<base>.pack` and `<base>.idx`.
+    ///
+    /// - Throws: ``StoreError`` or ``RepositoryError``; some files may be there then.
+    func fetch(
+        _ packs: [Digest], to base: (Digest) -> String, in workspace: borrowing Workspace
+    ) throws {
+        let found = try store.download(
+            packs.flatMap { digest in
+                [
+                    Download(
+                        key: .pack(digest), digest: digest, path: base(digest) + ".pack"),
+                    Download(key: .packIndex(digest), digest: nil, path: base(digest) + ".idx"),
+                ]
+            })
+        for (position, digest) in packs.enumerated() {
+            guard found[2 * position] else { throw StoreError.missing(.pack(digest)) }
+            try index(
+                digest, base(digest), in: workspace,
+                sidecar: found[2 * position + 1] ? .stored : .absent)
+        }
+    }
+
+    /// Whether the bucket had an index for a pack.
+    private enum Sidecar { case stored, absent }
+
+    /// Takes the stored index if it is good, or has git make one, and puts that right in the
+    /// bucket: it is derived, so a failure to do so fails nothing.
+    private func index(
+        _ digest: Digest, _ base: String, in workspace: borrowing Workspace, sidecar: Sidecar
+    ) throws {
+        let isGood = try local("check an index") { () throws(SystemError) in
+            guard sidecar == .stored else { return false }
+            return try PackIndex.isGood(base + ".idx", forPack: base + ".pack", format: format)
+        }
+        if isGood { return }
+
+        _ = unlink(base + ".idx")
+        let step = "index a pack"
+        let result = try git.run(
+            ["index-pack", "--object-format=\(format.rawValue)", base + ".pack"], in: workspace,
+            step: step)
+        guard result.ending == .exited(0) else {
+            let errors = workspace.gitErrors()
+            if errors.contains(String(cString: strerror(ENOSPC))) {
+                throw RepositoryError.local(step: step, SystemError("write", base, code: ENOSPC))
+            }
+            throw StoreError.corrupt(.pack(digest), reason: "git cannot index it: \(errors)")
+        }
+        do {
+            try store.write([.packIndex(of: digest, try .file(hashing: base + ".idx"))])
+            log.notice("mended a pack's index", metadata: ["pack.digest": "\(digest)"])
+        } catch {
+            log.warning(
+                "could not mend a pack's index",
+                metadata: ["pack.digest": "\(digest)", "error": "\(error)"])
+        }
+    }
+}

@@ -1,0 +1,462 @@
+import GitProtocol
+import Glibc
+import Logging
+import ObjectStore
+import Posix
+import Synchronization
+import TestSupport
+import Testing
+
+@testable import Repository
+
+/// A store that does something before each GET into a file.
+private struct WatchedStore: ObjectStore {
+    let inner: any ObjectStore
+    let before: @Sendable (ObjectKey, String) throws(StoreError) -> Void
+
+    var location: String { inner.location }
+    var retryPolicy: RetryPolicy { inner.retryPolicy }
+
+    func perform(_ requests: [StoreRequest]) -> [Result<StoreAnswer, StoreError>] {
+        requests.map { request in
+            if case .get(let key, .file(let path)) = request {
+                do throws(StoreError) { try before(key, path) } catch { return .failure(error) }
+            }
+            return inner.perform([request])[0]
+        }
+    }
+
+    func list(
+        prefix: String, startingAfter: String?
+    ) throws(StoreError) -> [ListedObject] {
+        try inner.list(prefix: prefix, startingAfter: startingAfter)
+    }
+}
+
+@Suite("Hydrating through the cache")
+struct CachedHydrationTests {
+    /// A bench with two packs published, which nothing is kept of.
+    private func filled(
+        size: Int64 = 1 << 30, around: (MemoryStore) -> any ObjectStore = { $0 }
+    ) throws -> Bench {
+        let bench = try Bench(cacheSize: size, around: around)
+        try bench.push(bench.onePush(randomHex(bytes: 3000)))
+        try bench.push(bench.onePush(randomHex(bytes: 3000)))
+        clear(bench)
+        bench.memory.resetCounts()
+        return bench
+    }
+
+    private func clear(_ bench: Bench) {
+        for name in ["packs", "manifests", "cache-size"] {
+            Files.removeTree(bench.state.path + "/" + name)
+        }
+    }
+
+    /// The names of what is kept of packs.
+    private func kept(_ bench: Bench) throws -> [String] {
+        try Files.names(in: bench.state.path + "/packs").filter { $0 != "incoming" }
+    }
+
+    private func expectWhole(_ workspace: borrowing Workspace) throws {
+        try Tool.git().run(["fsck", "--full", "--strict"], in: workspace.path)
+    }
+
+    /// Hydrates what is published, after two reads past the cache that find out what that is.
+    private func hydrate(_ bench: Bench, _ hydration: Hydration? = nil) throws {
+        let workspace = try (hydration ?? bench.hydration()).readWorkspace(
+            try bench.published(), log: Bench.log)
+        try expectWhole(workspace)
+    }
+
+    /// What the store is asked for.
+    private func requests(_ bench: Bench, _ body: () throws -> Void) rethrows -> Int {
+        bench.memory.resetCounts()
+        try body()
+        return bench.memory.counts.gets
+    }
+
+    @Test("reads each pack and index once, and then nothing any more, nor does another process")
+    func warm() throws {
+        let bench = try filled()
+        let snapshot = try bench.published()
+        let hydration = try bench.hydration()
+        func hydrate(_ hydration: Hydration) throws {
+            try expectWhole(hydration.readWorkspace(snapshot, log: Bench.log))
+        }
+        #expect(try requests(bench) { try hydrate(hydration) } == 4)
+        #expect(try requests(bench) { try hydrate(hydration) } == 0)
+        #expect(try requests(bench) { try hydrate(bench.hydration()) } == 0)
+        #expect(try kept(bench).count == 4)
+        #expect(try Files.names(in: bench.state.path + "/packs/incoming").isEmpty)
+        #expect(try bench.leftovers().isEmpty)
+    }
+
+    @Test("a workspace has the cache's own files, and what git does there leaves them as they are")
+    func linked() throws {
+        let bench = try filled()
+        try hydrate(bench)
+        let before = try kept(bench).sorted().map {
+            Digest(of: try Files.read(bench.state.path + "/packs/" + $0))
+        }
+        let pack = try #require(try bench.published().manifest.packs.first)
+        let workspace = try bench.hydration().readWorkspace(bench.published(), log: Bench.log)
+        var (here, there) = (stat(), stat())
+        #expect(stat("\(workspace.packDirectory)/pack-\(pack.hex).pack", &here) == 0)
+        #expect(stat("\(bench.state.path)/packs/\(pack.hex).pack", &there) == 0)
+        #expect(here.st_ino == there.st_ino)
+        let git = try Tool.git()
+        for command in [
+            ["repack", "-a", "-d", "-q"], ["gc", "-q", "--prune=now"],
+            ["update-ref", "-d", "refs/heads/main"], ["prune-packed"],
+        ] { try git.run(command, in: workspace.path) }
+        let after = try kept(bench).sorted().map {
+            Digest(of: try Files.read(bench.state.path + "/packs/" + $0))
+        }
+        #expect(before == after)
+    }
+
+    @Test("a published push is there for the next request; a resolve is one read of the pointer")
+    func published() throws {
+        let bench = try filled()
+        let hydration = try bench.hydration()
+        for _ in 0..<3 {
+            let push = try bench.onePush()
+            #expect(try bench.push(push).isPublished)
+            let asked = try requests(bench) {
+                guard
+                    case .live(let snapshot) = try Snapshot.resolve(
+                        bench.repository, in: hydration.store)
+                else { throw TestFailure("not live") }
+                try expectWhole(hydration.readWorkspace(snapshot, log: Bench.log))
+                #expect(snapshot.manifest.refs[.main]?.hex == push.commands[0].new)
+            }
+            // Bench publishes past the manifest cache: 1 is the pointer, 1 the new manifest.
+            #expect(asked == 2)
+        }
+    }
+
+    @Test("a push that is not published keeps nothing")
+    func unpublished() throws {
+        let bench = try filled()
+        try hydrate(bench)
+        let before = try kept(bench).sorted()
+        let faulty = FaultyStore(
+            wrapping: bench.memory, [FaultRule(.denied, keys: { $0.path.hasSuffix("pointer") })])
+        let push = try bench.onePush()
+        #expect(throws: StoreError.self) { try bench.push(push, to: faulty) }
+        #expect(try kept(bench).sorted() == before)
+    }
+
+    @Test("size 0 keeps nothing, and reads everything each time")
+    func stateless() throws {
+        let bench = try filled(size: 0)
+        let snapshot = try bench.published()
+        for _ in 0..<2 {
+            #expect(
+                try requests(bench) {
+                    _ = try bench.hydration().readWorkspace(snapshot, log: Bench.log)
+                } == 4)
+        }
+        #expect(try Files.names(in: bench.state.path) == ["workspaces"])
+    }
+
+    @Test("a cache smaller than a pack serves it, and keeps it not")
+    func tiny() throws {
+        let bench = try filled(size: 100)
+        for _ in 0..<2 { try hydrate(bench) }
+        #expect(try kept(bench).isEmpty)
+        #expect(try Files.names(in: bench.state.path + "/packs/incoming").isEmpty)
+    }
+
+    @Test("what is evicted while a request runs stays in its workspace")
+    func evictedInUse() throws {
+        let bench = try filled()
+        let hydration = try bench.hydration()
+        let workspace = try hydration.readWorkspace(bench.published(), log: Bench.log)
+        hydration.cache?.space.shrink(to: .nothing)
+        #expect(try kept(bench).isEmpty)
+        try expectWhole(workspace)
+        try hydrate(bench, hydration)
+    }
+
+    @Test("a file that is evicted between two looks is fetched again")
+    func evictedMeanwhile() throws {
+        let bench = try filled()
+        try hydrate(bench)
+        let evicting = FileLink { source, target in
+            if source.hasSuffix(".pack"), !source.contains("incoming") { unlink(source) }
+            return FileLink.system.hardLink(source, target)
+        }
+        #expect(
+            try requests(bench) { try hydrate(bench, bench.hydration(files: evicting)) } == 6)
+        try hydrate(bench)
+    }
+
+    @Test("eight requests at once fetch each pack once")
+    func crowd() throws {
+        let arrived = Gate()
+        let gate = Gate()
+        let bench = try filled { memory in
+            WatchedStore(inner: memory) { _, _ in
+                arrived.open()
+                gate.pass()
+            }
+        }
+        let snapshot = try bench.published()
+        bench.memory.resetCounts()
+        // As many processes, as far as the disk knows: locks are each thread's own.
+        let first = Background {
+            try self.expectWhole(
+                bench.hydration().readWorkspace(snapshot, log: Bench.log))
+        }
+        arrived.pass()
+        let others = (0..<7).map { _ in
+            Background {
+                try self.expectWhole(
+                    bench.hydration().readWorkspace(snapshot, log: Bench.log))
+            }
+        }
+        gate.open()
+        try first.value()
+        for other in others { try other.value() }
+        #expect(bench.memory.counts.gets == 4)
+    }
+
+    @Test("requests that want many packs in any order do not wait for each other for ever")
+    func noDeadlock() throws {
+        let bench = try Bench(cacheSize: 1 << 30)
+        for number in 0..<6 { try bench.push(bench.onePush(to: "refs/heads/b\(number)")) }
+        let whole = try bench.published()
+        for _ in 0..<5 {
+            clear(bench)
+            _ = try inParallel(8) { number in
+                var manifest = whole.manifest
+                manifest.refs = [:]
+                manifest.packs = Set(manifest.packs.shuffled().prefix(1 + number % 6))
+                let snapshot = Snapshot(
+                    repository: whole.repository, etag: whole.etag, digest: Digest(of: [1]),
+                    manifest: manifest)
+                _ = try bench.hydration().readWorkspace(snapshot, log: Bench.log)
+            }
+        }
+    }
+
+    @Test("another process's download is waited for; if it dies its place is taken")
+    func takeOver() throws {
+        let bench = try filled()
+        let pack = try #require(try bench.published().manifest.packs.first)
+        let incoming = bench.state.path + "/packs/incoming"
+        try Files.makeDirectories(incoming)
+        let holder = try LockHolder(of: "\(incoming)/\(pack.hex).lock")
+        let snapshot = try bench.published()
+        bench.memory.resetCounts()
+        let waiting = Background {
+            try self.expectWhole(
+                bench.hydration().readWorkspace(snapshot, log: Bench.log))
+        }
+        // The other pack is fetched before anything is waited for.
+        try wait(for: "the other pack") { bench.memory.counts.gets == 2 }
+        #expect(!waiting.isDone)
+        try holder.kill()
+        try waiting.value()
+        #expect(bench.memory.counts.gets == 4)
+        #expect(try kept(bench).count == 4)
+    }
+
+    @Test("a process that holds a pack and does nothing is not waited for for ever")
+    func stalled() throws {
+        let bench = try filled()
+        let pack = try #require(try bench.published().manifest.packs.first)
+        let incoming = bench.state.path + "/packs/incoming"
+        try Files.makeDirectories(incoming)
+        let holder = try LockHolder(of: "\(incoming)/\(pack.hex).lock")
+        try hydrate(bench, bench.hydration(patience: .milliseconds(50)))
+        #expect(try kept(bench).count == 2)
+        try holder.kill()
+    }
+
+    @Test("where files cannot be linked they are copied")
+    func unlinkable() throws {
+        for code in [EXDEV, EPERM, EMLINK, EACCES] {
+            let bench = try filled()
+            let files = FileLink { _, _ in code }
+            for _ in 0..<2 { try hydrate(bench, bench.hydration(files: files)) }
+            #expect(try kept(bench).count == 4)
+            #expect(
+                try requests(bench) { try hydrate(bench, bench.hydration(files: files)) } == 2)
+        }
+    }
+
+    @Test("the cache may lie on another file system than the workspaces")
+    func otherFileSystem() throws {
+        let bench = try filled()
+        let elsewhere = try ScratchDirectory(in: "/dev/shm")
+        #expect(symlink(elsewhere.path, bench.state.path + "/packs") == 0)
+        try hydrate(bench)
+        #expect(try requests(bench) { try hydrate(bench) } == 2)
+        #expect(try bench.push(bench.onePush()).isPublished)
+        #expect(try Files.names(in: elsewhere.path).count == 7)
+    }
+
+    @Test("where nothing can be kept, requests are served all the same")
+    func unusable() throws {
+        for obstacle in ["packs", "packs/incoming", "manifests", "cache-size"] {
+            let bench = try filled()
+            if obstacle.contains("/") { try Files.makeDirectories(bench.state.path + "/packs") }
+            let path = bench.state.path + "/" + obstacle
+            if obstacle == "cache-size" {
+                try Files.makeDirectories(path)
+            } else {
+                try Files.write([], to: path)
+            }
+            for _ in 0..<2 { try hydrate(bench) }
+            #expect(try bench.push(bench.onePush()).isPublished)
+            try hydrate(bench)
+        }
+    }
+
+    @Test(
+        "a state directory of another user's files is served from: by copies, or past it",
+        .enabled(if: getuid() == 0, "takes root, to be somebody else"))
+    func otherUser() throws {
+        for mode in [0o444, 0o400] as [mode_t] {
+            let bench = try filled()
+            try hydrate(bench)
+            let packs = bench.state.path + "/packs"
+            for name in try kept(bench) { chmod("\(packs)/\(name)", mode) }
+            // The directories are open to the other, the files are not its own.
+            for path in try [
+                bench.state.path, packs, packs + "/incoming", bench.state.path + "/manifests",
+                bench.state.path + "/workspaces",
+            ]
+                + Files.names(in: bench.state.path + "/workspaces").map({
+                    bench.state.path + "/workspaces/" + $0
+                })
+            { chmod(path, 0o777) }
+            chmod(try #require(Files.parent(of: bench.state.path)), 0o755)
+            let snapshot = try bench.published()
+            bench.memory.resetCounts()
+            // The user of this thread alone, for what concerns files.
+            let found = try Background {
+                try Self.becomeSomebodyElse()
+                let directory = try bench.hydration().readWorkspace(snapshot, log: Bench.log)
+                let names = try Files.names(in: directory.packDirectory)
+                for name in names {
+                    var status = stat()
+                    #expect(stat("\(directory.packDirectory)/\(name)", &status) == 0)
+                    #expect(status.st_uid == 65534)
+                }
+                return names.count
+            }.value()
+            #expect(found == 4)
+            #expect(bench.memory.counts.gets == (mode == 0o444 ? 0 : 4))
+        }
+    }
+
+    /// setfsuid(2), which Swift's Glibc does not have.
+    private static func becomeSomebodyElse() throws {
+        typealias Call = @convention(c) (uid_t) -> Int32
+        let call = try #require(dlsym(dlopen(nil, RTLD_NOW), "setfsuid"))
+        _ = unsafeBitCast(call, to: Call.self)(65534)
+    }
+
+    @Test("a disk that is full takes from the cache what a request needs")
+    func fullDisk() throws {
+        let state = Mutex("")
+        // As a disk would say once there is more than 20 kB on it.
+        let bench = try filled { memory in
+            WatchedStore(inner: memory) { key, path throws(StoreError) in
+                let packs = state.withLock { $0 } + "/packs"
+                let used =
+                    (try? Files.names(in: packs))?.reduce(0) {
+                        $0 + ((try? Files.size(of: packs + "/" + $1)) ?? 0)
+                    } ?? 0
+                if used > 20_000 {
+                    throw .local(.init(.get, key.path), SystemError("write", path, code: ENOSPC))
+                }
+            }
+        }
+        state.withLock { $0 = bench.state.path }
+        try Files.makeDirectories(bench.state.path + "/packs")
+        try Files.write(
+            Array(repeating: 0, count: 50_000),
+            to: "\(bench.state.path)/packs/\(Digest(of: [9]).hex).pack")
+        try hydrate(bench)
+        #expect(try kept(bench).count == 4)
+    }
+
+    @Test("a disk that stays full is an error of this machine, and leaves nothing")
+    func fullForGood() throws {
+        let bench = try filled { memory in
+            WatchedStore(inner: memory) { key, path throws(StoreError) in
+                try? Files.write([1, 2, 3], to: path)
+                throw .local(.init(.get, key.path), SystemError("write", path, code: ENOSPC))
+            }
+        }
+        do {
+            try hydrate(bench)
+            Issue.record("there was room")
+        } catch StoreError.local(_, let error) {
+            #expect(error.code == ENOSPC)
+        }
+        #expect(try kept(bench).isEmpty)
+        #expect(try Files.names(in: bench.state.path + "/packs/incoming").isEmpty)
+        #expect(try bench.leftovers().isEmpty)
+    }
+
+    @Test("what is damaged in the store is not kept, nor is anything left of it")
+    func damagedInStore() throws {
+        let bench = try filled()
+        let pack = try #require(try bench.published().manifest.packs.first)
+        var bytes = try #require(bench.memory.bytes(at: .pack(pack)))
+        bytes[bytes.count / 2] ^= 1
+        bench.memory.plant(bytes, at: .pack(pack))
+        #expect(throws: StoreError.self) { try hydrate(bench) }
+        #expect(try kept(bench).allSatisfy { !$0.hasPrefix(pack.hex) })
+        #expect(try Files.names(in: bench.state.path + "/packs/incoming").isEmpty)
+        #expect(try bench.leftovers().isEmpty)
+    }
+
+    @Test("a kept pack that is damaged is fetched again without anyone noticing")
+    func damagedInCache() throws {
+        let bench = try filled()
+        try hydrate(bench)
+        for (number, name) in try kept(bench).enumerated() {
+            truncate(bench.state.path + "/packs/" + name, off_t(number * 30))
+        }
+        #expect(try requests(bench) { try hydrate(bench) } == 6)
+        #expect(try requests(bench) { try hydrate(bench) } == 2)
+    }
+
+    @Test("what rotted is found by git; the next request has it again")
+    func rotten() throws {
+        let bench = try filled()
+        try hydrate(bench)
+        for name in try kept(bench) where name.hasSuffix(".pack") {
+            let path = bench.state.path + "/packs/" + name
+            var bytes = try Files.read(path)
+            for offset in 20..<bytes.count - 20 { bytes[offset] = 0x55 }
+            try Files.write(bytes, to: path)
+        }
+        do {
+            let hydration = try bench.hydration()
+            let workspace = try hydration.readWorkspace(bench.published(), log: Bench.log)
+            let log = try bench.git.run(["log", "--stat"], in: workspace, step: "read")
+            #expect(log.ending != .exited(0))
+            workspace.doubtPacks()
+        }
+        try hydrate(bench)
+        #expect(try requests(bench) { try hydrate(bench) } == 2)
+    }
+
+    @Test("an index that had to be made is kept as any other")
+    func mended() throws {
+        let bench = try filled()
+        let pack = try #require(try bench.published().manifest.packs.first)
+        bench.memory.plant([1, 2, 3], at: .packIndex(pack))
+        try hydrate(bench)
+        #expect(try requests(bench) { try hydrate(bench) } == 2)
+        #expect(try kept(bench).count == 4)
+    }
+}
