@@ -1,7 +1,7 @@
-# Sourced by nginx/run and Tests/run: what they need on this machine, and how to get it.
+# Sourced by nginx/run, apache/run and Tests/run: what they need on this machine, and how to get it.
 #
 #   require PACKAGE COMMAND...    PACKAGE is missing unless COMMAND succeeds
-#   require_build, require_server, require_python, require_swift
+#   require_build, require_server, require_apache WAY, require_python, require_swift
 #   install_missing               installs them, or says what to run, and fails
 #   install_python VENV NAME...   Python packages, into a virtual environment of their own
 
@@ -33,6 +33,15 @@ require_server() {
     require openssl command -v openssl
     require curl command -v curl
     require ca-certificates test -e /etc/ssl/certs/ca-certificates.crt
+    require git command -v git
+}
+
+# The same with Apache, for one way of running the program: fcgid, proxy or cgi.
+require_apache() {
+    require apache2 command -v apache2
+    [[ $1 != fcgid ]] || require libapache2-mod-fcgid test -e /usr/lib/apache2/modules/mod_fcgid.so
+    require openssl command -v openssl
+    require curl command -v curl
     require git command -v git
 }
 

@@ -19,7 +19,7 @@ struct StoreOptions: ParsableArguments {
     /// Opens the store; sends nothing.
     func open(_ environment: [String: String]) throws -> any ObjectStore {
         guard let setting = Setting(option: store, "store", in: environment) else {
-            throw ValidationError(Self.noStore)
+            throw ValidationError(Self.noStore(environment))
         }
         do {
             if setting.text.hasPrefix("s3://") {
@@ -37,9 +37,16 @@ struct StoreOptions: ParsableArguments {
     }
 
     /// What is said where no store is named.
-    static let noStore =
-        "No store is named. Give --store file:///path or --store s3://bucket/prefix, or set "
-        + "GIT_S3_BACKEND_STORE."
+    ///
+    /// A site that comes from `git http-backend` has its variable set.
+    static func noStore(_ environment: [String: String]) -> String {
+        let remedy =
+            "No store is named. Give --store file:///path or --store s3://bucket/prefix, or set "
+            + "GIT_S3_BACKEND_STORE."
+        guard environment["GIT_PROJECT_ROOT"] != nil else { return remedy }
+        return remedy + " GIT_PROJECT_ROOT names a directory of repositories for git http-backend; "
+            + "this program reads none: its repositories are in the store."
+    }
 
     /// The state directory's path.
     func statePath(_ environment: [String: String]) throws -> String {

@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 /// The fronts, shortly.
-let fronts = Front.allCases
+let fronts = Front.distinct
 
 /// One server, and all that git's client shows and does before it, in words that do not depend on
 /// where the server is.

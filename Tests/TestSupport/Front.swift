@@ -8,12 +8,47 @@ package enum Front: String, CaseIterable, Sendable {
     case nginx
     /// nginx and fcgiwrap, which starts the program anew for each request.
     case cgi
+    /// Apache and mod_proxy_fcgi, to a responder's socket.
+    case apacheProxy
+    /// Apache and mod_fcgid, which starts responders of one request at a time.
+    case apacheFCGID
+    /// Apache's threads and plain CGI.
+    case apacheCGID
+    /// Apache's processes and plain CGI.
+    case apacheCGI
+    /// lighttpd, to a responder's socket.
+    case lighttpd
+    /// nginx, and a responder that spawn-fcgi has given its socket.
+    case spawnFCGI
+    /// nginx, and a responder that systemd has given its socket.
+    case systemd
+
+    /// The two that differ most: for tests of what git sees, which no web server touches.
+    package static let distinct = [Front.nginx, .cgi]
+
+    /// Whether a body is passed on while it comes.
+    package var streamsBodies: Bool { self != .apacheFCGID && self != .lighttpd }
+
+    /// Whether one process answers all requests.
+    package var hasResponder: Bool {
+        switch self {
+        case .nginx, .apacheProxy, .lighttpd, .spawnFCGI, .systemd: true
+        case .cgi, .apacheFCGID, .apacheCGID, .apacheCGI: false
+        }
+    }
 
     /// A site of its own.
     package func makeSite(_ setup: Responder.Setup) throws -> any BackendHost {
         switch self {
         case .nginx: try Site(setup)
         case .cgi: try CGISite(setup)
+        case .apacheProxy: try ApacheSite(.proxy, setup)
+        case .apacheFCGID: try ApacheSite(.fcgid, setup)
+        case .apacheCGID: try ApacheSite(.cgid, setup)
+        case .apacheCGI: try ApacheSite(.cgi, setup)
+        case .lighttpd: try LighttpdSite(setup)
+        case .spawnFCGI: try Site(setup.launched(by: .spawnFCGI))
+        case .systemd: try Site(setup.launched(by: .systemd))
         }
     }
 
@@ -61,4 +96,6 @@ package final class CGISite: BackendHost {
 
     /// What the program has logged so far.
     package var log: String { wrapper.log }
+
+    package func reload() { nginx.reload() }
 }

@@ -43,6 +43,15 @@ extension GitHost {
 package protocol BackendHost: GitHost {
     /// With the state directory that is in use.
     var setup: Responder.Setup { get }
+
+    /// What the program has logged so far, by way of the web server or not.
+    var log: String { get }
+
+    /// Restarts the web server gracefully: what runs may finish.
+    func reload()
+
+    /// Runs another of the program's commands on the same store and state directory.
+    func command(_ name: String, _ arguments: [String]) throws -> CommandResult
 }
 
 extension BackendHost {

@@ -14,14 +14,21 @@ package final class Nginx: Sendable {
     package enum Upstream: Sendable {
         /// A FastCGI server on a Unix socket.
         case fastCGI(socket: String)
+        /// The first, and the second while the first cannot be reached.
+        case pair(socket: String, backup: String)
         /// A program that fcgiwrap, on a Unix socket, starts for each request.
         case cgi(FCGIWrap, program: String)
 
         fileprivate var socket: String {
             switch self {
-            case .fastCGI(let socket): socket
+            case .fastCGI(let socket), .pair(let socket, _): socket
             case .cgi(let wrapper, _): wrapper.socket
             }
+        }
+
+        fileprivate var servers: String {
+            guard case .pair(let socket, let backup) = self else { return "server unix:\(socket);" }
+            return "server unix:\(socket); server unix:\(backup) backup;"
         }
     }
 
@@ -55,7 +62,9 @@ package final class Nginx: Sendable {
     }
 
     /// Starts nginx and waits until it accepts connections.
-    package init(before upstream: Upstream) throws {
+    ///
+    /// - Parameter certificate: then it speaks TLS, and HTTP/2 with whoever wants it.
+    package init(before upstream: Upstream, certificate: Certificate? = nil) throws {
         let program = try Programs.find("nginx", remedy: "apt install nginx-light")
         directory = try TemporaryDirectory()
         try directory.file("git-s3-backend.htpasswd", try Self.passwordFile())
@@ -66,7 +75,8 @@ package final class Nginx: Sendable {
         while true {
             let port = try Sockets.freePort()
             try directory.file(
-                "nginx.conf", Self.configuration(port, upstream.socket, location, directory))
+                "nginx.conf",
+                Self.configuration(port, upstream, location, directory, certificate))
             let service = try Service(
                 program,
                 [
@@ -93,7 +103,10 @@ package final class Nginx: Sendable {
 
     package var client: HTTPClient { HTTPClient(port: port) }
 
-    private static func passwordFile() throws -> String {
+    /// Reads its configuration again, with new workers; the old ones finish what runs. nginx(8).
+    package func reload() { service.signal(SIGHUP) }
+
+    static func passwordFile() throws -> String {
         let openssl = try Programs.find("openssl", remedy: "apt install openssl")
         return try passwords.map { user, password in
             let hash = try Command(openssl, ["passwd", "-apr1", password]).run().checked().text
@@ -102,28 +115,32 @@ package final class Nginx: Sendable {
     }
 
     private static func configuration(
-        _ port: UInt16, _ socket: String, _ location: String, _ directory: TemporaryDirectory
+        _ port: UInt16, _ upstream: Upstream, _ location: String, _ directory: TemporaryDirectory,
+        _ certificate: Certificate?
     ) -> String {
-        """
-        # Without it, root's nginx gives its workers to a user that cannot reach the socket.
-        \(geteuid() == 0 ? "user root;" : "")
-        worker_processes 1;
-        pid nginx.pid;
-        events { worker_connections 512; }
-        http {
-            access_log off;
-            client_body_temp_path \(directory.path)/body;
-            fastcgi_temp_path \(directory.path)/fastcgi;
-            proxy_temp_path \(directory.path)/proxy;
-            scgi_temp_path \(directory.path)/scgi;
-            uwsgi_temp_path \(directory.path)/uwsgi;
-            upstream git_s3_backend { server unix:\(socket); }
-            server {
-                listen 127.0.0.1:\(port);
-                include \(location);
+        let tls =
+            certificate.map { "ssl_certificate \($0.file); ssl_certificate_key \($0.key);" } ?? ""
+        return """
+            # Without it, root's nginx gives its workers to a user that cannot reach the socket.
+            \(geteuid() == 0 ? "user root;" : "")
+            worker_processes 1;
+            pid nginx.pid;
+            events { worker_connections 512; }
+            http {
+                access_log off;
+                client_body_temp_path \(directory.path)/body;
+                fastcgi_temp_path \(directory.path)/fastcgi;
+                proxy_temp_path \(directory.path)/proxy;
+                scgi_temp_path \(directory.path)/scgi;
+                uwsgi_temp_path \(directory.path)/uwsgi;
+                upstream git_s3_backend { \(upstream.servers) }
+                server {
+                    listen 127.0.0.1:\(port)\(certificate == nil ? "" : " ssl http2");
+                    \(tls)
+                    include \(location);
+                }
             }
-        }
 
-        """
+            """
     }
 }

@@ -27,6 +27,12 @@ package struct ProgramCopy: Sendable {
         try allowHook(0o755)
     }
 
+    /// Lets the user that a web server runs it as reach it.
+    package func open() throws {
+        try Account.open(directory.path)
+        if chmod(directory.path, 0o755) != 0 { throw SystemError("chmod", directory.path) }
+    }
+
     /// Sets the hook's permissions.
     package func allowHook(_ mode: mode_t) throws {
         if chmod(hook, mode) != 0 { throw SystemError("chmod", hook) }

@@ -28,6 +28,26 @@ package final class Responder: Sendable {
 
         package enum AdmissionSource: Sendable { case given, probed }
 
+        /// Who makes the socket.
+        package var launcher = Launcher.itself
+
+        package enum Launcher: Sendable {
+            /// The program, by `--listen`.
+            case itself
+            /// spawn-fcgi(1): the socket is descriptor 0.
+            case spawnFCGI
+            /// systemd-socket-activate(1), which passes it as a unit with `StandardInput=socket` gets
+            /// it, at the first connection.
+            case systemd
+        }
+
+        /// The same with another launcher.
+        func launched(by launcher: Launcher) -> Setup {
+            var setup = self
+            setup.launcher = launcher
+            return setup
+        }
+
         package init(_ bucket: Bucket) { self.bucket = bucket }
 
         /// The store's URL as the program is given it.
@@ -44,17 +64,44 @@ package final class Responder: Sendable {
         if setup.admission == .given {
             try setup.bucket.admit(in: state.path, through: setup.proxy)
         }
+        let line = try Self.commandLine(setup, state.path, socket)
         service = try Service(
-            try setup.program ?? Programs.responder(),
-            [
-                "serve", "--store", setup.storeURL, "--state-dir", state.path,
-                "--listen", "unix:\(socket)",
-            ] + setup.options,
-            environment: Self.environment(setup), log: directory.path + "/log")
+            line.program, line.arguments, environment: Self.environment(setup),
+            log: directory.path + "/log")
         try service.waitUntilReady { (try? Sockets.connect(path: socket)) != nil }
     }
 
     private let state: TemporaryDirectory
+
+    private static func commandLine(
+        _ setup: Setup, _ state: String, _ socket: String
+    ) throws -> (program: String, arguments: [String]) {
+        let program = try setup.program ?? Programs.responder()
+        let words = ["serve", "--store", setup.storeURL, "--state-dir", state]
+        switch setup.launcher {
+        case .itself:
+            return (program, words + ["--listen", "unix:\(socket)"] + setup.options)
+        case .spawnFCGI:
+            return (
+                try Programs.find("spawn-fcgi", remedy: "apt install spawn-fcgi"),
+                ["-n", "-s", socket, "-M", "0666", "--", program] + words + setup.options
+            )
+        case .systemd:
+            return (
+                try Programs.find("systemd-socket-activate", remedy: "apt install systemd"),
+                // It passes nothing on of its own environment.
+                ["--inetd", "-l", socket]
+                    + environment(setup).flatMap { ["-E", "\($0.key)=\($0.value)"] }
+                    + [program] + words + setup.options
+            )
+        }
+    }
+
+    /// Lets a web server of another user reach the socket.
+    func letOthersConnect() throws {
+        try Account.open(directory.path)
+        if chmod(directory.path, 0o711) != 0 { throw SystemError("chmod", directory.path) }
+    }
 
     /// What the program needs of its environment, and nothing of this process's.
     package static func environment(_ setup: Setup) -> [String: String] {

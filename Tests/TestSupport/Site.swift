@@ -40,4 +40,7 @@ package final class Site: BackendHost {
     private static let sharedSites = Mutex<[StoreUnderTest: Site]>([:])
 
     package var port: UInt16 { nginx.port }
+    package var log: String { responder.log }
+
+    package func reload() { nginx.reload() }
 }

@@ -1,0 +1,283 @@
+import Posix
+import TestSupport
+import Testing
+
+extension EndToEnd {
+    /// Single requests, well-formed or not, behind every web server.
+    @Suite struct FrontRequestTests {
+        private static let pushType = (
+            name: "Content-Type", value: "application/x-git-receive-pack-request"
+        )
+        private static let fetchType = (
+            name: "Content-Type", value: "application/x-git-upload-pack-request"
+        )
+
+        /// A repository with one commit, and a push onto it.
+        private struct Ground {
+            let site: any BackendHost
+            let repository: String
+            let tree: WorkTree
+            let tip: String
+            let push: [UInt8]
+
+            init(_ front: Front, size: Int = 1000) throws {
+                site = try front.shared()
+                (repository, tree) = try seeded(site)
+                tip = try tree.git("rev-parse", "HEAD")
+                let next = try tree.commit("next", bytes: try randomBytes(size))
+                push =
+                    PushBody(
+                        [.init(old: tip, new: next, "refs/heads/main")],
+                        capabilities: "report-status", pack: try tree.pack([next, "^\(tip)"])
+                    ).bytes
+            }
+
+            func target(_ tail: String) -> String { "/git/\(repository).git/\(tail)" }
+
+            func expectUnchanged(_ sourceLocation: SourceLocation = #_sourceLocation) throws {
+                try wait(for: "nothing to be left") { try site.leftovers().isEmpty }
+                let served = try tree.git("ls-remote", site.anonymousURL(repository), "main")
+                #expect(served.hasPrefix(tip), sourceLocation: sourceLocation)
+            }
+        }
+
+        // MARK: Bodies
+
+        @Test(arguments: Front.allCases)
+        func gzipAndChunkedBodiesAreTakenAndBrokenOnesChangeNothing(front: Front) throws {
+            let ground = try Ground(front)
+            let site = ground.site
+            let zipped = try gzip(Site.wants([ground.tip]))
+            let fetch = try site.http.send(
+                "POST", ground.target("git-upload-pack"),
+                headers: [Self.fetchType, ("Content-Encoding", "gzip")],
+                body: .chunks(zipped.map { [$0] }))
+            #expect(fetch.status == 200 && fetch.text.hasPrefix("0008NAK\nPACK"), "\(fetch)")
+
+            func push(_ headers: [(name: String, value: String)], _ body: HTTPClient.Body) throws
+                -> HTTPMessage?
+            {
+                // A server may have nothing to say to a client that has gone.
+                try? site.http.send(
+                    "POST", ground.target("git-receive-pack"),
+                    headers: [Site.authorization, Self.pushType] + headers, body: body)
+            }
+            let whole = try gzip(ground.push)
+            let encoding = (name: "Content-Encoding", value: "gzip")
+            let half = Array(ground.push.prefix(ground.push.count - 30))
+            for answer in [
+                try push([encoding], .bytes(Array(whole.dropLast(20)))),
+                try push([encoding], .bytes(ground.push)),
+                try push([], .cut(half, promised: ground.push.count)),
+            ] {
+                #expect(answer.map { $0.status >= 400 } ?? true, "\(String(describing: answer))")
+            }
+            try ground.expectUnchanged()
+            let answer = try push(
+                [encoding], .chunks([Array(whole.prefix(50)), Array(whole.dropFirst(50))]))
+            #expect(answer?.text.contains("ok refs/heads/main") == true)
+            try expectServed(site, ground.repository, equals: ground.tree)
+        }
+
+        @Test(arguments: Front.allCases)
+        func pushAboveEveryDefaultLimitIsTaken(front: Front) throws {
+            let site = try front.shared()
+            let (repository, tree) = try seeded(site)
+            try tree.git("config", "core.compression", "0")
+            // 128 KiB is mod_fcgid's limit, 1 MiB nginx's and git's, and 100 MiB a common proxy's.
+            try Command(
+                "/bin/dd",
+                ["if=/dev/urandom", "of=\(tree.path)/large", "bs=1M", "count=101", "status=none"]
+            ).run().checked()
+            try tree.git("add", "large")
+            try tree.git("commit", "-q", "-m", "large")
+            try tree.git("push", "-q", "origin", "main")
+            let copy = try WorkTree.clone(site.anonymousURL(repository), "-q", "--bare")
+            #expect(try copy.git("rev-parse", "main") == tree.git("rev-parse", "main"))
+
+            // Apache's limit is 1 GiB. Whoever does not want a body says so before it is sent.
+            let exchange = try HTTPExchange(
+                port: site.port, "POST", "/git/\(repository).git/git-receive-pack",
+                headers: [
+                    Site.authorization, Self.pushType, ("Expect", "100-continue"),
+                    ("Content-Length", "\(5 << 30)"),
+                ])
+            #expect(
+                text(try exchange.receive(until: "\r\n\r\n")).hasPrefix("HTTP/1.1 100 Continue"))
+            exchange.hangUp()
+            try wait(for: "nothing to be left") { try site.leftovers().isEmpty }
+        }
+
+        @Test(arguments: Front.allCases)
+        func clientThatWaitsIsToldToGoOn(front: Front) throws {
+            let ground = try Ground(front)
+            let exchange = try HTTPExchange(
+                port: ground.site.port, "POST", ground.target("git-receive-pack"),
+                headers: [
+                    Site.authorization, Self.pushType, ("Expect", "100-continue"),
+                    ("Content-Length", "\(ground.push.count)"),
+                ])
+            #expect(
+                text(try exchange.receive(until: "\r\n\r\n")).hasPrefix("HTTP/1.1 100 Continue"))
+            try exchange.send(ground.push)
+            #expect(try exchange.response().text.contains("ok refs/heads/main"))
+            try expectServed(ground.site, ground.repository, equals: ground.tree)
+        }
+
+        @Test(arguments: [Front.apacheProxy, .apacheFCGID, .apacheCGID, .apacheCGI])
+        func clientThatThinksBeforeItSendsIsNotCutOffByApachesDefaults(front: Front) throws {
+            let ground = try Ground(front)
+            let exchange = try HTTPExchange(
+                port: ground.site.port, "POST", ground.target("git-receive-pack"),
+                headers: [
+                    Site.authorization, Self.pushType, ("Content-Length", "\(ground.push.count)"),
+                ])
+            // The server around it has one second of patience for a body, and two in general.
+            let end = ContinuousClock.now + .seconds(3)
+            try wait(for: "the time to pass") { ContinuousClock.now >= end }
+            try exchange.send(ground.push)
+            #expect(try exchange.response().text.contains("ok refs/heads/main"))
+        }
+
+        @Test(arguments: Front.allCases)
+        func refusedBodyIsDrainedAndTheRefusalRead(front: Front) throws {
+            let ground = try Ground(front)
+            let body = try randomBytes(8 << 20)
+            for (tail, type, status) in [
+                ("git-receive-pack", "text/plain", 415), ("git-upload-pack", "text/plain", 415),
+                ("nothing", Self.pushType.value, 404),
+            ] {
+                let exchange = try HTTPExchange(
+                    port: ground.site.port, "POST", ground.target(tail),
+                    headers: [
+                        Site.authorization, ("Content-Type", type),
+                        ("Content-Length", "\(body.count)"),
+                    ])
+                try exchange.send(body)
+                let answer = try exchange.response()
+                #expect(answer.status == status, "\(tail): \(answer)")
+                #expect(answer.text.contains("(request "), "\(tail): \(answer)")
+            }
+            try ground.expectUnchanged()
+        }
+
+        // MARK: Heads
+
+        @Test(arguments: Front.allCases)
+        func headersAndStatusesAreThoseOfTheProgram(front: Front) throws {
+            let ground = try Ground(front)
+            let refs = ground.target("info/refs?service=git-upload-pack")
+            for method in ["GET", "HEAD"] {
+                let answer = try ground.site.http.send(
+                    method, refs, headers: [("Accept-Encoding", "gzip, deflate, br")])
+                #expect(answer.status == 200)
+                #expect(
+                    answer.header("Content-Type") == "application/x-git-upload-pack-advertisement")
+                #expect(answer.header("Cache-Control") == "no-cache, max-age=0, must-revalidate")
+                #expect(answer.header("Content-Encoding") == nil)
+                #expect(answer.header("X-Request-Id") != nil)
+                #expect(answer.body.isEmpty == (method == "HEAD"))
+            }
+            let second = try ground.site.advertisement(
+                ground.repository, headers: [("Git-Protocol", "version=2")])
+            #expect(second.text.hasPrefix("000eversion 2\n"))
+            for (method, target, status) in [
+                ("PUT", ground.target("git-upload-pack"), 405),
+                ("GET", "/git/team/none.git/info/refs?service=git-upload-pack", 404),
+                ("GET", ground.target("info/refs"), 403), ("GET", ground.target("HEAD"), 403),
+                ("GET", ground.target("info/refs?service=git-upload-archive"), 403),
+                ("GET", "/git/", 404),
+            ] {
+                let answer = try ground.site.http.send(method, target)
+                #expect(answer.status == status, "\(method) \(target): \(answer)")
+                #expect(answer.header("X-Request-Id") != nil, "\(method) \(target): \(answer)")
+                if status == 405 { #expect(answer.header("Allow") == "POST") }
+            }
+        }
+
+        // MARK: Passwords
+
+        @Test(arguments: Front.allCases)
+        func withoutTheRightPasswordNothingIsPushedHoweverItIsDressed(front: Front) throws {
+            let ground = try Ground(front)
+            let site = ground.site
+            let wrong = (name: "Authorization", value: "Basic YWxpY2U6d3Jvbmc=")
+            let refs = "info/refs?service=git-receive-pack"
+            for tail in [refs, "info/refs?a&service=git-receive-pack&b", "git-receive-pack"] {
+                for headers in [[], [wrong]] {
+                    let answer = try site.http.send(
+                        tail.contains("?") ? "GET" : "POST", ground.target(tail),
+                        headers: headers + [Self.pushType],
+                        body: tail.contains("?") ? .none : .bytes(ground.push))
+                    #expect(answer.status == 401, "\(tail): \(answer)")
+                    #expect(answer.header("WWW-Authenticate")?.contains("git push") == true)
+                }
+            }
+            let right = try site.http.send(
+                "GET", ground.target(refs), headers: [Site.authorization])
+            #expect(right.status == 200)
+            // Nobody is asked for what a reader sends of himself.
+            for headers in [[wrong], [Site.authorization]] {
+                #expect(try site.advertisement(ground.repository, headers: headers).status == 200)
+            }
+
+            for target in [
+                "/git/\(ground.repository)/git-receive-pack", ground.target("git-receive%2Dpack"),
+                ground.target("./git-receive-pack"), ground.target("x/../git-receive-pack"),
+                ground.target("git-receive-pack?x"), ground.target("git-receive-pack%0A"),
+                ground.target("git-receive-pack%3Fx"), ground.target("git-receive-pack/"),
+                ground.target("git-receive-pack;x"), ground.target("Git-Receive-Pack"),
+                ground.target("/git-receive-pack"), "/git//\(ground.repository)/git-receive-pack",
+                "//git/\(ground.repository)/git-receive-pack",
+                "/git%2F\(ground.repository)/git-receive-pack",
+                ground.target("info/refs?service=git-receive%2Dpack"),
+                ground.target("info/refs?service=git-upload-pack&service=git-receive-pack"),
+            ] {
+                for headers in [[], [wrong], [(name: "Remote-User", value: "alice")]] {
+                    let answer = try site.http.send(
+                        "POST", target, headers: headers + [Self.pushType],
+                        body: .bytes(ground.push))
+                    #expect((400..<500).contains(answer.status), "\(target): \(answer)")
+                }
+            }
+            try ground.expectUnchanged()
+        }
+
+        // MARK: Clients that go away
+
+        @Test(arguments: Front.allCases)
+        func clientThatGoesAwayWhileItSendsLeavesNothing(front: Front) throws {
+            let ground = try Ground(front, size: 2_000_000)
+            let exchange = try HTTPExchange(
+                port: ground.site.port, "POST", ground.target("git-receive-pack"),
+                headers: [
+                    Site.authorization, Self.pushType, ("Transfer-Encoding", "chunked"),
+                ])
+            try exchange.sendChunk(Array(ground.push.dropLast(1000)))
+            // Where it is kept until it is whole, nothing has started.
+            if front.streamsBodies {
+                try wait(for: "git to run") { try ground.site.leftovers().count > 1 }
+            }
+            exchange.hangUp()
+            try ground.expectUnchanged()
+        }
+
+        @Test(arguments: Front.allCases)
+        func clientThatGoesAwayWhileItReceivesLeavesNothing(front: Front) throws {
+            let site = try front.shared()
+            let (repository, tree) = try seeded(site)
+            let tip = try tree.commit("large", bytes: try randomBytes(24_000_000))
+            try tree.git("push", "-q", "origin", "main")
+            let wants = Site.wants([tip])
+            var exchange: HTTPExchange? = try HTTPExchange(
+                port: site.port, "POST", "/git/\(repository).git/git-upload-pack",
+                headers: [Self.fetchType, ("Content-Length", "\(wants.count)")])
+            try exchange?.send(wants)
+            #expect(text(try exchange?.receive() ?? []).hasPrefix("HTTP/1.1 200 OK"))
+            // Closed, not only shut down: else the kernel goes on taking what the server sends.
+            exchange = nil
+            try wait(for: "nothing to be left") { try site.leftovers().isEmpty }
+            #expect(try site.fetch(repository, [tip]).body.count > 24_000_000)
+        }
+    }
+}
