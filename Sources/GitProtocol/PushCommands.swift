@@ -132,6 +132,13 @@ package struct PushCommands: Sendable {
         return push
     }
 
+    /// The same push without the commands of these raw names.
+    package func without(_ names: Set<[UInt8]>) -> PushCommands {
+        var push = self
+        push.commands = commands.filter { !names.contains($0.rawName) }
+        return push
+    }
+
     /// Whether a pack follows: not if every command deletes.
     package var bringsPack: Bool { commands.contains { !$0.new.isZero } }
 

@@ -98,8 +98,7 @@ extension ReceivedPush {
 
     /// Whether a part of the push may be published: not where nobody could be told which.
     private var wholeness: PublicationCandidate.Wholeness {
-        commands.capabilities.isAtomic || commands.capabilities.reporting.report == .unwanted
-            ? .allOrNothing : .refByRef
+        commands.capabilities.allowsParts ? .refByRef : .allOrNothing
     }
 
     /// Git's own words are "failed to update ref".
