@@ -14,6 +14,8 @@ extension Responder {
         let requester: Requester
         let repository: RepositoryName
         let commands: PushCommands
+        /// The commands that are refused before git is asked.
+        let refused: [PushReport.Rejection]
         let body: Body
         let answer: PushAnswer
         /// When git must be done with it, however often it is received.
@@ -49,14 +51,16 @@ extension Responder {
         let answer = PushAnswer(
             response, reporting: commands.capabilities.reporting, keepAlive: limits.pushKeepAlive)
         let parent = PushParent(of: commands, to: name, resolution)
-        if let refusal = try PushCheck(parent.manifest).refusal(of: commands) {
+        let check = PushCheck(parent.manifest)
+        if let refusal = try check.refusal(of: commands) {
             connection.drain()
             return try answer.finish(unpublished: refusal)
         }
         body.onEnd = { answer.arm() }
         let push = Push(
             request: request, requester: requester, repository: name, commands: commands,
-            body: body, answer: answer, deadline: deadline, queue: queues.queue(of: name), log: log)
+            refused: check.stale(in: commands), body: body, answer: answer, deadline: deadline,
+            queue: queues.queue(of: name), log: log)
         do {
             let reception = try receive(push, on: parent)
             try settle(push, reception, attempts: limits.pushAttempts)
@@ -82,10 +86,11 @@ extension Responder {
 
         let workspace = try hydration.writeWorkspace(on: parent, log: push.log)
         FaultPoint.reach(.pushHydrated)
+        let commands = push.commands.without(Set(push.refused.map(\.rawName)))
         return try ReceivedPush.receive(
-            push.commands, body: push.body, in: workspace, git: git,
-            client: client(of: push.request), bridge: bridge(for: push, push.commands),
-            deadline: push.deadline
+            commands, body: push.body, in: workspace, git: git,
+            client: client(of: push.request), bridge: bridge(for: push, commands),
+            deadline: push.deadline, rejected: push.refused
         ) { try push.answer.progress($0) }
     }
 

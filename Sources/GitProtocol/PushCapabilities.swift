@@ -41,6 +41,10 @@ package struct PushCapabilities: Equatable, Sendable {
     /// Whether all refs of the push are to be updated, or none.
     package var isAtomic: Bool { has("atomic") }
 
+    /// Whether some refs may be updated without the others: where that was not ruled out, and the
+    /// client can be told which.
+    package var allowsParts: Bool { !isAtomic && reporting.report == .wanted }
+
     /// As they stand on the line.
     package var bytes: [UInt8] {
         Array(words.joined(separator: [UInt8(ascii: " ")]))

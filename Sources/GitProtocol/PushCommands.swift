@@ -117,10 +117,25 @@ package struct PushCommands: Sendable {
     /// The same push with fewer commands, to be received again: `isKept` says of a raw name whether
     /// its command stays. What git told the client of the pack the first time it need not repeat,
     /// hence `quiet`.
-    package func received(again isKept: ([UInt8]) -> Bool) -> PushCommands {
+    ///
+    /// - Parameter isFulfilled: whether an update is made by now. It is asked for from there: git
+    ///   would refuse it for its old value.
+    package func received(
+        again isKept: ([UInt8]) -> Bool, isFulfilled: (RefUpdate) -> Bool = { _ in false }
+    ) -> PushCommands {
         var push = self
-        push.commands = commands.filter { isKept($0.rawName) }
+        push.commands = commands.filter { isKept($0.rawName) }.map { command in
+            guard let update = command.update, isFulfilled(update) else { return command }
+            return Command(old: command.new, new: command.new, rawName: command.rawName)
+        }
         push.capabilities = capabilities.adding("quiet")
+        return push
+    }
+
+    /// The same push without the commands of these raw names.
+    package func without(_ names: Set<[UInt8]>) -> PushCommands {
+        var push = self
+        push.commands = commands.filter { !names.contains($0.rawName) }
         return push
     }
 

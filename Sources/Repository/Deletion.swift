@@ -39,11 +39,8 @@ package struct Deletion: Sendable {
                 throw LifecycleError.deleted(repository, last: tombstone.manifest.parent)
             case .live(let last):
                 let value = try preparing(last)
-                let tombstone = Manifest(
-                    kind: .tombstone, head: last.manifest.head,
-                    objectFormat: last.manifest.objectFormat)
                 let swap = Swap(of: repository, from: last, in: store)
-                if case .won(let digest, _) = try swap.publish(tombstone) {
+                if case .won(let digest, _) = try swap.publish(.tombstone(for: last.manifest)) {
                     return (Done(last: last, tombstone: digest), value)
                 }
             }

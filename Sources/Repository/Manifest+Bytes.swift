@@ -17,7 +17,8 @@ extension Manifest {
             packs: packs.map { ObjectKey.pack($0).path },
             parent: parent?.hex,
             peeled: peeled.map { $0.map { ($0.key.bytes, $0.value.hex) } },
-            objectFormat: objectFormat == .sha1 ? nil : objectFormat.rawValue
+            objectFormat: objectFormat == .sha1 ? nil : objectFormat.rawValue,
+            mark: mark?.hex
         ).canonicalBytes
         if bytes.count > limit { throw Invalid("it has more than \(limit) bytes") }
         return bytes
@@ -72,6 +73,10 @@ extension Manifest {
             }
             objectFormat = format
         default: throw Invalid("an unknown objectFormat")
+        }
+        // It means nothing to readers, who pass over what they do not know.
+        if kind == .tombstone, case .string(let hex) = member("mark") {
+            mark = Digest(hex: hex)
         }
         try validate()
     }

@@ -1,5 +1,6 @@
 package import GitProtocol
 package import ObjectStore
+import Posix
 
 /// The published state of a repository: its refs, and the packs that hold what they reach.
 ///
@@ -26,11 +27,14 @@ package struct Manifest: Equatable, Sendable {
     /// older format leave it; a ref that is not listed does not peel otherwise.
     package var peeled: [RefName: ObjectID]?
     package var objectFormat: ObjectFormat
+    /// Of a tombstone: tells it from any other on top of the same state. Without it two deletions at
+    /// once would publish the same bytes, and each take the other's swap for its own.
+    package var mark: Digest?
 
     package init(
         kind: Kind = .live, head: RefName, refs: [RefName: ObjectID] = [:],
         packs: Set<Digest> = [], parent: Digest? = nil, peeled: [RefName: ObjectID]? = nil,
-        objectFormat: ObjectFormat = .sha1
+        objectFormat: ObjectFormat = .sha1, mark: Digest? = nil
     ) {
         self.kind = kind
         self.head = head
@@ -39,6 +43,14 @@ package struct Manifest: Equatable, Sendable {
         self.parent = parent
         self.peeled = peeled
         self.objectFormat = objectFormat
+        self.mark = mark
+    }
+
+    /// A tombstone for a state, unlike any other.
+    static func tombstone(for state: Manifest) -> Manifest {
+        Manifest(
+            kind: .tombstone, head: state.head, objectFormat: state.objectFormat,
+            mark: Digest(of: Array(randomHex().utf8)))
     }
 
     /// Bytes that a manifest may have; 256 MiB are some two million refs.
@@ -69,5 +81,6 @@ package struct Manifest: Equatable, Sendable {
             }
         }
         if kind == .tombstone, !refs.isEmpty { throw Invalid("a tombstone with refs") }
+        if kind == .live, mark != nil { throw Invalid("a mark on what is no tombstone") }
     }
 }

@@ -10,6 +10,7 @@ struct ManifestFields {
     var parent: String?
     var peeled: [(name: [UInt8], id: String)]?
     var objectFormat: String?
+    var mark: String?
 
     /// The canonical bytes.
     var canonicalBytes: [UInt8] {
@@ -36,6 +37,10 @@ struct ManifestFields {
         if let objectFormat {
             json += Array(",\"objectFormat\":".utf8)
             Self.append(Array(objectFormat.utf8), to: &json)
+        }
+        if let mark {
+            json += Array(",\"mark\":".utf8)
+            Self.append(Array(mark.utf8), to: &json)
         }
         json.append(UInt8(ascii: "}"))
         return json

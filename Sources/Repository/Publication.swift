@@ -98,8 +98,7 @@ extension ReceivedPush {
 
     /// Whether a part of the push may be published: not where nobody could be told which.
     private var wholeness: PublicationCandidate.Wholeness {
-        commands.capabilities.isAtomic || commands.capabilities.reporting.report == .unwanted
-            ? .allOrNothing : .refByRef
+        commands.capabilities.allowsParts ? .refByRef : .allOrNothing
     }
 
     /// Git's own words are "failed to update ref".
@@ -128,9 +127,14 @@ extension ReceivedPush {
     ) -> OvertakenPush {
         let report = report.rejecting(rejections(of: moved))
         let left = Set(report.accepted)
+        let refs = winner.manifest.refs
+        let again = commands.received {
+            left.contains($0)
+        } isFulfilled: {
+            $0.new == refs[$0.name] ?? .zero($0.new.format)
+        }
         return OvertakenPush(
-            workspace: workspace, winner: winner, attemptsLeft: attemptsLeft,
-            commands: commands.received { left.contains($0) }, rejected: report.rejected,
-            pack: pack)
+            workspace: workspace, winner: winner, attemptsLeft: attemptsLeft, commands: again,
+            rejected: report.rejected, pack: pack)
     }
 }

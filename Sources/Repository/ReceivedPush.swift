@@ -56,16 +56,19 @@ package struct ReceivedPush: ~Copyable {
     /// Runs `git receive-pack` in a write workspace and makes sure that what it did is what was
     /// asked for, what it reports, and what the bridge allowed.
     ///
-    /// - Parameter progress: takes what git says on band 2, as it comes.
+    /// - Parameters:
+    ///   - rejected: refs that were refused already, for the report; no command names them.
+    ///   - progress: takes what git says on band 2, as it comes.
     /// - Throws: ``RepositoryError``; nothing has been stored.
     package static func receive(
         _ commands: PushCommands, body: any RequestBody, in target: consuming WriteWorkspace,
         git: GitProgram, client: GitProgram.Client, bridge: any PreReceiveBridge,
-        deadline: ContinuousClock.Instant, progress: (ArraySlice<UInt8>) throws -> Void
+        deadline: ContinuousClock.Instant, rejected: [PushReport.Rejection] = [],
+        progress: (ArraySlice<UInt8>) throws -> Void
     ) throws -> Reception {
         try receive(
             commands, body: body, in: target, git: git, client: client, bridge: bridge,
-            deadline: deadline, rejected: [], stored: [], progress: progress)
+            deadline: deadline, rejected: rejected, stored: [], progress: progress)
     }
 
     /// The same for a push that may have been received before.

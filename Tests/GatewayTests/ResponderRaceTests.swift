@@ -105,6 +105,35 @@ struct ResponderRaceTests {
         }
     }
 
+    @Test(
+        "of a ref that moved before, too, the deletion is refused, and the others are published",
+        arguments: clients)
+    func staleDeletion(capabilities: String) throws {
+        for wish in ["", " atomic"] {
+            let site = try Site()
+            let (moved, first) = try site.request("report-status", to: ["refs/heads/topic"])
+            #expect(site.push(first).status == 200)
+            let commit = try site.source.commit(randomHex())
+            let zero = String(repeating: "0", count: 40)
+            // Of an object that git does not know, and so would delete.
+            let other = try site.source.commit(randomHex())
+            var body: [UInt8] = []
+            PktLine.append(
+                Array("\(other) \(zero) refs/heads/topic\0\(capabilities)\(wish)".utf8), to: &body)
+            PktLine.append(Array("\(zero) \(commit) refs/heads/b".utf8), to: &body)
+            let answer = site.push(body + PktLine.flushBytes + (try site.source.pack([commit])))
+
+            let isTold = capabilities.contains("report")
+            let isPart = isTold && wish.isEmpty
+            #expect(answer.status == (isTold ? 200 : 403))
+            #expect(answer.text.contains("ok refs/heads/b") == isPart)
+            #expect(answer.text.contains("ng refs/heads/b") == (isTold && !isPart))
+            #expect(answer.text.contains("ng refs/heads/topic stale info") == isTold)
+            #expect(try site.branch("refs/heads/topic") == moved)
+            #expect(try site.branch("refs/heads/b") == (isPart ? commit : nil))
+        }
+    }
+
     @Test("of an atomic push every ref is refused", arguments: clients)
     func atomic(capabilities: String) throws {
         let rival = Rival(limit: 2)

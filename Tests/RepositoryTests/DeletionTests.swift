@@ -31,7 +31,8 @@ struct DeletionTests {
             tombstone.manifest
                 == Manifest(
                     kind: .tombstone, head: last.manifest.head, parent: last.digest,
-                    objectFormat: .sha256))
+                    objectFormat: .sha256, mark: tombstone.manifest.mark))
+        #expect(tombstone.manifest.mark != nil)
         #expect(keys.isSubset(of: bench.memory.keys))
     }
 
@@ -48,6 +49,27 @@ struct DeletionTests {
             try Deletion(of: bench.repository).run(in: bench.memory)
         }
         #expect(bench.memory.counts.puts == 0)
+    }
+
+    @Test("of two deletions at once one is done")
+    func twoAtOnce() throws {
+        let bench = try Bench()
+        let last = try bench.published().digest
+        let faulty = FaultyStore(
+            wrapping: bench.memory,
+            [
+                FaultRule(
+                    .interleave { _ in
+                        do {
+                            _ = try Deletion(of: bench.repository).run(in: bench.memory)
+                        } catch {
+                            Issue.record(error)
+                        }
+                    }, on: [.put], keys: { $0.path.hasSuffix("/pointer") }, limit: 1)
+            ])
+        #expect(throws: LifecycleError.deleted(bench.repository, last: last)) {
+            try Deletion(of: bench.repository).run(in: faulty)
+        }
     }
 
     @Test("pushes that win first are deleted with the rest, and the last of them is the last state")

@@ -66,6 +66,13 @@ struct ManifestReadingTests {
         let tombstone = try read(Self.text(("version", "2"), ("parent", "\"\(Self.long)\"")))
         #expect(tombstone.kind == .tombstone)
         #expect(try read(String(decoding: tombstone.canonicalBytes(), as: UTF8.self)) == tombstone)
+        let mark = ("mark", "\"\(Self.long)\"")
+        let marked = try read(Self.text(("version", "2"), mark))
+        #expect(marked.mark?.hex == Self.long)
+        #expect(try read(String(decoding: marked.canonicalBytes(), as: UTF8.self)) == marked)
+        // It is nothing that a reader needs.
+        #expect(try read(Self.text(("version", "2"), ("mark", "7"))).mark == nil)
+        #expect(try read(Self.text(mark)).mark == nil)
         #expect(throws: Manifest.Invalid.self) {
             try read(
                 Self.text(("version", "2"), ("refs", #"{"refs/heads/a":"\#(Self.a)"}"#)))

@@ -1,6 +1,7 @@
 import GitProtocol
 import ObjectStore
 import Posix
+import Synchronization
 import TestSupport
 import Testing
 
@@ -73,6 +74,32 @@ struct RenamingTests {
         var expected = last.manifest
         expected.parent = nil
         #expect(snapshot.manifest == expected)
+    }
+
+    @Test("of two renamings at once one is done, and no repository gets two names")
+    func twoAtOnce() throws {
+        let bench = try Bench()
+        try bench.push(bench.onePush())
+        let third = try #require(RepositoryName("third/name"))
+        let other = Mutex<Result<Renaming.Done, any Error>?>(nil)
+        // The second begins between the first one's look at the old name and its swap.
+        let faulty = FaultyStore(
+            wrapping: bench.memory,
+            [
+                FaultRule(
+                    .interleave { _ in
+                        let done = Result {
+                            try Renaming(of: old, to: third).run(
+                                in: try hydration(bench, bench.memory), log: Bench.log)
+                        }
+                        other.withLock { $0 = done }
+                    }, on: [.put], keys: Self.isPointer(of: old), limit: 1)
+            ])
+        let first = Result { try rename(bench, faulty) }
+        #expect(throws: Never.self) { try other.withLock { _ = try $0?.get() } }
+        #expect(throws: LifecycleError.self) { try first.get() }
+        #expect(try isDeleted(old, bench) && isLive(third, bench))
+        #expect(try !isLive(new, bench))
     }
 
     @Test("there and back again, no state returns")

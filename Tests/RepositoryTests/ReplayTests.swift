@@ -191,6 +191,39 @@ struct ReplayTests {
         #expect(try bench.ids()[names[0]] == before[names[0]])
     }
 
+    @Test(
+        "refs that have their value already are ok, and do not stand in the others' way",
+        arguments: ["report-status", "report-status atomic"])
+    func fulfilledAndFolded(capabilities: String) throws {
+        let bench = try bench()
+        for name in ["refs/heads/gone", "refs/heads/old"] {
+            try bench.push(bench.onePush(to: name))
+        }
+        let ids = try bench.ids()
+        let commit = try bench.source.commit("all")
+        var all = try bench.push(
+            commit, to: ["refs/heads/new", "refs/heads/main", "refs/heads/other"],
+            capabilities: capabilities + " delete-refs")
+        all.commands[1].old = try #require(ids["refs/heads/main"])
+        all.commands.append((try #require(ids["refs/heads/gone"]), bench.zero, "refs/heads/gone"))
+        let names = all.commands.map(\.name)
+        let ending = try push(all, bench) {
+            // The same is done to three of the four by another, and what it left is folded.
+            var some = all
+            some.commands.remove(at: 2)
+            #expect(try bench.push(some).isPublished)
+            try bench.fold()
+        }
+        #expect(ending.isPublished, "\(ending.report.reasons)")
+        #expect(ending.report.acceptedNames == names)
+        let expected = [
+            "refs/heads/old": ids["refs/heads/old"], "refs/heads/new": commit,
+            "refs/heads/main": commit, "refs/heads/other": commit,
+        ]
+        #expect(try bench.ids() == expected)
+        _ = try bench.check()
+    }
+
     @Test("the bridge is asked again, and may say no")
     func deniedAgain() throws {
         let bench = try bench()
