@@ -1,0 +1,60 @@
+import GitProtocol
+import Glibc
+import ObjectStore
+import Posix
+import TestSupport
+import Testing
+
+@testable import Repository
+
+@Suite("Damage on this machine, and a disk that is full")
+struct LocalDamageTests {
+    /// A bench with two packs published and kept here.
+    private func filled() throws -> Bench {
+        let bench = try Bench(cacheSize: 1 << 30)
+        try bench.push(bench.onePush(randomHex(bytes: 3000)))
+        try bench.push(bench.onePush(randomHex(bytes: 3000)))
+        return bench
+    }
+
+    private func kept(_ bench: Bench) throws -> [String] {
+        try Files.names(in: bench.state.path + "/packs").filter { $0.hasSuffix(".pack") }
+            .map { "\(bench.state.path)/packs/\($0)" }
+    }
+
+    /// Changes what lies between the ends of each kept pack.
+    private func rot(_ bench: Bench) throws {
+        for path in try kept(bench) {
+            var bytes = try Files.read(path)
+            for offset in 20..<bytes.count - 20 { bytes[offset] = 0x55 }
+            try Files.write(bytes, to: path)
+        }
+    }
+
+    @Test("an index that names an object wrongly does not decide what a fold has")
+    func wrongIndex() throws {
+        let bench = try Bench()
+        for _ in 0..<2 { try bench.push(bench.onePush()) }
+        let before = try bench.published()
+        let pack = try #require(before.manifest.packs.first)
+        let good = try #require(bench.memory.bytes(at: .packIndex(pack)))
+        // The last digit of the last object's name, and the index's own hash: all else is in order.
+        var index = good
+        let count = index[1028..<1032].reduce(0) { $0 << 8 | Int($1) }
+        index[1032 + 20 * count - 1] ^= 1
+        var hash = MessageDigest(.sha1)
+        Array(index.dropLast(20)).withUnsafeBytes { hash.update($0) }
+        index = index.dropLast(20) + hash.finish()
+        bench.memory.plant(index, at: .packIndex(pack))
+
+        #expect(throws: (any Error).self) { try bench.compact() }
+        #expect(try bench.published().digest == before.digest)
+        #expect(try bench.leftovers().isEmpty)
+        bench.memory.plant(good, at: .packIndex(pack))
+        guard case .compacted = try bench.compact() else {
+            Issue.record("not compacted")
+            return
+        }
+        _ = try bench.check()
+    }
+}
