@@ -31,6 +31,22 @@ struct LocalDamageTests {
         }
     }
 
+    @Test("a kept pack is hashed again once a day: git sends bytes on as they are")
+    func hashedEachDay() throws {
+        let bench = try filled()
+        try rot(bench)
+        for path in try kept(bench) {
+            let then = timespec(tv_sec: time(nil) - 2 * 86_400, tv_nsec: 0)
+            utimensat(AT_FDCWD, path, [then, then], 0)
+        }
+        _ = try bench.check()
+        // Those that are good now are not hashed again.
+        for path in try kept(bench) {
+            var status = stat()
+            #expect(stat(path, &status) == 0 && abs(time(nil) - status.st_mtim.tv_sec) < 3600)
+        }
+    }
+
     @Test("an index that names an object wrongly does not decide what a fold has")
     func wrongIndex() throws {
         let bench = try Bench()
