@@ -60,9 +60,19 @@ package struct Workspace: ~Copyable, Sendable {
 
     /// Has the packs that came from the cache hashed again before they are used next, if it was
     /// them that git stumbled over.
-    package func doubtPacks() {
+    package func doubtPacks() { heedErrors() }
+
+    /// Looks through what git said when it failed for what lies at this machine: packs from the
+    /// cache that may be damaged are hashed again before they are used next, and where the disk is
+    /// full the cache gives up a half, so that it does not keep the next attempt out, too.
+    ///
+    /// - Parameter told: what git said elsewhere than on its standard error.
+    func heedErrors(besides told: [UInt8] = []) {
         guard let cache else { return }
-        let errors = gitErrors()
+        let errors = gitErrors() + String(decoding: told, as: UTF8.self)
+        if [ENOSPC, EDQUOT].contains(where: { errors.contains(String(cString: strerror($0))) }) {
+            cache.space.shrink(to: .half)
+        }
         guard Self.signsOfDamage.contains(where: { errors.contains($0) }),
             // The directory is gone: nothing to doubt.
             let names = try? Files.names(in: packDirectory)

@@ -31,6 +31,18 @@ struct LocalDamageTests {
         }
     }
 
+    @Test("a push that fails over a kept pack that rotted goes through the next time")
+    func pushOnRottenPack() throws {
+        let bench = try filled()
+        try rot(bench)
+        let push = try bench.onePush()
+        #expect(throws: (any Error).self) {
+            guard try bench.push(push).isPublished else { throw TestFailure("refused") }
+        }
+        #expect(try bench.push(push).isPublished)
+        _ = try bench.check()
+    }
+
     @Test("a kept pack is hashed again once a day: git sends bytes on as they are")
     func hashedEachDay() throws {
         let bench = try filled()
@@ -45,6 +57,54 @@ struct LocalDamageTests {
             var status = stat()
             #expect(stat(path, &status) == 0 && abs(time(nil) - status.st_mtim.tv_sec) < 3600)
         }
+    }
+
+    @Test(
+        "a push that finds the disk full takes room from the cache for the next one",
+        arguments: ["report-status", "report-status side-band-64k"])
+    func pushOnFullDisk(capabilities: String) throws {
+        let bench = try filled()
+        let scratch = try ScratchDirectory()
+        let report =
+            "0024unpack index-pack abnormal exit\n0026ng refs/heads/main unpacker error\n0000"
+        let words = "fatal: write error: No space left on device\n"
+        func band(_ number: Int, _ text: String) -> String {
+            let length = String(text.utf8.count + 5, radix: 16)
+            return String(repeating: "0", count: 4 - length.count) + length + "\\00\(number)" + text
+        }
+        let isBanded = capabilities.contains("side-band")
+        let output = isBanded ? band(2, words) + band(1, report) + "0000" : report
+        try Files.write(
+            Array(
+                """
+                #!/bin/sh
+                case " $* " in *" receive-pack "*) ;; *) exec '\(bench.git.path)' "$@" ;; esac
+                cat >/dev/null
+                printf '\(output.replacing("\n", with: "\\n"))'
+                \(isBanded ? "" : "printf '\(words.replacing("\n", with: "\\n"))' >&2")
+                """.utf8), to: scratch.path + "/git", mode: 0o755)
+        let full = try #require(GitProgram(searching: scratch.path))
+        var push = try bench.onePush()
+        push.capabilities = capabilities
+        var request = push.request[...]
+        let commands = try #require(
+            try PushCommands.read(
+                from: PktLineReader { count in
+                    defer { request = request.dropFirst(count) }
+                    return Array(request.prefix(count))
+                }))
+        #expect(try kept(bench).count == 2)
+        let target = try bench.hydration().writeWorkspace(bench.published(), log: Bench.log)
+        let reception = try ReceivedPush.receive(
+            commands, body: PushBody(push.pack), in: target, git: full, client: Bench.client,
+            bridge: ScriptedBridge { _ in nil }, deadline: .now + .seconds(60)
+        ) { _ in }
+        guard case .unchanged(let told) = consume reception else {
+            Issue.record("it was received")
+            return
+        }
+        #expect(told.unpackError != nil)
+        #expect(try kept(bench).count < 2)
     }
 
     @Test("an index that names an object wrongly does not decide what a fold has")
