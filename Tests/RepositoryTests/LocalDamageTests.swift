@@ -107,6 +107,21 @@ struct LocalDamageTests {
         #expect(try kept(bench).count < 2)
     }
 
+    @Test("what a killed process left of a pack is not written into by a living one")
+    func leftover() throws {
+        let bench = try filled()
+        let hydration = try bench.hydration()
+        hydration.cache?.space.shrink(to: .nothing)
+        let pack = try #require(try bench.published().manifest.packs.first)
+        // It was read-only already, and had another name.
+        let other = bench.state.path + "/other"
+        try Files.write([1, 2, 3], to: other, mode: 0o444)
+        #expect(link(other, "\(bench.state.path)/packs/incoming/\(pack.hex).pack") == 0)
+        _ = try hydration.readWorkspace(try bench.published(), log: Bench.log)
+        #expect(try Files.read(other) == [1, 2, 3])
+        #expect(try kept(bench).count == 2)
+    }
+
     @Test("an index that names an object wrongly does not decide what a fold has")
     func wrongIndex() throws {
         let bench = try Bench()
