@@ -72,8 +72,11 @@ package final class PackCache: Sendable {
         do {
             try files.place(cached + Ending.index, at: placed + Ending.index)
             try files.place(cached + Ending.pack, at: placed + Ending.pack)
-            let isProven =
-                status.st_mtim.tv_sec > Self.startOfMachine && !isDue(cached + Ending.pack)
+            // One hashes it, and the others go on as before.
+            let turn = isDue(cached + Ending.pack) ? try? claim(digest) : nil
+            defer { withExtendedLifetime(turn) {} }
+
+            let isProven = status.st_mtim.tv_sec > Self.startOfMachine && turn == nil
             if let objects = try PackIndex.objects(
                 placed + Ending.index, forPack: placed + Ending.pack, format: format),
                 try isProven || isWhole(placed, digest, format)
