@@ -15,6 +15,8 @@ package final class BackgroundCompactor: @unchecked Sendable {
     private let monitor = Monitor()
     /// The first one is being compacted.
     private var line: [RepositoryName] = []
+    /// Whether the thread is there. It is not gone as soon as the line is empty.
+    private var isRunning = false
     private var resting: [RepositoryName: Rest] = [:]
 
     /// Repositories in line at most; those that come then have their turn after a later push.
@@ -56,7 +58,7 @@ package final class BackgroundCompactor: @unchecked Sendable {
                 resting[repository].map({ $0.end <= .now }) ?? true
             else { return }
             line.append(repository)
-            if line.count == 1 { start() }
+            if !isRunning { start() }
         }
     }
 
@@ -77,6 +79,7 @@ package final class BackgroundCompactor: @unchecked Sendable {
     }
 
     private func start() {
+        isRunning = true
         do {
             _ = try Thread { [self] in
                 // On Linux of this thread alone; children have it from there. setpriority(2).
@@ -84,13 +87,18 @@ package final class BackgroundCompactor: @unchecked Sendable {
                 while let repository = next() { compact(repository) }
             }
         } catch {
+            isRunning = false
             line.removeAll()
             log.warning("could not compact", metadata: ["error": "\(error)"])
         }
     }
 
+    /// What is to be done next; nil: nothing, and the thread ends.
     private func next() -> RepositoryName? {
-        monitor.locked { line.first }
+        monitor.locked {
+            isRunning = !line.isEmpty
+            return line.first
+        }
     }
 
     private func compact(_ repository: RepositoryName) {

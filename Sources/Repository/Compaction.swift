@@ -129,7 +129,8 @@ package struct Compaction: Sendable {
     ) throws -> Fold.Pack {
         let git = QuietGit(git: hydration.git, cancellation: cancellation)
         do {
-            return try Fold(git: git, format: format).run(packs, in: workspace)
+            return try Fold(git: git, format: format, state: hydration.state)
+                .run(packs, in: workspace)
         } catch {
             // It may be a copy of this machine's that is damaged.
             workspace.doubtPacks()

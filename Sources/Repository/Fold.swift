@@ -8,6 +8,7 @@ import Posix
 struct Fold: Sendable {
     let git: QuietGit
     let format: ObjectFormat
+    let state: StateDirectory
 
     /// The pack made, inside the workspace, as long as that is there.
     struct Pack: Sendable {
@@ -25,6 +26,10 @@ struct Fold: Sendable {
     }
 
     /// Makes the pack and compares its objects with those of the packs folded.
+    ///
+    /// git copies objects by the names that the indexes give them, and writes those names into the
+    /// new index. An index is derived: a wrong one must not decide what the new pack has. So a second
+    /// index is made from the pack's bytes alone, and both must be equal.
     func run(_ packs: Set<Digest>, in workspace: borrowing Workspace) throws -> Pack {
         let directory = workspace.path + "/folded"
         let step = "fold packs"
@@ -46,9 +51,20 @@ struct Fold: Sendable {
         let base = "\(directory)/pack-\(hash)"
         let sources = sorted.map { "\(workspace.packDirectory)/pack-\($0.hex).idx" }
         let objects = try compare(base + ".idx", with: sources)
+        let index = try ObjectBody.file(hashing: base + ".idx")
+        guard try digestOfIndex(made: base) == index.digest else {
+            throw Mismatch(description: "an object of a fold is not what an index says that it is.")
+        }
         return Pack(
-            base: base, objects: objects, pack: try .file(hashing: base + ".pack"),
-            index: try .file(hashing: base + ".idx"))
+            base: base, objects: objects, pack: try .file(hashing: base + ".pack"), index: index)
+    }
+
+    /// The digest of the index that git makes from a pack's bytes, where it has nothing else.
+    private func digestOfIndex(made base: String) throws -> Digest {
+        let alone = try Workspace.empty(head: .main, format: format, in: state)
+        let index = alone.path + "/checked.idx"
+        try git.run(["index-pack", "-o", index, base + ".pack"], in: alone, step: "check a fold")
+        return try ObjectBody.file(hashing: index).digest
     }
 
     /// Makes sure that an index lists what others list together, and nothing else.

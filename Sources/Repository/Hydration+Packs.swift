@@ -128,7 +128,7 @@ extension Hydration {
     }
 
     /// Does what writes to the disk, and where that is full once more with less in the cache.
-    private func makingRoom(_ body: () throws -> Void) throws {
+    func makingRoom<Value: ~Copyable>(_ body: () throws -> Value) throws -> Value {
         for share in CacheSpace.Share.allCases {
             do {
                 return try body()
@@ -136,7 +136,7 @@ extension Hydration {
                 cache?.space.shrink(to: share)
             }
         }
-        try body()
+        return try body()
     }
 
     private static func isFullDisk(_ error: any Error) -> Bool {

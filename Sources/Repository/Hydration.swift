@@ -82,10 +82,13 @@ package struct Hydration: Sendable {
         cache?.keep(pack, index: index, bitmap: bitmap, commitGraph: commitGraph)
     }
 
-    private func open(_ snapshot: Snapshot) throws(RepositoryError) -> Workspace {
-        try .empty(
-            head: snapshot.manifest.head, format: snapshot.manifest.objectFormat, in: state,
-            cache: cache)
+    private func open(_ snapshot: Snapshot) throws -> Workspace {
+        try empty(head: snapshot.manifest.head, snapshot.manifest.objectFormat)
+    }
+
+    /// A workspace without objects or refs.
+    func empty(head: RefName, _ format: ObjectFormat) throws -> Workspace {
+        try makingRoom { try Workspace.empty(head: head, format: format, in: state, cache: cache) }
     }
 
     /// Every pack and index first, each verified, and only then refs.
@@ -102,7 +105,9 @@ package struct Hydration: Sendable {
             (store as? CachedStore)?.manifests.packedRefs(of: snapshot.digest, manifest)
             ?? PackedRefs(manifest).bytes
         let path = workspace.path + "/packed-refs"
-        try local("write refs") { () throws(SystemError) in try Files.write(refs, to: path) }
+        try makingRoom {
+            try local("write refs") { () throws(SystemError) in try Files.write(refs, to: path) }
+        }
         return packs
     }
 }

@@ -13,9 +13,11 @@ import Posix
 ///   that a pack which is there has one. Nothing is written in place; files are read-only.
 /// - What goes out is another name of the same file. Two looks at its ends find out whether it was
 ///   cut, or lost its index. What was not used since this machine started is hashed again: a power
-///   cut may have taken bytes that were never synced. What git stumbles over is, too.
-/// - Bytes that rot in between are found by git, which checks them as it unpacks them, and by the
-///   client, which hashes all that it receives.
+///   cut may have taken bytes that were never synced. What git stumbles over is, too, and all once
+///   a day.
+/// - Bytes that rot in between are found by git, where it unpacks them, and by the client, which
+///   hashes all that it receives. But git sends most of a pack on as it is, and does not hear of the
+///   client's complaint: hence the last.
 package final class PackCache: Sendable {
     let space: CacheSpace
     /// How a file gets into a workspace.
@@ -70,12 +72,19 @@ package final class PackCache: Sendable {
         do {
             try files.place(cached + Ending.index, at: placed + Ending.index)
             try files.place(cached + Ending.pack, at: placed + Ending.pack)
-            let isProven = status.st_mtim.tv_sec > Self.startOfMachine
+            // One hashes it, and the others go on as before.
+            let turn = isDue(cached + Ending.pack) ? try? claim(digest) : nil
+            defer { withExtendedLifetime(turn) {} }
+
+            let isProven = status.st_mtim.tv_sec > Self.startOfMachine && turn == nil
             if let objects = try PackIndex.objects(
                 placed + Ending.index, forPack: placed + Ending.pack, format: format),
                 try isProven || isWhole(placed, digest, format)
             {
-                if !isProven { Self.remove(cached, Ending.sidecars) }
+                if !isProven {
+                    Self.remove(cached, Ending.sidecars)
+                    touch(cached + Ending.pack, .now)
+                }
                 touch(cached + Ending.index, .now)
                 return objects
             }
@@ -89,6 +98,18 @@ package final class PackCache: Sendable {
         }
         Self.remove(placed, [Ending.pack, Ending.index])
         return nil
+    }
+
+    /// Seconds after which a pack is hashed again.
+    private static let proofTime = 86_400
+
+    /// Whether it is long ago that a pack was made or hashed: its time of modification, which git
+    /// may set, too, when it finds an object there that it was about to write. Of another user's file
+    /// it could not be set after hashing.
+    private func isDue(_ pack: String) -> Bool {
+        var status = stat()
+        return lstat(pack, &status) == 0 && status.st_uid == geteuid()
+            && abs(time(nil) - status.st_mtim.tv_sec) > Self.proofTime
     }
 
     /// Whether a pack and its index are what their names say, byte for byte.
@@ -171,7 +192,7 @@ package final class PackCache: Sendable {
         try? Files.write([], to: base(of: digest) + ending)
     }
 
-    /// Sets the time of use, which is an index's time of modification: git sets that of a pack.
+    /// Sets a file's time of modification. An index's is the time of use: git sets that of a pack.
     /// utimensat(2). Of another user's file it cannot be set, and need not be.
     private func touch(_ path: String, _ use: Use) {
         let never = timespec(tv_sec: 0, tv_nsec: 0)

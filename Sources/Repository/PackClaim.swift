@@ -17,6 +17,8 @@ final class PackClaim: Sendable {
         self.digest = digest
         self.base = base
         self.lock = lock
+        // Of one that was killed. They may be read-only by now, and not to be written into.
+        PackCache.remove(base, PackCache.Ending.all)
     }
 
     deinit {

@@ -62,8 +62,7 @@ extension Hydration {
         case .published(let snapshot): return try writeWorkspace(snapshot, log: log)
         case .nothing:
             let manifest = parent.manifest
-            let workspace = try Workspace.empty(
-                head: manifest.head, format: manifest.objectFormat, in: state, cache: cache)
+            let workspace = try empty(head: manifest.head, manifest.objectFormat)
             try installHook(in: workspace)
             return WriteWorkspace(workspace: workspace, parent: parent)
         }

@@ -93,12 +93,19 @@ package struct ReceivedPush: ~Copyable {
         let exchange = GitExchange(
             git: git, step: "receive a push", preamble: commands.requestForGit, body: body,
             deadline: deadline)
+        // The end of what git says on band 2: a part of its errors.
+        var told: [UInt8] = []
         let ending: ChildProcess.Ending
         do {
             ending = try exchange.run(
                 ["receive-pack", "--stateless-rpc", "."], in: workspace, for: client,
                 channel: allowance.hookEnd
-            ) { try output.take($0, progress: progress) }
+            ) { bytes in
+                try output.take(bytes) { text in
+                    told = Array((told + text).suffix(Self.toldLimit))
+                    try progress(text)
+                }
+            }
         } catch {
             _ = allowance.finish()
             throw error
@@ -106,11 +113,16 @@ package struct ReceivedPush: ~Copyable {
         let allowed = allowance.finish()
 
         guard ending == .exited(0) else {
-            workspace.doubtPacks()
+            workspace.heedErrors(besides: told)
             throw RepositoryError.git(
                 step: "receive a push", reason: "\(ending): \(workspace.gitErrors())")
         }
         let report = try output.report()
+        // git ends well where it could not unpack, or found objects missing, whatever the cause.
+        if report.refusal != nil {
+            let reasons = Set(report.rejected.map(\.reason)).joined()
+            workspace.heedErrors(besides: told + reasons + (report.unpackError ?? "").utf8)
+        }
         let refs = try PublishedRefs.read(from: workspace, git: git)
         let outcome = try PushOutcome(
             commands: commands, report: report, allowed: allowed, parent: parent.manifest,
@@ -134,6 +146,9 @@ package struct ReceivedPush: ~Copyable {
                 workspace: workspace, parent: parent, commands: commands, manifest: manifest,
                 pack: pack, stored: stored, report: whole))
     }
+
+    /// Bytes.
+    private static let toldLimit = 4096
 
     /// HEAD must be what it was, and no shallow boundary may have come in.
     private static func checkUntouched(

@@ -60,10 +60,23 @@ package struct Workspace: ~Copyable, Sendable {
 
     /// Has the packs that came from the cache hashed again before they are used next, if it was
     /// them that git stumbled over.
-    package func doubtPacks() {
-        guard let cache else { return }
-        let errors = gitErrors()
-        guard Self.signsOfDamage.contains(where: { errors.contains($0) }),
+    package func doubtPacks() { doubtPacks(over: gitErrors()) }
+
+    /// Looks through what git said of a push that failed for what lies at this machine: packs from
+    /// the cache that may be damaged, and a disk that is full. There the cache gives up a half, so
+    /// that it does not keep the next attempt out, too.
+    ///
+    /// - Parameter told: what git said elsewhere than on its standard error.
+    func heedErrors(besides told: [UInt8]) {
+        let errors = gitErrors() + String(decoding: told, as: UTF8.self)
+        if [ENOSPC, EDQUOT].contains(where: { errors.contains(String(cString: strerror($0))) }) {
+            cache?.space.shrink(to: .half)
+        }
+        doubtPacks(over: errors)
+    }
+
+    private func doubtPacks(over errors: String) {
+        guard let cache, Self.signsOfDamage.contains(where: { errors.contains($0) }),
             // The directory is gone: nothing to doubt.
             let names = try? Files.names(in: packDirectory)
         else { return }

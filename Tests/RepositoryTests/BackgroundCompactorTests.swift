@@ -1,3 +1,4 @@
+import Glibc
 import Logging
 import ObjectStore
 import Posix
@@ -140,6 +141,23 @@ struct BackgroundCompactorTests {
         try wait(for: "the failure") { log.all.contains("could not compact") }
         #expect(try Files.size(of: scratch.path + "/low") != nil)
         compactor.stop()
+    }
+
+    @Test("a push that comes as the thread is about to end starts no second one at the same work")
+    func handover() throws {
+        let log = Messages()
+        let compactor = BackgroundCompactor(
+            try Bench().hydration(), threshold: 1, log: log.logger)
+        let rounds = 4000
+        for round in 1...rounds {
+            let name = try #require(RepositoryName("nobody/r\(round)"))
+            compactor.pushed(to: name, packs: 2, before: 1)
+            // Its last word; it ends right after that.
+            let start = ContinuousClock.now
+            while log.all.count < 2 * round, .now - start < .seconds(20) { sched_yield() }
+        }
+        compactor.stop()
+        #expect(log.all.count == 2 * rounds)
     }
 }
 

@@ -271,7 +271,8 @@ struct CompactionTests {
         }
         try Files.write([], to: scratch.path + "/empty")
         let fold = Fold(
-            git: QuietGit(git: bench.git, cancellation: Cancellation()), format: .sha1)
+            git: QuietGit(git: bench.git, cancellation: Cancellation()), format: .sha1,
+            state: bench.state)
         func compare(_ result: String, _ sources: String...) throws -> Int {
             let directory = scratch.path
             return try fold.compare(
