@@ -245,8 +245,9 @@ extension EndToEnd {
             let own = Set(try site.bucket.packs(of: first))
                 .subtracting(try site.bucket.packs(of: second))
             let pack = try #require(own.first)
-            let damaged = try #require(try site.bucket.read(.pack(pack)))
-            try site.bucket.overwrite(.pack(pack), with: Array(damaged.dropLast()) + [0])
+            var damaged = try #require(try site.bucket.read(.pack(pack)))
+            damaged[damaged.count - 1] ^= 1
+            try site.bucket.overwrite(.pack(pack), with: damaged)
             let result = try site.command("compact", ["--all"])
             #expect(result.ending == .exited(1))
             #expect(result.errors.contains("'packs/\(pack)' is not what its name says"))
