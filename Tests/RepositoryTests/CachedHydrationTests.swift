@@ -10,7 +10,7 @@ import Testing
 @testable import Repository
 
 /// A store that does something before each GET into a file.
-private struct WatchedStore: ObjectStore {
+struct WatchedStore: ObjectStore {
     let inner: any ObjectStore
     let before: @Sendable (ObjectKey, String) throws(StoreError) -> Void
 
@@ -36,7 +36,7 @@ private struct WatchedStore: ObjectStore {
 @Suite("Hydrating through the cache")
 struct CachedHydrationTests {
     /// A bench with two packs published, which nothing is kept of.
-    private func filled(
+    func filled(
         size: Int64 = 1 << 30, around: (MemoryStore) -> any ObjectStore = { $0 }
     ) throws -> Bench {
         let bench = try Bench(cacheSize: size, around: around)
@@ -47,30 +47,30 @@ struct CachedHydrationTests {
         return bench
     }
 
-    private func clear(_ bench: Bench) {
+    func clear(_ bench: Bench) {
         for name in ["packs", "manifests", "cache-size"] {
             Files.removeTree(bench.state.path + "/" + name)
         }
     }
 
     /// The names of what is kept of packs.
-    private func kept(_ bench: Bench) throws -> [String] {
+    func kept(_ bench: Bench) throws -> [String] {
         try Files.names(in: bench.state.path + "/packs").filter { $0 != "incoming" }
     }
 
-    private func expectWhole(_ workspace: borrowing Workspace) throws {
+    func expectWhole(_ workspace: borrowing Workspace) throws {
         try Tool.git().run(["fsck", "--full", "--strict"], in: workspace.path)
     }
 
     /// Hydrates what is published, after two reads past the cache that find out what that is.
-    private func hydrate(_ bench: Bench, _ hydration: Hydration? = nil) throws {
+    func hydrate(_ bench: Bench, _ hydration: Hydration? = nil) throws {
         let workspace = try (hydration ?? bench.hydration()).readWorkspace(
             try bench.published(), log: Bench.log)
         try expectWhole(workspace)
     }
 
     /// What the store is asked for.
-    private func requests(_ bench: Bench, _ body: () throws -> Void) rethrows -> Int {
+    func requests(_ bench: Bench, _ body: () throws -> Void) rethrows -> Int {
         bench.memory.resetCounts()
         try body()
         return bench.memory.counts.gets
@@ -285,189 +285,5 @@ struct CachedHydrationTests {
         try hydrate(bench, bench.hydration(patience: .milliseconds(50)))
         #expect(try kept(bench).count == 2)
         try holder.kill()
-    }
-
-    @Test("where files cannot be linked they are copied")
-    func unlinkable() throws {
-        for code in [EXDEV, EPERM, EMLINK, EACCES] {
-            let bench = try filled()
-            let files = FileLink { _, _ in code }
-            for _ in 0..<2 { try hydrate(bench, bench.hydration(files: files)) }
-            #expect(try kept(bench).count == 4)
-            #expect(
-                try requests(bench) { try hydrate(bench, bench.hydration(files: files)) } == 2)
-        }
-    }
-
-    @Test("the cache may lie on another file system than the workspaces")
-    func otherFileSystem() throws {
-        let bench = try filled()
-        let elsewhere = try ScratchDirectory(in: "/dev/shm")
-        #expect(symlink(elsewhere.path, bench.state.path + "/packs") == 0)
-        try hydrate(bench)
-        #expect(try requests(bench) { try hydrate(bench) } == 2)
-        #expect(try bench.push(bench.onePush()).isPublished)
-        #expect(try Files.names(in: elsewhere.path).count == 7)
-    }
-
-    @Test("where nothing can be kept, requests are served all the same")
-    func unusable() throws {
-        for obstacle in ["packs", "packs/incoming", "manifests", "cache-size"] {
-            let bench = try filled()
-            if obstacle.contains("/") { try Files.makeDirectories(bench.state.path + "/packs") }
-            let path = bench.state.path + "/" + obstacle
-            if obstacle == "cache-size" {
-                try Files.makeDirectories(path)
-            } else {
-                try Files.write([], to: path)
-            }
-            for _ in 0..<2 { try hydrate(bench) }
-            #expect(try bench.push(bench.onePush()).isPublished)
-            try hydrate(bench)
-        }
-    }
-
-    @Test(
-        "a state directory of another user's files is served from: by copies, or past it",
-        .enabled(if: getuid() == 0, "takes root, to be somebody else"))
-    func otherUser() throws {
-        for mode in [0o444, 0o400] as [mode_t] {
-            let bench = try filled()
-            try hydrate(bench)
-            let packs = bench.state.path + "/packs"
-            for name in try kept(bench) { chmod("\(packs)/\(name)", mode) }
-            // The directories are open to the other, the files are not its own.
-            for path in try [
-                bench.state.path, packs, packs + "/incoming", bench.state.path + "/manifests",
-                bench.state.path + "/workspaces",
-            ]
-                + Files.names(in: bench.state.path + "/workspaces").map({
-                    bench.state.path + "/workspaces/" + $0
-                })
-            { chmod(path, 0o777) }
-            chmod(try #require(Files.parent(of: bench.state.path)), 0o755)
-            let snapshot = try bench.published()
-            bench.memory.resetCounts()
-            // The user of this thread alone, for what concerns files.
-            let found = try Background {
-                try Self.becomeSomebodyElse()
-                let directory = try bench.hydration().readWorkspace(snapshot, log: Bench.log)
-                let names = try Files.names(in: directory.packDirectory)
-                for name in names {
-                    var status = stat()
-                    #expect(stat("\(directory.packDirectory)/\(name)", &status) == 0)
-                    #expect(status.st_uid == 65534)
-                }
-                return names.count
-            }.value()
-            #expect(found == 4)
-            #expect(bench.memory.counts.gets == (mode == 0o444 ? 0 : 4))
-        }
-    }
-
-    /// setfsuid(2), which Swift's Glibc does not have.
-    private static func becomeSomebodyElse() throws {
-        typealias Call = @convention(c) (uid_t) -> Int32
-        let call = try #require(dlsym(dlopen(nil, RTLD_NOW), "setfsuid"))
-        _ = unsafeBitCast(call, to: Call.self)(65534)
-    }
-
-    @Test("a disk that is full takes from the cache what a request needs")
-    func fullDisk() throws {
-        let state = Mutex("")
-        // As a disk would say once there is more than 20 kB on it.
-        let bench = try filled { memory in
-            WatchedStore(inner: memory) { key, path throws(StoreError) in
-                let packs = state.withLock { $0 } + "/packs"
-                let used =
-                    (try? Files.names(in: packs))?.reduce(0) {
-                        $0 + ((try? Files.size(of: packs + "/" + $1)) ?? 0)
-                    } ?? 0
-                if used > 20_000 {
-                    throw .local(.init(.get, key.path), SystemError("write", path, code: ENOSPC))
-                }
-            }
-        }
-        state.withLock { $0 = bench.state.path }
-        try Files.makeDirectories(bench.state.path + "/packs")
-        try Files.write(
-            Array(repeating: 0, count: 50_000),
-            to: "\(bench.state.path)/packs/\(Digest(of: [9]).hex).pack")
-        try hydrate(bench)
-        #expect(try kept(bench).count == 4)
-    }
-
-    @Test("a disk that stays full is an error of this machine, and leaves nothing")
-    func fullForGood() throws {
-        let bench = try filled { memory in
-            WatchedStore(inner: memory) { key, path throws(StoreError) in
-                try? Files.write([1, 2, 3], to: path)
-                throw .local(.init(.get, key.path), SystemError("write", path, code: ENOSPC))
-            }
-        }
-        do {
-            try hydrate(bench)
-            Issue.record("there was room")
-        } catch StoreError.local(_, let error) {
-            #expect(error.code == ENOSPC)
-        }
-        #expect(try kept(bench).isEmpty)
-        #expect(try Files.names(in: bench.state.path + "/packs/incoming").isEmpty)
-        #expect(try bench.leftovers().isEmpty)
-    }
-
-    @Test("what is damaged in the store is not kept, nor is anything left of it")
-    func damagedInStore() throws {
-        let bench = try filled()
-        let pack = try #require(try bench.published().manifest.packs.first)
-        var bytes = try #require(bench.memory.bytes(at: .pack(pack)))
-        bytes[bytes.count / 2] ^= 1
-        bench.memory.plant(bytes, at: .pack(pack))
-        #expect(throws: StoreError.self) { try hydrate(bench) }
-        #expect(try kept(bench).allSatisfy { !$0.hasPrefix(pack.hex) })
-        #expect(try Files.names(in: bench.state.path + "/packs/incoming").isEmpty)
-        #expect(try bench.leftovers().isEmpty)
-    }
-
-    @Test("a kept pack that is damaged is fetched again without anyone noticing")
-    func damagedInCache() throws {
-        let bench = try filled()
-        try hydrate(bench)
-        for (number, name) in try kept(bench).enumerated() {
-            truncate(bench.state.path + "/packs/" + name, off_t(number * 30))
-        }
-        #expect(try requests(bench) { try hydrate(bench) } == 6)
-        #expect(try requests(bench) { try hydrate(bench) } == 2)
-    }
-
-    @Test("what rotted is found by git; the next request has it again")
-    func rotten() throws {
-        let bench = try filled()
-        try hydrate(bench)
-        for name in try kept(bench) where name.hasSuffix(".pack") {
-            let path = bench.state.path + "/packs/" + name
-            var bytes = try Files.read(path)
-            for offset in 20..<bytes.count - 20 { bytes[offset] = 0x55 }
-            try Files.write(bytes, to: path)
-        }
-        do {
-            let hydration = try bench.hydration()
-            let workspace = try hydration.readWorkspace(bench.published(), log: Bench.log)
-            let log = try bench.git.run(["log", "--stat"], in: workspace, step: "read")
-            #expect(log.ending != .exited(0))
-            workspace.doubtPacks()
-        }
-        try hydrate(bench)
-        #expect(try requests(bench) { try hydrate(bench) } == 2)
-    }
-
-    @Test("an index that had to be made is kept as any other")
-    func mended() throws {
-        let bench = try filled()
-        let pack = try #require(try bench.published().manifest.packs.first)
-        bench.memory.plant([1, 2, 3], at: .packIndex(pack))
-        try hydrate(bench)
-        #expect(try requests(bench) { try hydrate(bench) } == 2)
-        #expect(try kept(bench).count == 4)
     }
 }
