@@ -29,6 +29,9 @@ struct KnownChain: Sendable {
         }
     }
 
+    /// Whether a state that is not known to be an ancestor is none.
+    var isComplete: Bool { if case .end = deepest { true } else { false } }
+
     /// Whether a state is known to be the tip, or an ancestor of it.
     func includes(_ digest: Digest?) -> Bool { followed.contains(digest) }
 

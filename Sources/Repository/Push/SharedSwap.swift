@@ -191,11 +191,13 @@ struct SharedSwap: Sendable {
                     repository: repository, etag: current.etag, digest: current.digest,
                     manifest: try ancestry.manifest(current.digest))))
         try chain.follow(downTo: parents, by: ancestry, joining: known)
+        // Published on top of more states than are looked at, it has lost all the same.
+        let cause = chain.isComplete ? LostPush.Cause.replaced : .attemptsUsedUp
         for (position, outcome) in outcomes.enumerated() {
             guard case .waiting(let candidate) = outcome,
                 !chain.includes(candidate.parent.digest)
             else { continue }
-            outcomes[position] = .settled(.lost(.replaced, moved: candidate.moved))
+            outcomes[position] = .settled(.lost(cause, moved: candidate.moved))
         }
         self.chain = chain
     }
