@@ -11,7 +11,7 @@ struct StoreOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "The directory for workspaces and the admission record.",
+            "The directory for workspaces and kept copies.",
             discussion: "By default $STATE_DIRECTORY, $XDG_CACHE_HOME/git-s3-backend, or a "
                 + "directory of this user under /var/tmp."))
     var stateDir: String?

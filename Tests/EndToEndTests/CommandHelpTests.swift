@@ -56,7 +56,7 @@ extension EndToEnd {
 
                     OPTIONS:
                       --store <store>         The store: file:///path, or s3://bucket/prefix.
-                      --state-dir <state-dir> The directory for workspaces and the admission record.
+                      --state-dir <state-dir> The directory for workspaces and kept copies.
                             By default $STATE_DIRECTORY, $XDG_CACHE_HOME/git-s3-backend, or a
                             directory of this user under /var/tmp.
                       --listen <listen>       Where to listen: unix:/path or host:port.
@@ -96,7 +96,7 @@ extension EndToEnd {
         /// What stands at the end of the help of each command that works on a store.
         private static let storeHelp = """
               --store <store>         The store: file:///path, or s3://bucket/prefix.
-              --state-dir <state-dir> The directory for workspaces and the admission record.
+              --state-dir <state-dir> The directory for workspaces and kept copies.
                     By default $STATE_DIRECTORY, $XDG_CACHE_HOME/git-s3-backend, or a
                     directory of this user under /var/tmp.
               --version               Show the version.

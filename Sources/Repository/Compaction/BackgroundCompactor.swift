@@ -145,7 +145,10 @@ package final class BackgroundCompactor: @unchecked Sendable {
         case .gaveWay:
             log.info("gave way to pushes")
             return true
-        case .madeSidecars, .nothingToDo, .notThere:
+        case .madeSidecars:
+            log.info("made a bitmap and a commit graph")
+            return true
+        case .nothingToDo, .notThere:
             log.info("nothing to compact")
             return false
         }
