@@ -1,3 +1,4 @@
+import Glibc
 import ObjectStore
 import Posix
 import Repository
@@ -18,9 +19,20 @@ struct RepositoryTree {
         var paths: [RepositoryName: String] = [:]
         for owner in try Files.names(in: root).sorted() {
             let ownerPath = "\(root)/\(owner)"
-            let names = try? Files.names(in: ownerPath)
+            let names: [String]
+            do {
+                names = try Files.names(in: ownerPath)
+            } catch  where error.code == ENOTDIR {
+                skipped.append(ownerPath)
+                continue
+            } catch {
+                // What is in there is not known: it must not look as if all had been published.
+                let reason = BadName(description: "'\(ownerPath)' cannot be read: \(error).")
+                entries.append((ownerPath, .failure(reason)))
+                continue
+            }
             // A repository at the first level has no owner.
-            guard let names, !ImportSource.isRepository(ownerPath) else {
+            guard !ImportSource.isRepository(ownerPath) else {
                 skipped.append(ownerPath)
                 continue
             }

@@ -273,9 +273,12 @@ extension EndToEnd {
             try one.git("clone", "-q", "--mirror", one.path, root + "/solo/x.git")
             try one.git("clone", "-q", "--mirror", one.path, root + "/solo/-bad")
             try one.git("clone", "-q", "--mirror", one.path, root + "/zoo/y")
+            // A directory that nobody can list, not even root.
+            try #require(symlink("loop", root + "/loop") == 0)
             let second = try site.command("import", ["--all", root])
             #expect(second.ending == .exited(1))
-            #expect(second.text.hasSuffix("\n1 imported, 3 up to date, 3 failed.\n"), "\(second)")
+            #expect(second.text.hasSuffix("\n1 imported, 3 up to date, 4 failed.\n"), "\(second)")
+            #expect(second.errors.contains("'\(root)/loop' cannot be read: "))
             #expect(second.errors.contains("'\(root)/solo/cut' is a shallow clone"))
             #expect(second.errors.contains("'\(root)/solo/x.git' would be 'solo/x', as "))
             #expect(second.errors.contains("'\(root)/solo/-bad' gives no name"))
