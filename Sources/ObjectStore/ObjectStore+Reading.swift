@@ -39,6 +39,17 @@ extension ObjectStore {
         return object.bytes
     }
 
+    /// Reads an object and keeps only what it is: its size, SHA-256 and ETag. nil if it does not
+    /// exist.
+    package func inspect(_ key: ObjectKey) throws(StoreError) -> StoredObject? {
+        let request = StoreRequest.get(key, into: .nowhere)
+        switch try performRepeatedly(request) {
+        case .found(let object): return object
+        case .absent: return nil
+        case let other: throw unexpected(other, to: request)
+        }
+    }
+
     /// Reads objects into files, in parallel.
     ///
     /// - Returns: for each download whether the object was there.

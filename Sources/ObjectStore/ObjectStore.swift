@@ -10,6 +10,10 @@ package protocol ObjectStore: Sendable {
     /// How often and when a request that may be repeated is.
     var retryPolicy: RetryPolicy { get }
 
+    /// Whether the backend itself compares the body of a PUT with a checksum sent along, so that
+    /// damage on the way there cannot be stored. Found by the conformance probe.
+    var checksBodies: Bool { get }
+
     /// Carries out independent requests, in parallel where the backend can.
     ///
     /// Each is attempted once, as far as the backend can know; a PUT that got no answer, or 5xx,
@@ -32,6 +36,8 @@ package protocol ObjectStore: Sendable {
 
 extension ObjectStore {
     package func sendingBareETags() -> (any ObjectStore)? { nil }
+
+    package var checksBodies: Bool { false }
 }
 
 /// One request to a store.
@@ -55,6 +61,8 @@ package enum Destination: Sendable {
     case memory(limit: Int)
     /// Into the file at this path, made or emptied first; unfinished after an error.
     case file(String)
+    /// Nowhere: only the body's size and SHA-256 are wanted.
+    case nowhere
 }
 
 /// What a PUT writes. The digest is the body's SHA-256, which signs the request too.

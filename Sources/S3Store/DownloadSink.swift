@@ -16,6 +16,7 @@ final class DownloadSink {
         case memory(limit: Int)
         /// From `offset` on; more than `limit` bytes are refused.
         case file(DownloadFile, offset: Int64, limit: Int64)
+        case nowhere
     }
 
     /// Whether the bytes' SHA-256 is taken as they come.
@@ -53,6 +54,7 @@ final class DownloadSink {
                 size = start
                 throw .system(error)
             }
+        case .nowhere: break
         }
     }
 

@@ -68,7 +68,9 @@ final class OneExchange: Transfer {
 
     private enum State { case fresh, underWay, ended }
 
-    init(_ request: HTTPRequest) { exchange = Exchange(request) }
+    init(_ request: HTTPRequest, placing: Exchange.Placing? = nil) {
+        exchange = Exchange(request, placing: placing)
+    }
 
     func next() -> NextStep {
         switch state {
@@ -95,7 +97,12 @@ final class PlainTransfer: StoreTransfer {
     init(_ request: StoreRequest, at store: S3Store) {
         self.request = request
         classification = store.classification
-        exchange = OneExchange(store.httpRequest(request))
+        let http = store.httpRequest(request)
+        if case .get(_, .nowhere) = request {
+            exchange = OneExchange(http) { _ in DownloadSink(.nowhere, .onTheWay) }
+        } else {
+            exchange = OneExchange(http)
+        }
     }
 
     func next() -> NextStep { exchange.next() }

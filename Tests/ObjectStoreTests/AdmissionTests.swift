@@ -122,6 +122,7 @@ private struct Renamed: ObjectStore {
     }
 
     var retryPolicy: RetryPolicy { inner.retryPolicy }
+    var checksBodies: Bool { inner.checksBodies }
 
     func perform(_ requests: [StoreRequest]) -> [Result<StoreAnswer, StoreError>] {
         inner.perform(requests)

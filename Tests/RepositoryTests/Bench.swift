@@ -283,6 +283,7 @@ final class BatchLog: ObjectStore {
 
     var location: String { inner.location }
     var retryPolicy: RetryPolicy { inner.retryPolicy }
+    var checksBodies: Bool { inner.checksBodies }
     var batches: [[String]] { noted.withLock { $0 } }
 
     func perform(_ requests: [StoreRequest]) -> [Result<StoreAnswer, StoreError>] {

@@ -16,6 +16,7 @@ struct WatchedStore: ObjectStore {
 
     var location: String { inner.location }
     var retryPolicy: RetryPolicy { inner.retryPolicy }
+    var checksBodies: Bool { inner.checksBodies }
 
     func perform(_ requests: [StoreRequest]) -> [Result<StoreAnswer, StoreError>] {
         requests.map { request in

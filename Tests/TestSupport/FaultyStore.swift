@@ -121,6 +121,7 @@ package final class FaultyStore: ObjectStore {
 
     package var location: String { "faulty+" + inner.location }
     package var retryPolicy: RetryPolicy { inner.retryPolicy }
+    package var checksBodies: Bool { inner.checksBodies }
 
     /// The seed and the faults that came about: for a failing test's message.
     package var story: String {

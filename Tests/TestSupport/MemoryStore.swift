@@ -131,6 +131,7 @@ package final class MemoryStore: ObjectStore {
         var found = StoredObject(
             size: Int64(object.bytes.count), digest: Digest(of: object.bytes), etag: object.etag)
         switch destination {
+        case .nowhere: break
         case .memory(let limit):
             guard object.bytes.count <= limit else { throw .tooLarge(key, limit: limit) }
             found.bytes = object.bytes

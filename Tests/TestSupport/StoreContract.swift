@@ -18,6 +18,7 @@ package struct StoreContract: Sendable, CustomStringConvertible {
         StoreContract(name: "what was put is read back, and looked up", check: roundTrip),
         StoreContract(name: "a file is put and downloaded", check: files),
         StoreContract(name: "an empty body is an object", check: emptyBody),
+        StoreContract(name: "a body can be hashed without being kept", check: inspection),
         StoreContract(name: "a body over the limit is an error", check: limit),
         StoreContract(name: "a create succeeds once", check: createOnce),
         StoreContract(name: "If-Match takes the current token alone", check: compareAndSwap),
@@ -134,6 +135,16 @@ package struct StoreContract: Sendable, CustomStringConvertible {
         try expect(object.bytes.isEmpty && object.size == 0, "it has \(object.size) bytes")
         try expect(object.digest == Digest(of: []), "the digest is another")
         try expectRefused(store, "x", key, .ifAbsent)
+    }
+
+    @Sendable private static func inspection(_ store: any ObjectStore) throws {
+        let key = key()
+        try expect(try store.inspect(key) == nil, "an object that does not exist was found")
+        let etag = try put(store, "some bytes", key, .ifAbsent)
+        let object = try store.inspect(key)
+        try expect(object?.digest == Digest(of: Array("some bytes".utf8)), "the digest is another")
+        try expect(object?.size == 10 && object?.bytes == [], "it has \(object?.size ?? -1) bytes")
+        try expect(object?.etag == etag, "the ETag is another")
     }
 
     @Sendable private static func limit(_ store: any ObjectStore) throws {

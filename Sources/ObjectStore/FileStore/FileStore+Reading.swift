@@ -78,6 +78,9 @@ extension FileStore {
             }
             return StoredObject(
                 bytes: bytes, size: copied.size, digest: copied.digest, etag: etag)
+        case .nowhere:
+            let read = try FileCopy.read(opened.file.raw) { _ in }
+            return StoredObject(size: read.size, digest: read.digest, etag: etag)
         case .file(let path):
             let target = try OwnedDescriptor.open(path, O_WRONLY | O_CREAT | O_TRUNC)
             let raw = target.raw

@@ -146,6 +146,7 @@ package struct CachedStore: ObjectStore {
 
     package var location: String { inner.location }
     package var retryPolicy: RetryPolicy { inner.retryPolicy }
+    package var checksBodies: Bool { inner.checksBodies }
 
     package func perform(_ requests: [StoreRequest]) -> [Result<StoreAnswer, StoreError>] {
         let results = inner.perform(requests)
