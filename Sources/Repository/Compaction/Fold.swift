@@ -51,12 +51,28 @@ struct Fold: Sendable {
         let base = "\(directory)/pack-\(hash)"
         let sources = sorted.map { "\(workspace.packDirectory)/pack-\($0.hex).idx" }
         let objects = try compare(base + ".idx", with: sources)
-        let index = try ObjectBody.file(hashing: base + ".idx")
-        guard try digestOfIndex(made: base) == index.digest else {
+        let indexed = try digestOfIndex(made: base)
+        let pack = try verify(base)
+        guard indexed == pack.index.digest else {
             throw Mismatch(description: "an object of a fold is not what an index says that it is.")
         }
-        return Pack(
-            base: base, objects: objects, pack: try .file(hashing: base + ".pack"), index: index)
+        guard pack.objects == objects else {
+            throw Mismatch(description: "a fold changed while it was compared.")
+        }
+        return Pack(base: base, objects: objects, pack: pack.pack, index: pack.index)
+    }
+
+    /// Binds the pack to the bytes that git wrote, after all that git does with it.
+    private func verify(_ base: String) throws -> VerifiedPack {
+        do {
+            return try VerifiedPack(base + ".pack", index: base + ".idx", format: format)
+        } catch {
+            switch error {
+            case .unreadable(let error):
+                throw RepositoryError.local(step: "read a fold", error)
+            case .wrong(let reason): throw Mismatch(description: reason + ".")
+            }
+        }
     }
 
     /// The digest of the index that git makes from a pack's bytes, where it has nothing else.

@@ -73,9 +73,23 @@ package struct SidecarMaker: Sendable {
         try git.run(
             ["commit-graph", "write", "--reachable", "--no-progress"], in: scratch,
             configuration: ["core.commitGraph=true"], step: "make a commit graph")
-        let bitmap = try ObjectBody.file(hashing: pack + ".bitmap")
-        let graph = try ObjectBody.file(hashing: scratch.path + "/objects/info/commit-graph")
+        let bitmap = try Self.body(pack + ".bitmap", format)
+        let graph = try Self.body(scratch.path + "/objects/info/commit-graph", format)
         return Sidecars(scratch: scratch, bitmap: bitmap, graph: graph)
+    }
+
+    /// A file that was made, if it is still as it was written.
+    private static func body(
+        _ path: String, _ format: ObjectFormat
+    ) throws(RepositoryError) -> ObjectBody {
+        let file = try local("read a bitmap or commit graph") { () throws(SystemError) in
+            try ChecksummedFile(path, format: format)
+        }
+        guard file.isIntact else {
+            throw .git(
+                step: "make a bitmap", reason: "'\(path)' does not match its own checksum")
+        }
+        return file.body
     }
 }
 

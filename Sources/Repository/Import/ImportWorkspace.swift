@@ -140,12 +140,25 @@ final class ImportWorkspace {
         }
 
         let written = try ObjectBody.file(hashing: base + ".idx")
-        let index = try ObjectBody.file(hashing: workspace.path + "/checked.idx")
-        guard written.digest == index.digest else {
+        let pack = try verify(base + ".pack", index: workspace.path + "/checked.idx")
+        guard written.digest == pack.index.digest else {
             throw ImportError.broken(
                 source.path, reason: "an object's content is not what its name says")
         }
-        return Pack(pack: try .file(hashing: base + ".pack"), index: index)
+        return Pack(pack: pack.pack, index: pack.index)
+    }
+
+    /// Binds the pack to the bytes that git wrote and checked.
+    private func verify(_ pack: String, index: String) throws(RepositoryError) -> VerifiedPack {
+        do {
+            return try VerifiedPack(pack, index: index, format: source.format)
+        } catch {
+            let step = "verify the pack"
+            switch error {
+            case .unreadable(let error): throw .local(step: step, error)
+            case .wrong(let reason): throw .git(step: step, reason: reason)
+            }
+        }
     }
 
     /// Makes an index of a pack, and has git check every object, and that what it refers to is

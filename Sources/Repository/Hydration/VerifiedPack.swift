@@ -1,0 +1,71 @@
+import GitProtocol
+import ObjectStore
+import Posix
+
+/// A pack that git made on this machine, with its index, bound to the bytes that git wrote.
+///
+/// Each file is read once. That reading yields the SHA-256 under which the pack is stored, and
+/// proves that it belongs to the bytes that git hashed: the pack's trailer is the hash of everything
+/// before it, the index has its own checksum and the pack's trailer, and both give the same number of
+/// objects. A bit that changed after git was done with the file is found here. gitformat-pack(5).
+struct VerifiedPack: Sendable {
+    /// Where the pack is located.
+    let path: String
+    let pack: ObjectBody
+    let index: ObjectBody
+    /// The number of objects, by the pack and by the index.
+    let objects: Int
+
+    /// Why a pack is not taken.
+    enum Fault: Error {
+        /// A file does not exist, or cannot be read.
+        case unreadable(SystemError)
+        /// The bytes are not those that git wrote.
+        case wrong(String)
+    }
+
+    /// Reads a pack and its index.
+    init(_ path: String, index indexPath: String, format: ObjectFormat) throws(Fault) {
+        let pack: ChecksummedFile
+        let index: PackIndex.Contents?
+        do {
+            pack = try ChecksummedFile(path, format: format)
+            index = try PackIndex.read(indexPath, format: format)
+        } catch {
+            throw .unreadable(error)
+        }
+        guard let header = PackHeader(pack.head) else {
+            throw .wrong("'\(path)' has no pack header")
+        }
+        guard pack.isIntact else {
+            throw .wrong("'\(path)' is not what git wrote: its bytes do not match its trailer")
+        }
+        guard let index else {
+            throw .wrong("'\(indexPath)' is corrupt: its bytes do not match its checksum")
+        }
+        guard index.packTrailer.elementsEqual(pack.trailer), index.objects == header.objects else {
+            throw .wrong("'\(indexPath)' is not the index of '\(path)'")
+        }
+        self.path = path
+        self.pack = pack.body
+        self.index = index.body
+        objects = header.objects
+    }
+}
+
+/// The beginning of a pack: `PACK`, a version, and the number of its objects. gitformat-pack(5).
+struct PackHeader: Equatable {
+    let objects: Int
+
+    /// Bytes.
+    static let length = 12
+
+    /// Takes the first bytes of a pack; nil if they are not a header of a version that git reads.
+    init?(_ bytes: some Collection<UInt8>) {
+        let header = Array(bytes.prefix(Self.length))
+        guard header.count == Self.length, header.starts(with: "PACK".utf8),
+            header[4..<7].allSatisfy({ $0 == 0 }), (2...3).contains(header[7])
+        else { return nil }
+        objects = header[8...].reduce(0) { $0 << 8 | Int($1) }
+    }
+}
