@@ -43,26 +43,25 @@ package struct OvertakenPush: ~Copyable {
         deadline: ContinuousClock.Instant, hangup: Int32?, log: Logger,
         progress: (ArraySlice<UInt8>) throws -> Void
     ) throws -> Reception {
+        // Its file must exist until git has read it.
+        defer { _ = workspace.path }
         let target = try hydration.writeWorkspace(winner, log: log)
-        let path = try packPath(winner.manifest.objectFormat)
-        let body = try local("read the pack of a push") { () throws(SystemError) in
-            try PackBody(path, hangup: hangup)
-        }
+        let body = try packBody(winner.manifest.objectFormat, hangup: hangup)
         return try ReceivedPush.receive(
             commands, body: body, in: target, git: hydration.git, client: client, bridge: bridge,
             deadline: deadline, rejected: rejected,
             stored: pack.map { [$0.pack.digest] } ?? [], progress: progress)
     }
 
-    /// The file that git gets as the pack: where git kept none, the client's had no objects.
-    private func packPath(_ format: ObjectFormat) throws(RepositoryError) -> String {
-        guard commands.bringsPack else { return "/dev/null" }
-        if case .file(let path, _, _) = pack?.pack { return path }
-        let path = workspace.path + "/empty.pack"
-        try local("write an empty pack") { () throws(SystemError) in
-            try Files.write(Self.emptyPack(format), to: path)
+    /// What git gets as the pack: where git kept none, the client's had no objects.
+    private func packBody(
+        _ format: ObjectFormat, hangup: Int32?
+    ) throws(RepositoryError) -> any RequestBody {
+        guard commands.bringsPack else { return MemoryBody([], hangup: hangup) }
+        guard let pack else { return MemoryBody(Self.emptyPack(format), hangup: hangup) }
+        return try local("read the pack of a push") { () throws(SystemError) in
+            try KeptPackBody(pack, hangup: hangup)
         }
-        return path
     }
 
     /// A pack without objects: version 2, their number, the hash of that. gitformat-pack(5).
@@ -74,23 +73,58 @@ package struct OvertakenPush: ~Copyable {
     }
 }
 
-/// A pack on this machine's disk as a request's body.
-private final class PackBody: RequestBody {
+/// A kept pack as a request's body. It ends properly only if every byte is as it was when the pack
+/// was verified. Read by one thread, the feeder of git.
+private final class KeptPackBody: RequestBody, @unchecked Sendable {
     private let file: OwnedDescriptor
+    private let path: String
+    private let expected: Digest
     let hangupDescriptor: Int32?
     private let isCancelled = Atomic<Bool>(false)
+    /// nil once the end was reached.
+    private var hash: SHA256? = SHA256()
 
-    init(_ path: String, hangup: Int32?) throws(SystemError) {
-        file = try OwnedDescriptor.open(path, O_RDONLY)
+    init(_ pack: ReceivedPush.KeptPack, hangup: Int32?) throws(SystemError) {
+        file = try OwnedDescriptor.open(pack.path, O_RDONLY)
+        path = pack.path
+        expected = pack.pack.digest
         hangupDescriptor = hangup
     }
 
     func read(into buffer: UnsafeMutableRawBufferPointer) throws -> Int {
         if isCancelled.load(ordering: .relaxed) { throw RepositoryError.clientGone }
-        return try local("read the pack of a push") { () throws(SystemError) in
+        let count = try local("read the pack of a push") { () throws(SystemError) in
             try readSome(file.raw, into: buffer)
         }
+        if count > 0 {
+            hash?.update(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
+        } else if let digest = hash.take()?.finish(), digest != expected {
+            throw RepositoryError.unproven("'\(path)' changed: its SHA-256 is \(digest)")
+        }
+        return count
     }
 
     func cancel() { isCancelled.store(true, ordering: .relaxed) }
+}
+
+/// A few bytes as a request's body.
+private final class MemoryBody: RequestBody {
+    private let rest: Mutex<ArraySlice<UInt8>>
+    let hangupDescriptor: Int32?
+
+    init(_ bytes: [UInt8], hangup: Int32?) {
+        rest = Mutex(bytes[...])
+        hangupDescriptor = hangup
+    }
+
+    func read(into buffer: UnsafeMutableRawBufferPointer) -> Int {
+        rest.withLock { rest in
+            let taken = rest.prefix(buffer.count)
+            buffer.copyBytes(from: taken)
+            rest = rest.dropFirst(taken.count)
+            return taken.count
+        }
+    }
+
+    func cancel() {}
 }

@@ -34,12 +34,6 @@ package struct ReceivedPush: ~Copyable {
     /// What was refused of the push, in a line; nil: nothing.
     package var refusal: String? { report.refusal }
 
-    /// The pack that receive-pack kept, with its index.
-    struct KeptPack {
-        let pack: ObjectBody
-        let index: ObjectBody
-    }
-
     private init(
         workspace: consuming Workspace, parent: PushParent, commands: PushCommands,
         manifest: Manifest, pack: KeptPack?, stored: Set<Digest>, report: PushReport
@@ -89,9 +83,10 @@ package struct ReceivedPush: ~Copyable {
         }
 
         var output = ReceivePackOutput(sideBand: commands.capabilities.reporting.sideBand)
+        let streamed = StreamedPack(body)
         let allowance = try BridgeRun(bridge)
         let exchange = GitExchange(
-            git: git, step: "receive a push", preamble: commands.requestForGit, body: body,
+            git: git, step: "receive a push", preamble: commands.requestForGit, body: streamed,
             deadline: deadline)
         // The end of what git says on band 2: a part of its errors.
         var told: [UInt8] = []
@@ -131,7 +126,9 @@ package struct ReceivedPush: ~Copyable {
         let whole = report.rejecting(rejected)
         guard outcome.isChange else { return .unchanged(whole) }
 
-        let pack = try keptPack(in: workspace, besides: hydrated)
+        let pack = try keptPack(
+            of: commands, streamed: streamed, in: workspace, besides: hydrated,
+            format: parent.manifest.objectFormat)
         var manifest = parent.manifest
         let accepted = Set(report.accepted)
         manifest.head = parent.head(
@@ -150,42 +147,23 @@ package struct ReceivedPush: ~Copyable {
     /// Bytes.
     private static let toldLimit = 4096
 
-    /// HEAD must be what it was, and no shallow boundary may have come in.
+    /// HEAD must be what it was, and no shallow boundary may have come in: git makes none where
+    /// `receive.shallowUpdate` is off. HEAD comes last, as it must exist: a workspace that
+    /// vanishes proves nothing.
     private static func checkUntouched(
         _ workspace: borrowing Workspace, _ manifest: Manifest
     ) throws(RepositoryError) {
         let path = workspace.path
+        let shallow = try local("look for a shallow file") { () throws(SystemError) in
+            try Files.size(of: path + "/shallow")
+        }
+        if let shallow, shallow > 0 { throw .unproven("it came from a shallow repository") }
         let head = try local("read HEAD") { () throws(SystemError) in
             try Files.read(path + "/HEAD", limit: 1 << 16)
         }
         guard head == Array("ref: ".utf8) + manifest.head.bytes + [UInt8(ascii: "\n")] else {
             throw .unproven("HEAD changed")
         }
-        let shallow = try local("look for a shallow file") { () throws(SystemError) in
-            try Files.size(of: path + "/shallow")
-        }
-        if let shallow, shallow > 0 { throw .unproven("it came from a shallow repository") }
-    }
-
-    /// The one new pack, if there is one. Anything else that appeared among the objects would not
-    /// be stored, and is refused.
-    private static func keptPack(
-        in workspace: borrowing Workspace, besides hydrated: Set<String>
-    ) throws(RepositoryError) -> KeptPack? {
-        let objects = workspace.path + "/objects"
-        let directory = workspace.packDirectory
-        let (top, names) = try local("list objects") { () throws(SystemError) in
-            (try Files.names(in: objects), try Files.names(in: directory))
-        }
-        if let loose = top.first(where: { $0 != "pack" && $0 != "info" }) {
-            throw .unproven("objects outside a pack, in '\(loose)'")
-        }
-        let added = names.filter { !hydrated.contains($0) && $0.hasSuffix(".pack") }
-        guard let name = added.first else { return nil }
-        guard added.count == 1 else { throw .unproven("\(added.count) packs were kept") }
-        let base = "\(directory)/\(name.dropLast(5))"
-        return KeptPack(
-            pack: try .file(hashing: base + ".pack"), index: try .file(hashing: base + ".idx"))
     }
 }
 
