@@ -139,6 +139,16 @@ package struct PushCommands: Sendable {
         return push
     }
 
+    /// The same push with other old values.
+    package func withOldValues(_ value: (RefUpdate) -> ObjectID) -> PushCommands {
+        var push = self
+        push.commands = commands.map { command in
+            guard let update = command.update else { return command }
+            return Command(old: value(update), new: command.new, rawName: command.rawName)
+        }
+        return push
+    }
+
     /// Whether a pack follows: not if every command deletes.
     package var bringsPack: Bool { commands.contains { !$0.new.isZero } }
 

@@ -170,7 +170,7 @@ extension Bucket {
     }
 
     /// Publishes a changed manifest, on top of the current one.
-    private func supersede(
+    func supersede(
         _ repository: String, _ change: (inout String) throws -> Void
     ) throws {
         let current = try pointer(of: repository)

@@ -105,21 +105,22 @@ package struct GitProgram: Sendable {
         return environment
     }
 
-    /// Runs a short command in a workspace to its end, with no input.
+    /// Runs a short command in a workspace to its end.
     ///
+    /// - Parameter input: the file that is its standard input.
     /// - Returns: its standard output, at most `limit` bytes, and how it ended.
     func run(
         _ arguments: [String], in workspace: borrowing Workspace, for client: Client? = nil,
-        step: String, limit: Int = 1 << 30
+        input: String = "/dev/null", step: String, limit: Int = 1 << 30
     ) throws(RepositoryError) -> (output: [UInt8], ending: ChildProcess.Ending) {
         do {
-            let null = try OwnedDescriptor.open("/dev/null", O_RDONLY)
+            let input = try OwnedDescriptor.open(input, O_RDONLY)
             let errors = try workspace.openErrorFile()
             let pipe = try OwnedDescriptor.pipe()
             let child = try ChildProcess(
                 launch(
-                    arguments, in: workspace, for: client, input: null.raw, output: pipe.second.raw,
-                    error: errors.raw))
+                    arguments, in: workspace, for: client, input: input.raw,
+                    output: pipe.second.raw, error: errors.raw))
             let reading = pipe.keepingFirst()
             let output = try Files.readToEnd(reading.raw, limit: limit, subject: "git's output")
             return (output, try child.wait())

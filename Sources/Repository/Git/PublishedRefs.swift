@@ -12,36 +12,103 @@ struct PublishedRefs {
         self.peeled = peeled
     }
 
-    /// Reads all refs with `git show-ref --dereference`, which peels fully; `for-each-ref` peels
-    /// one level.
+    private static let step = "read refs"
+
+    /// Reads all refs, and what they fully peel to.
+    ///
+    /// `show-ref` fails as soon as one ref points to a missing object, and leaves out all others. So
+    /// the refs are listed without a look at their objects, and then those are peeled that need it.
+    /// Branches do not peel: git takes nothing but commits for them.
+    ///
+    /// - Parameter known: a state that is part of the workspace, such as the one it was hydrated from.
+    ///   A ref that is as in it peels as in it, and may point to a missing object; no other may.
     static func read(
-        from workspace: borrowing Workspace, git: GitProgram
+        from workspace: borrowing Workspace, git: GitProgram, knowing known: Manifest? = nil
     ) throws(RepositoryError) -> PublishedRefs {
-        let step = "read refs"
-        let result = try git.run(["show-ref", "--dereference"], in: workspace, step: step)
-        // 1: there are none.
-        let isEmpty = result.ending == .exited(1) && result.output.isEmpty
-        guard isEmpty || result.ending == .exited(0) else {
-            throw .git(step: step, reason: "\(result.ending): \(workspace.gitErrors())")
+        let listing = try git.run(
+            ["for-each-ref", "--format=%(objectname) %(refname)"], in: workspace, step: step)
+        guard listing.ending == .exited(0) else {
+            throw .git(step: step, reason: "\(listing.ending): \(workspace.gitErrors())")
         }
-        return try PublishedRefs(parsing: result.output)
+        var refs = try PublishedRefs(parsing: listing.output)
+        refs.takePeeled(of: known)
+        try refs.peel(in: workspace, git: git, knowing: known)
+        return refs
     }
 
+    /// Takes lines of an id and a name.
     init(parsing output: [UInt8]) throws(RepositoryError) {
         self.init()
-        let peelMark = Array("^{}".utf8)
         for line in output.split(separator: UInt8(ascii: "\n")) {
             guard let space = line.firstIndex(of: UInt8(ascii: " ")),
                 let id = ObjectID(line[..<space])
-            else { throw .git(step: "read refs", reason: "a line that is no ref") }
+            else { throw .git(step: Self.step, reason: "a line that is no ref") }
             let name = line[(space + 1)...]
-            if name.suffix(3).elementsEqual(peelMark), let tag = RefName(name.dropLast(3)) {
-                peeled[tag] = id
-            } else if let ref = RefName(name) {
-                ids[ref] = id
-            } else {
+            guard let ref = RefName(name) else {
                 throw .unproven("'\(String(decoding: name, as: UTF8.self))' is no safe ref name")
             }
+            ids[ref] = id
         }
+    }
+
+    /// Adds a ref.
+    mutating func put(_ name: RefName, _ id: ObjectID, peeled target: ObjectID?) {
+        ids[name] = id
+        peeled[name] = target
+    }
+
+    private mutating func takePeeled(of known: Manifest?) {
+        guard let known, let targets = known.peeled else { return }
+        peeled = targets.filter { known.refs[$0.key] == ids[$0.key] }
+    }
+
+    /// Whether a ref is as in a state.
+    private func isUnchanged(_ name: RefName, since known: Manifest?) -> Bool {
+        known.map { $0.refs[name] == ids[name] } ?? false
+    }
+
+    private mutating func peel(
+        in workspace: borrowing Workspace, git: GitProgram, knowing known: Manifest?
+    ) throws(RepositoryError) {
+        let unknown = ids.filter { name, _ in
+            !name.isBranch && (known?.peeled == nil || !isUnchanged(name, since: known))
+        }
+        if unknown.isEmpty { return }
+        let targets = try Self.targets(of: Set(unknown.values), in: workspace, git: git)
+        for (name, id) in unknown {
+            if let target = targets[id] {
+                peeled[name] = target == id ? nil : target
+            } else if !isUnchanged(name, since: known) {
+                throw .git(
+                    step: Self.step, reason: "'\(name)' points to \(id), which lacks an object")
+            }
+        }
+    }
+
+    /// What objects fully peel to, themselves if they are no tags; those that are missing, or whose
+    /// targets are, are left out.
+    private static func targets(
+        of ids: Set<ObjectID>, in workspace: borrowing Workspace, git: GitProgram
+    ) throws(RepositoryError) -> [ObjectID: ObjectID] {
+        let asked = Array(ids)
+        let input = workspace.path + "/peeling"
+        try local(step) { () throws(SystemError) in
+            try Files.write(Array(asked.map { "\($0)^{}\n" }.joined().utf8), to: input)
+        }
+        let result = try git.run(
+            ["cat-file", "--batch-check=%(objectname)"], in: workspace, input: input, step: step)
+        let lines = result.output.split(separator: UInt8(ascii: "\n"))
+        guard result.ending == .exited(0), lines.count == asked.count else {
+            throw .git(step: step, reason: "\(result.ending): \(workspace.gitErrors())")
+        }
+        var targets: [ObjectID: ObjectID] = [:]
+        for (id, line) in zip(asked, lines) {
+            if let target = ObjectID(line) {
+                targets[id] = target
+            } else if !line.elementsEqual("\(id)^{} missing".utf8) {
+                throw .git(step: step, reason: "a line that names no object")
+            }
+        }
+        return targets
     }
 }

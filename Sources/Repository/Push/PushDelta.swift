@@ -80,7 +80,7 @@ struct PushDelta: Sendable {
             manifest.refs[name] = value
             peeled[name] = value == nil ? nil : self.peeled[name]
         }
-        guard !Self.conflicts(created, in: manifest) else { return nil }
+        guard !Self.conflicts(created, in: manifest.refs.keys) else { return nil }
         manifest.peeled = peeled.isEmpty && !manifest.needsPeeled ? nil : peeled
         manifest.packs.formUnion(packs)
         manifest.parent = digest
@@ -89,11 +89,11 @@ struct PushDelta: Sendable {
 
     /// Whether a new ref is a directory of another, or the other way round: git could not keep both
     /// as files.
-    private static func conflicts(_ created: [RefName], in manifest: Manifest) -> Bool {
+    static func conflicts(_ created: [RefName], in existing: some Sequence<RefName>) -> Bool {
         if created.isEmpty { return false }
         let names = Set(created.map(\.bytes))
         let directories = Set(created.flatMap(Self.directories))
-        return manifest.refs.keys.contains { name in
+        return existing.contains { name in
             directories.contains(name.bytes)
                 || Self.directories(of: name).contains { names.contains($0) }
         }

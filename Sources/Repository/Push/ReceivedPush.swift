@@ -82,11 +82,15 @@ package struct ReceivedPush: ~Copyable {
             Set(try Files.names(in: workspace.packDirectory))
         }
 
+        let broken = try BrokenRefs(touchedBy: commands, in: workspace, parent.manifest)
+        try broken.hide(in: workspace, parent.manifest)
+
         var output = ReceivePackOutput(sideBand: commands.capabilities.reporting.sideBand)
         let streamed = StreamedPack(body)
-        let allowance = try BridgeRun(bridge)
+        let allowance = try BridgeRun(broken.bridge(to: bridge, commands))
         let exchange = GitExchange(
-            git: git, step: "receive a push", preamble: commands.requestForGit, body: streamed,
+            git: git, step: "receive a push",
+            preamble: broken.commandsForGit(commands).requestForGit, body: streamed,
             deadline: deadline)
         // The end of what git says on band 2: a part of its errors.
         var told: [UInt8] = []
@@ -118,7 +122,9 @@ package struct ReceivedPush: ~Copyable {
             let reasons = Set(report.rejected.map(\.reason)).joined()
             workspace.heedErrors(besides: told + reasons + (report.unpackError ?? "").utf8)
         }
-        let refs = try PublishedRefs.read(from: workspace, git: git)
+        try BrokenRefs.explainRefusal(of: commands, report, in: workspace, parent)
+        var refs = try PublishedRefs.read(from: workspace, git: git, knowing: parent.manifest)
+        try broken.restore(into: &refs, besides: report.accepted, parent.manifest)
         let outcome = try PushOutcome(
             commands: commands, report: report, allowed: allowed, parent: parent.manifest,
             refs: refs)
