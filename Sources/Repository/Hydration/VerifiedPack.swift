@@ -15,6 +15,8 @@ struct VerifiedPack: Sendable {
     let index: ObjectBody
     /// The number of objects, by the pack and by the index.
     let objects: Int
+    /// git's own hash of the pack, in hex.
+    let trailer: String
 
     /// Why a pack is not taken.
     enum Fault: Error {
@@ -50,6 +52,7 @@ struct VerifiedPack: Sendable {
         self.pack = pack.body
         self.index = index.body
         objects = header.objects
+        trailer = pack.trailer.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
     }
 }
 

@@ -39,6 +39,10 @@ extension ReceivedPush {
             case .wrong(let reason): throw .unproven(reason)
             }
         }
+        // git names a pack by its hash, as it was when git had verified it.
+        guard name == "pack-\(pack.trailer).pack" else {
+            throw .unproven("'\(name)' is another pack, whose hash is \(pack.trailer)")
+        }
         guard pack.objects >= announced else {
             throw .unproven("\(announced) objects came, and git kept \(pack.objects)")
         }
