@@ -14,7 +14,8 @@ extension EndToEnd {
                 [
                     command, "--store", "s3://bucket?endpoint=\(endpoint)", "--state-dir",
                     "/dev/null/none",
-                ] + (command == "create" ? ["a/b"] : []), Self.keys)
+                ] + (command == "create" ? ["a/b"] : ["--listen", "unix:/dev/null/none"]),
+                Self.keys)
         }
 
         // S14
