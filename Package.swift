@@ -83,7 +83,8 @@ let package = Package(
             dependencies: ["ObjectStore", "S3Store", "Posix", "TestSupport", "FileStoreRacer"],
             swiftSettings: settings),
         .testTarget(
-            name: "S3StoreTests", dependencies: ["S3Store", "ObjectStore", "Posix", "TestSupport"],
+            name: "S3StoreTests",
+            dependencies: ["S3Store", "ObjectStore", "Posix", "CCurl", "TestSupport"],
             swiftSettings: settings),
         .testTarget(
             name: "GitProtocolTests", dependencies: ["GitProtocol", "Posix", "TestSupport"],

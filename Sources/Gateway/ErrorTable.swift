@@ -74,6 +74,12 @@ enum ErrorTable {
         case .nonConforming(let attempt, _)
         where attempt.verb == .put && attempt.key.hasSuffix("/pointer"):
             failed(500, "The push may have landed: the store gave a bad answer. A fetch will tell.")
+        case .altered:
+            failed(500, "The store did not keep what was sent; the server's log says where.")
+        case .sourceChanged:
+            failed(500, "The server's own disk failed; its log says how.")
+        case .notAdmitted:
+            failed(503, "The store is not fit to be written to now; the server's log says why.")
         case .missing, .corrupt, .tooLarge:
             failed(500, "The stored repository is damaged; the server's log says where.")
         case .denied, .rejected, .nonConforming, .misconfigured:

@@ -52,8 +52,8 @@ enum Repetition: Sendable { case never, transientFailures }
 extension ObjectStore {
     /// Writes objects, in parallel; all are durable on return.
     ///
-    /// A content-addressed object that is there already is what was wanted, once its size (and the
-    /// backend's own checksum, where it keeps one) says that it is the same.
+    /// A content-addressed object that exists already is what was wanted once its content proves
+    /// it: where the backend keeps no checksum, it is read and hashed.
     ///
     /// - Throws: the first failure; others may have been written then, which harms nothing.
     package func write(_ writes: [ObjectWrite]) throws(StoreError) {
@@ -94,19 +94,43 @@ extension ObjectStore {
         }
     }
 
+    /// Relies on an object that exists only once its content is known: by the SHA-256 that the
+    /// backend checked and keeps, or by reading and hashing all of it. Its size alone would accept
+    /// one that was damaged when it was written.
     private func checkPresent(_ write: ObjectWrite) throws(StoreError) {
-        let request = StoreRequest.head(write.key)
-        guard case .found(let object) = try performRepeatedly(request) else {
-            throw .nonConforming(
-                StoreError.Attempt(request), reason: "a create said that it exists, a look says not"
-            )
+        if dialect.contains(.keepsSHA256) {
+            let request = StoreRequest.head(write.key)
+            guard case .found(let kept) = try performRepeatedly(request) else {
+                throw Self.vanished(.init(request))
+            }
+            try expectSize(kept, of: write)
+            // One that was sent in parts has no SHA-256 of the whole.
+            if let checksum = kept.storedChecksum {
+                guard checksum == write.body.digest else {
+                    throw .corrupt(
+                        write.key, reason: "the store's own SHA-256 of it is \(checksum)")
+                }
+                return
+            }
         }
+        guard let stored = try inspect(write.key) else {
+            throw Self.vanished(.init(.get, write.key.path))
+        }
+        try expectSize(stored, of: write)
+        guard stored.digest == write.body.digest else {
+            throw .corrupt(
+                write.key, reason: "its SHA-256 is \(stored.digest?.hex ?? "unknown")")
+        }
+    }
+
+    private func expectSize(_ object: StoredObject, of write: ObjectWrite) throws(StoreError) {
         guard object.size == write.body.size else {
             throw .corrupt(
                 write.key, reason: "it has \(object.size) bytes, not \(write.body.size)")
         }
-        if let checksum = object.storedChecksum, checksum != write.body.digest {
-            throw .corrupt(write.key, reason: "the store's own SHA-256 of it is \(checksum)")
-        }
+    }
+
+    private static func vanished(_ attempt: StoreError.Attempt) -> StoreError {
+        .nonConforming(attempt, reason: "a create said that it exists, a look says not")
     }
 }

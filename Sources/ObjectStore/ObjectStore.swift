@@ -10,9 +10,16 @@ package protocol ObjectStore: Sendable {
     /// How often and when a request that may be repeated is.
     var retryPolicy: RetryPolicy { get }
 
-    /// Whether the backend itself compares the body of a PUT with a checksum sent along, so that
-    /// damage on the way there cannot be stored. Found by the conformance probe.
+    /// Whether damage to the body of a PUT on its way is noticed when it is written: the backend
+    /// compares the body with a checksum sent along, or returns the MD5 of what arrived. Found by
+    /// the conformance probe.
     var checksBodies: Bool { get }
+
+    /// What the backend understands and checks, as far as this store makes use of it.
+    var dialect: Dialect { get }
+
+    /// The server software that has answered so far; empty for a store without a server.
+    var servers: ServerNames { get }
 
     /// Carries out independent requests, in parallel where the backend can.
     ///
@@ -29,15 +36,31 @@ package protocol ObjectStore: Sendable {
         prefix: String, startingAfter: String?
     ) throws(StoreError) -> [ListedObject]
 
-    /// The same store, sending ETags without their quotes in If-Match; nil where that makes no
-    /// sense. Only the conformance probe chooses it.
-    func sendingBareETags() -> (any ObjectStore)?
+    /// The same store, speaking another dialect; nil where it cannot. Only the conformance probe
+    /// and its record choose one.
+    func speaking(_ dialect: Dialect) -> (any ObjectStore)?
+
+    /// Writes a body with one checksum sent along, which may be deliberately wrong: for the
+    /// conformance probe. nil where the store sends none of this kind.
+    func put(
+        _ bytes: [UInt8], at key: ObjectKey, claiming claim: BodyClaim
+    ) -> Result<StoreAnswer, StoreError>?
 }
 
 extension ObjectStore {
-    package func sendingBareETags() -> (any ObjectStore)? { nil }
+    package var checksBodies: Bool { !dialect.isDisjoint(with: .bodyChecks) }
 
-    package var checksBodies: Bool { false }
+    package var dialect: Dialect { [] }
+
+    package var servers: ServerNames { ServerNames() }
+
+    package func speaking(_ dialect: Dialect) -> (any ObjectStore)? {
+        dialect == self.dialect ? self : nil
+    }
+
+    package func put(
+        _ bytes: [UInt8], at key: ObjectKey, claiming claim: BodyClaim
+    ) -> Result<StoreAnswer, StoreError>? { nil }
 }
 
 /// One request to a store.

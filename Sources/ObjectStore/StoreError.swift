@@ -17,6 +17,14 @@ package enum StoreError: Error, Sendable, CustomStringConvertible {
     case missing(ObjectKey)
     /// An object is not what its name says.
     case corrupt(ObjectKey, reason: String)
+    /// What was to be written is not what was hashed before: the file changed since, or the disk or
+    /// the memory failed. No complete copy of it was sent.
+    case sourceChanged(Attempt, reason: String)
+    /// What was stored is not what was sent: it changed on its way.
+    case altered(ObjectKey, reason: String)
+    /// The store is not fit to be written to now: its server software changed, and it fails the
+    /// conformance probe. Nothing was sent.
+    case notAdmitted(reason: String)
     /// More bytes than the reader takes.
     case tooLarge(ObjectKey, limit: Int)
     /// A pointer write that may or may not have landed.
@@ -81,8 +89,10 @@ package enum StoreError: Error, Sendable, CustomStringConvertible {
     /// nothing was written.
     package var leavesWriteUnknown: Bool {
         switch self {
-        case .unreachable, .unavailable, .undetermined, .nonConforming: true
-        case .denied, .rejected, .missing, .corrupt, .tooLarge, .local, .misconfigured: false
+        case .unreachable, .unavailable, .undetermined, .nonConforming, .altered: true
+        case .denied, .rejected, .missing, .corrupt, .tooLarge, .local, .misconfigured,
+            .sourceChanged, .notAdmitted:
+            false
         }
     }
 
@@ -102,6 +112,12 @@ package enum StoreError: Error, Sendable, CustomStringConvertible {
             "'\(key)' is missing from the store."
         case .corrupt(let key, let reason):
             "'\(key)' is not what its name says: \(reason)."
+        case .sourceChanged(let attempt, let reason):
+            "Could not \(attempt): \(reason). Check this machine's disk and memory, then try again."
+        case .altered(let key, let reason):
+            "'\(key)' was damaged on its way to the store: \(reason)."
+        case .notAdmitted(let reason):
+            "The store must not be written to now: \(reason)"
         case .tooLarge(let key, let limit):
             "'\(key)' has more than the \(limit) bytes that such an object may have."
         case .undetermined(let key, let reason):
@@ -111,6 +127,20 @@ package enum StoreError: Error, Sendable, CustomStringConvertible {
         case .misconfigured(let sentence):
             sentence
         }
+    }
+
+    /// The error for a body that is no longer what its digest says.
+    package static func sourceChanged(
+        of body: ObjectBody, at key: ObjectKey, found: Digest?
+    ) -> StoreError {
+        let source =
+            switch body {
+            case .bytes: "the bytes in memory"
+            case .file(let path, _, _): "the bytes read from '\(path)'"
+            }
+        let now = found.map { "their SHA-256 is \($0), not \(body.digest)" } ?? "they changed"
+        return .sourceChanged(
+            .init(.put, key.path), reason: "\(source) are not what was hashed before; \(now)")
     }
 
     private static func remedy(for attempt: Attempt, _ answer: Answer) -> String {

@@ -56,11 +56,13 @@ final class Channel: @unchecked Sendable {
     }
 
     /// How long to wait at most: a second, or until then.
-    private static func milliseconds(until instant: ContinuousClock.Instant?) -> Int32 {
+    static func milliseconds(until instant: ContinuousClock.Instant?) -> Int32 {
         guard let instant else { return 1000 }
-        let (seconds, attoseconds) = (instant - .now).components
-        if seconds >= 1 { return 1000 }
-        return max(0, Int32(seconds) * 1000 + Int32(attoseconds / 1_000_000_000_000_000) + 1)
+        // A machine that was suspended may be weeks late.
+        let left = min(max(instant - .now, .zero), .seconds(1))
+        if left == .zero { return 0 }
+        let (seconds, attoseconds) = left.components
+        return Int32(seconds) * 1000 + Int32(attoseconds / 1_000_000_000_000_000) + 1
     }
 
     /// Begins the next exchange that can be; those that cannot end here.
@@ -72,8 +74,8 @@ final class Channel: @unchecked Sendable {
     ) -> Bool {
         while let (exchange, transfer) = queue.next() {
             do throws(StoreError) {
-                let signed = try sign(exchange.request)
                 try exchange.begin()
+                let signed = try sign(exchange.request)
                 prepare(slot, for: exchange, signed)
             } catch {
                 exchange.end(error)
@@ -102,6 +104,7 @@ final class Channel: @unchecked Sendable {
             multi.remove(slot.easy)
             if let exchange = slot.exchange {
                 exchange.end(code, explanation: slot.easy.explain(code))
+                exchange.note(in: options.servers)
                 slot.transfer?.ended(exchange)
             }
             slot.exchange = nil

@@ -47,6 +47,19 @@ struct Endpoint: Hashable, Sendable, CustomStringConvertible {
                 .allSatisfy { $0 == UInt8(ascii: ".") || Self.isDigit($0) }
     }
 
+    /// Whether requests to it leave this machine without encryption.
+    var isExposed: Bool {
+        if scheme != "http" { return false }
+        let host =
+            authority.hasPrefix("[")
+            ? authority.prefix { $0 != "]" }.dropFirst() : authority.prefix { $0 != ":" }
+        let name = host.lowercased()
+        let isLoopback =
+            name == "localhost" || name.hasSuffix(".localhost") || name == "::1"
+            || (name.hasPrefix("127.") && isNumeric)
+        return !isLoopback
+    }
+
     var description: String { "\(scheme)://\(authority)" }
 
     private static func hasSoundPort(_ authority: Substring) -> Bool {

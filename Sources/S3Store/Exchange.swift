@@ -4,7 +4,7 @@ import Posix
 
 /// One request and its answer, while libcurl works on it. Used by one thread at a time.
 final class Exchange {
-    let request: HTTPRequest
+    private(set) var request: HTTPRequest
     /// Finds a place for the body of a 2xx, once its head is there; nil: memory, or none is awaited.
     private let placing: Placing?
     private(set) var source: UploadSource?
@@ -35,13 +35,41 @@ final class Exchange {
         return try outcome.get()
     }
 
-    /// Opens what is to be sent.
+    /// Opens what is to be sent, and completes the headers that tell its hash.
     func begin() throws(StoreError) {
-        guard let body = request.body else { return }
+        guard var body = request.body else { return }
         do {
-            source = try UploadSource(body)
+            if request.md5 == .sent {
+                if body.md5 == nil { body.md5 = try body.readMD5() }
+                request.body = body
+                if let md5 = body.md5 {
+                    request.headers.append(("content-md5", Base64.encode(md5)))
+                }
+            }
         } catch {
             throw .local(request.attempt, error)
+        }
+        do {
+            source = try UploadSource(body, takesMD5: request.md5 == .compared)
+        } catch {
+            throw sourceFailure(error)
+        }
+    }
+
+    private func sourceFailure(_ failure: UploadSource.Failure) -> StoreError {
+        switch failure {
+        case .system(let error): return .local(request.attempt, error)
+        case .changed(let digest):
+            // An earlier copy had left whole, and the server may have it: nothing is known.
+            if source?.hasSentAll == true {
+                let cause = "sent again, it is no longer what was hashed before"
+                return .unreachable(request.attempt, cause: cause)
+            }
+            guard let object = request.object, let body = request.body else {
+                return .sourceChanged(request.attempt, reason: "it changed in memory")
+            }
+            let isPart = body.size < body.whole.size
+            return .sourceChanged(of: body.whole, at: object, found: isPart ? nil : digest)
         }
     }
 
@@ -54,6 +82,7 @@ final class Exchange {
     /// Ends as libcurl says.
     func end(_ code: CURLcode, explanation: @autoclosure () -> String) {
         let body = sink?.finish()
+        let sentMD5 = request.md5 == .sent ? request.body?.md5 : source?.md5
         source = nil
         sink = nil
         if let failure {
@@ -62,14 +91,17 @@ final class Exchange {
             // To libcurl a connection that ends there ends the answer.
             outcome = .failure(.unreachable(request.attempt, cause: "the answer's head was cut"))
         } else if code == CURLE_OK || isErrorRead(code) {
-            outcome = complete(body)
+            outcome = complete(body, sentMD5)
         } else {
             outcome = .failure(.unreachable(request.attempt, cause: explanation()))
         }
     }
 
-    private func complete(_ body: HTTPAnswer.Received?) -> Result<HTTPAnswer, StoreError> {
+    private func complete(
+        _ body: HTTPAnswer.Received?, _ sentMD5: [UInt8]?
+    ) -> Result<HTTPAnswer, StoreError> {
         var answer = HTTPAnswer(status: status, headers: headers)
+        answer.sentMD5 = sentMD5
         guard isSuccess else {
             answer.error = ErrorBody(errorBytes)
             return .success(answer)
@@ -93,6 +125,15 @@ final class Exchange {
             return .failure(.nonConforming(request.attempt, reason: reason))
         }
         return .success(answer)
+    }
+
+    /// Takes down which software answered. Answers that the store itself does not give (5xx, and
+    /// refusals by what stands in front of it) are left out.
+    func note(in servers: ServerWatch) {
+        guard case .success(let answer)? = outcome,
+            (200...299).contains(answer.status) || [404, 412].contains(answer.status)
+        else { return }
+        servers.note(answer.headers["server"])
     }
 
     private var isSuccess: Bool { (200...299).contains(status) }
@@ -157,7 +198,7 @@ extension Exchange {
         do {
             return try source?.read(into: buffer) ?? 0
         } catch {
-            failure = .local(request.attempt, error)
+            failure = sourceFailure(error)
             return nil
         }
     }

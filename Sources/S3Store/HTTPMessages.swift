@@ -13,6 +13,8 @@ struct HTTPRequest: Sendable {
     /// Beyond those that every request has.
     var headers: [(name: String, value: String)] = []
     var body: HTTPBody?
+    /// What the MD5 of the body is used for.
+    var md5 = BodyChecks.MD5Use.none
     /// Bytes of a 2xx's body that are taken into memory, at most; nil: none is awaited, unless the
     /// exchange has a place of its own for it.
     var memoryLimit: Int?
@@ -33,6 +35,8 @@ struct HTTPBody: Sendable {
     let range: Range<Int64>
     /// Of those bytes.
     let digest: Digest
+    /// Of those bytes, where it was taken with the digest.
+    var md5: [UInt8]?
 
     init(_ body: ObjectBody) {
         whole = body
@@ -40,10 +44,11 @@ struct HTTPBody: Sendable {
         digest = body.digest
     }
 
-    init(_ range: Range<Int64>, of body: ObjectBody, digest: Digest) {
+    init(_ range: Range<Int64>, of body: ObjectBody, _ hashes: PartDigests.Part) {
         whole = body
         self.range = range
-        self.digest = digest
+        digest = hashes.digest
+        md5 = hashes.md5
     }
 
     /// Bytes.
@@ -64,6 +69,8 @@ struct HTTPAnswer: Sendable {
     var received = Received()
     /// Of any other: what its body says.
     var error = ErrorBody()
+    /// The MD5 of the request's body as it was sent; nil where it was not taken.
+    var sentMD5: [UInt8]?
 
     /// The body of a 2xx.
     struct Received: Sendable {

@@ -16,7 +16,10 @@ package struct S3Location: Sendable {
     let connectTimeout: Duration
     /// A transfer on which no byte moves for this long is given up.
     let stallTimeout: Duration
-    let checksums: Checksums
+    /// nil: what the probe finds is sent.
+    let checksums: Checksums?
+    /// Whether no other endpoint was given.
+    let isAmazon: Bool
     var partSizes: PartSizes
 
     /// Where a URL names the bucket.
@@ -39,8 +42,9 @@ package struct S3Location: Sendable {
         }
     }
 
-    /// Whether a PUT hands the body's SHA-256 to the backend, for it to check and to keep.
+    /// The checksum headers of a PUT, where the location overrides what the probe found.
     enum Checksums: String, CaseIterable, Sendable {
+        /// The body's SHA-256, for the backend to check and to keep.
         case sha256
         case none
     }
@@ -67,8 +71,8 @@ package struct S3Location: Sendable {
 
         let given = try Self.endpoint(items, environment, settings)
         addressing = try Self.addressing(items, bucket: bucket, endpoint: given)
-        // Not every other backend takes the header.
-        checksums = try items.choice(.checksum) ?? (given == nil ? .sha256 : .none)
+        checksums = try items.choice(.checksum)
+        isAmazon = given == nil
         partSizes = PartSizes(
             threshold: try items.bytes(.multipartThreshold, in: PartSizes.allowed)
                 ?? PartSizes.standard.threshold,

@@ -14,8 +14,8 @@ extension S3Store {
             return head
         case .put(let body, let object, let condition):
             var put = self.request(.put, object, .put)
-            put.headers = conditionHeaders(condition) + checksumHeaders(body.digest)
-            put.body = HTTPBody(body)
+            put.headers = conditionHeaders(condition)
+            put.attach(HTTPBody(body), putChecks)
             return put
         case .delete(let object):
             return self.request(.delete, object, .delete)
@@ -35,14 +35,8 @@ extension S3Store {
         switch condition {
         case .always: []
         case .ifAbsent: [("if-none-match", "*")]
-        case .ifMatch(let etag): [("if-match", etagForm == .bare ? etag.bare : etag.text)]
-        }
-    }
-
-    func checksumHeaders(_ digest: Digest) -> [(name: String, value: String)] {
-        switch target.checksums {
-        case .none: []
-        case .sha256: [("x-amz-checksum-sha256", Base64.encode(digest.raw))]
+        case .ifMatch(let etag):
+            [("if-match", dialect.contains(.bareETags) ? etag.bare : etag.text)]
         }
     }
 }

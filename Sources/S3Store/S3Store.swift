@@ -4,12 +4,11 @@ package import ObjectStore
 package struct S3Store: ObjectStore {
     package let retryPolicy: RetryPolicy
     let target: S3Location
-    let etagForm: ETagForm
+    /// What the backend understands and checks. Amazon's own is known before any probe.
+    package let dialect: Dialect
     private let credentials: CredentialChain
     private let pool: ChannelPool
-
-    /// How an ETag is written in If-Match.
-    enum ETagForm: Sendable { case asGiven, bare }
+    private let watch: ServerWatch
 
     /// Opens a store; sends nothing yet.
     ///
@@ -31,26 +30,35 @@ package struct S3Store: ObjectStore {
     ) throws(StoreError) {
         target = location
         self.retryPolicy = retryPolicy
-        etagForm = .asGiven
+        dialect = target.isAmazon ? [.checksSHA256, .keepsSHA256] : []
         credentials = CredentialChain(profile: target.profile, environment: environment)
-        pool = ChannelPool(TransferOptions(target))
+        let options = TransferOptions(target)
+        pool = ChannelPool(options)
+        watch = options.servers
         _ = try credentials.credentials()
     }
 
-    private init(_ store: S3Store, etagForm: ETagForm) {
+    private init(_ store: S3Store, speaking dialect: Dialect) {
         retryPolicy = store.retryPolicy
         target = store.target
-        self.etagForm = etagForm
+        self.dialect = dialect
         credentials = store.credentials
         pool = store.pool
+        watch = store.watch
     }
 
     /// With the endpoint: a bucket of the same name elsewhere is another store, to be admitted by
     /// itself.
     package var location: String { "\(target.description)?endpoint=\(target.endpoint)" }
 
-    package func sendingBareETags() -> (any ObjectStore)? {
-        S3Store(self, etagForm: .bare)
+    /// Whether requests and objects leave this machine without encryption: the signature covers a
+    /// body's hash, but not every backend compares it.
+    package var isExposed: Bool { target.endpoint.isExposed }
+
+    package var servers: ServerNames { watch.names }
+
+    package func speaking(_ dialect: Dialect) -> (any ObjectStore)? {
+        S3Store(self, speaking: dialect)
     }
 
     /// A large PUT is sent as a multipart upload, and a GET into a file asks for ranges. In both a

@@ -91,12 +91,12 @@ final class OneExchange: Transfer {
 /// A request to the store that is one exchange.
 final class PlainTransfer: StoreTransfer {
     private let request: StoreRequest
-    private let classification: Classification
+    private let store: S3Store
     private let exchange: OneExchange
 
     init(_ request: StoreRequest, at store: S3Store) {
         self.request = request
-        classification = store.classification
+        self.store = store
         let http = store.httpRequest(request)
         if case .get(_, .nowhere) = request {
             exchange = OneExchange(http) { _ in DownloadSink(.nowhere, .onTheWay) }
@@ -110,6 +110,9 @@ final class PlainTransfer: StoreTransfer {
     func ended(_ exchange: Exchange) { self.exchange.ended(exchange) }
 
     func conclude() throws(StoreError) -> StoreAnswer {
-        try classification.answer(to: request, exchange.answer())
+        let http = try exchange.answer()
+        let answer = try store.classification.answer(to: request, http)
+        if case .stored(let etag?) = answer { try store.compare(etag, with: http, of: request.key) }
+        return answer
     }
 }

@@ -1,5 +1,6 @@
 import CCurl
 import ObjectStore
+import Synchronization
 
 /// What all transfers of a store have in common.
 struct TransferOptions: Sendable {
@@ -9,6 +10,8 @@ struct TransferOptions: Sendable {
     let authorities: String?
     /// Transfers at a time, in one channel.
     var width = 8
+    /// Which server software has answered.
+    let servers = ServerWatch()
 
     init(_ location: S3Location) {
         connectTimeout = location.connectTimeout
@@ -28,7 +31,11 @@ extension CurlEasy {
         set(CURLOPT_PROXY, "")
         set(CURLOPT_SSL_VERIFYPEER, 1)
         set(CURLOPT_SSL_VERIFYHOST, 2)
-        if let authorities = options.authorities { set(CURLOPT_CAINFO, authorities) }
+        if let authorities = options.authorities {
+            set(CURLOPT_CAINFO, authorities)
+            // libcurl would go on to trust the system's directory of authorities beside the file.
+            set(CURLOPT_CAPATH, pointer: nil)
+        }
         set(CURLOPT_CONNECTTIMEOUT_MS, options.connectTimeout.milliseconds)
         // Less than one byte a second, for this long.
         set(CURLOPT_LOW_SPEED_LIMIT, 1)
@@ -76,10 +83,19 @@ extension CurlEasy {
             guard origin == SEEK_SET, let source = currentExchange(context)?.source else {
                 return CURL_SEEKFUNC_CANTSEEK
             }
-            source.seek(to: Int64(offset))
-            return CURL_SEEKFUNC_OK
+            return source.seek(to: Int64(offset)) ? CURL_SEEKFUNC_OK : CURL_SEEKFUNC_FAIL
         }
     }
+}
+
+/// The server software that has answered a store's requests, from any thread.
+final class ServerWatch: Sendable {
+    private let state = Mutex(ServerNames())
+
+    var names: ServerNames { state.withLock { $0 } }
+
+    /// - Parameter header: the answer's `Server`; nil: it had none.
+    func note(_ header: String?) { state.withLock { $0.note(header) } }
 }
 
 /// The exchange behind a callback's context.

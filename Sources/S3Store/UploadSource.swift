@@ -1,67 +1,78 @@
-import Glibc
 import ObjectStore
 import Posix
 
-/// The body of a PUT on its way out; can be begun again, for libcurl re-sends on a new connection
-/// when a reused one turns out dead.
+/// The body of a PUT on its way out. Its last bytes leave only when all of it is known to have the
+/// digest that the request names: a body that is not what was hashed before never arrives complete.
+///
+/// It can be begun again, for libcurl re-sends on a new connection when a reused one turns out dead;
+/// the hashes begin again then.
 final class UploadSource {
-    /// Bytes.
-    let size: Int64
-    /// Where the body begins in ``bytes`` or in the file.
-    private let start: Int64
-    private let bytes: [UInt8]
-    /// Owns ``descriptor``.
-    private let file: OwnedDescriptor?
-    private let descriptor: Int32?
-    private let path: String
-    /// From ``start``.
-    private var offset: Int64 = 0
+    private let body: HTTPBody
+    private let reader: BodyReader
+    private let takesMD5: Bool
+    private var hash = SHA256()
+    private var runningMD5: MD5?
+    /// Whether a whole copy has left, which the server may have received.
+    private(set) var hasSentAll = false
+    /// The MD5 of what left; nil before all of it has, or where it is not taken.
+    private(set) var md5: [UInt8]?
 
-    convenience init(_ body: HTTPBody) throws(SystemError) {
-        try self.init(body.range, of: body.whole)
+    /// Why a body is not sent further.
+    enum Failure: Error {
+        case system(SystemError)
+        /// It has another digest than the one announced.
+        case changed(Digest)
     }
 
-    init(_ range: Range<Int64>, of body: ObjectBody) throws(SystemError) {
-        size = range.upperBound - range.lowerBound
-        start = range.lowerBound
-        switch body {
-        case .bytes(let bytes, _):
-            self.bytes = bytes
-            file = nil
-            descriptor = nil
-            path = ""
-        case .file(let path, _, _):
-            bytes = []
-            let opened = try OwnedDescriptor.open(path, O_RDONLY)
-            descriptor = opened.raw
-            file = consume opened
-            self.path = path
+    /// - Parameter takesMD5: whether the MD5 is taken as well.
+    init(_ body: HTTPBody, takesMD5: Bool = false) throws(Failure) {
+        self.body = body
+        self.takesMD5 = takesMD5
+        do {
+            reader = try BodyReader(body.range, of: body.whole)
+        } catch {
+            throw .system(error)
         }
+        runningMD5 = takesMD5 ? MD5() : nil
+        // Of nothing, nothing is read.
+        if reader.size == 0 { try complete() }
     }
 
-    /// Goes on from here.
-    func seek(to offset: Int64) { self.offset = offset }
+    /// Bytes.
+    var size: Int64 { reader.size }
 
-    /// Reads what comes next; 0 at the end. pread(2).
-    func read(into buffer: UnsafeMutableRawBufferPointer) throws(SystemError) -> Int {
-        let wanted = Int(min(Int64(buffer.count), size - offset))
-        guard wanted > 0 else { return 0 }
-        let count = try read(wanted, into: buffer)
-        // The length has been announced: an end before it would leave the server waiting.
-        if count == 0 { throw SystemError("pread", path, code: ENODATA) }
-        offset += Int64(count)
+    /// Begins again; false: it cannot go on from there. libcurl goes back to the beginning only.
+    func seek(to offset: Int64) -> Bool {
+        guard offset == 0 else { return false }
+        reader.rewind()
+        hash = SHA256()
+        runningMD5 = takesMD5 ? MD5() : nil
+        return true
+    }
+
+    /// Reads what comes next; 0 at the end.
+    func read(into buffer: UnsafeMutableRawBufferPointer) throws(Failure) -> Int {
+        let count: Int
+        do {
+            count = try reader.read(into: buffer)
+        } catch {
+            throw .system(error)
+        }
+        guard count > 0 else { return 0 }
+        // What libcurl gets is this very memory.
+        let bytes = UnsafeRawBufferPointer(rebasing: buffer[..<count])
+        hash.update(bytes)
+        runningMD5?.update(bytes)
+        if reader.isAtEnd { try complete() }
         return count
     }
 
-    private func read(
-        _ wanted: Int, into buffer: UnsafeMutableRawBufferPointer
-    ) throws(SystemError) -> Int {
-        guard let descriptor else {
-            let first = Int(start + offset)
-            buffer.copyBytes(from: bytes[first..<first + wanted])
-            return wanted
-        }
-        let first = off_t(start + offset)
-        return try check("pread", path) { pread(descriptor, buffer.baseAddress, wanted, first) }
+    private func complete() throws(Failure) {
+        var whole = SHA256()
+        swap(&whole, &hash)
+        let digest = whole.finish()
+        guard digest == body.digest else { throw .changed(digest) }
+        if let running = runningMD5.take() { md5 = running.finish() }
+        hasSentAll = true
     }
 }

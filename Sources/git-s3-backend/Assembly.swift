@@ -21,7 +21,9 @@ struct Assembly {
         compactAt: Int? = nil, environment: [String: String], log: Logger
     ) throws {
         state = try StateDirectory(path: statePath)
-        let admission = try Admission.admit(store, stateDirectory: statePath)
+        let admission = try Admission.admit(store, stateDirectory: statePath) { change in
+            Self.report(change, of: store.location, to: log)
+        }
         if admission.source == .probe {
             log.notice(
                 "admitted the store",
@@ -40,6 +42,22 @@ struct Assembly {
         responder = Responder(
             hydration: hydration, git: git, rule: AccessRule(), limits: limits,
             compactor: compactor, log: log)
+    }
+
+    /// The store's backend was replaced or upgraded while it is used.
+    private static func report(_ change: Admission.Change, of location: String, to log: Logger) {
+        var metadata: Logger.Metadata = ["store.location": "\(location)"]
+        switch change {
+        case .unknownServer(let servers):
+            metadata["store.server"] = "\(servers)"
+            log.notice("store answered with an unknown Server: probing it", metadata: metadata)
+        case .passed(let report):
+            metadata["probe.report"] = "\(report)"
+            log.notice("admitted the store", metadata: metadata)
+        case .failed(let reason):
+            metadata["error"] = "\(reason)"
+            log.error("store failed the conformance probe: writes are refused", metadata: metadata)
+        }
     }
 
     /// A program that must be installed.

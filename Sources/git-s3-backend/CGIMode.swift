@@ -18,7 +18,8 @@ enum CGIMode {
             let options = try ServeOptions.parse([])
             let log = try Assembly.makeLog(environment)
             let assembly = try Assembly(
-                store: try storeOptions.open(environment),
+                // A warning for each request would fill the web server's log.
+                store: try storeOptions.open(environment) { _ in },
                 statePath: try storeOptions.statePath(environment),
                 limits: try options.limits(environment),
                 cacheSize: try options.cacheSize(environment), environment: environment, log: log)

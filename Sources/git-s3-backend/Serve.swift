@@ -1,5 +1,6 @@
 import ArgumentParser
 import Gateway
+import Logging
 import ObjectStore
 import Repository
 
@@ -18,9 +19,14 @@ struct Serve: ParsableCommand {
         let cacheSize = try options.cacheSize(environment)
         let workers = try options.workerCount(environment)
         let address = try options.address(environment)
-        let store = try storeOptions.open(environment)
+        var exposed: String?
+        let store = try storeOptions.open(environment) { exposed = $0 }
         let statePath = try storeOptions.statePath(environment)
         let log = try Assembly.makeLog(environment)
+        if let exposed {
+            log.warning(
+                "store connection is not encrypted", metadata: ["store.location": "\(exposed)"])
+        }
 
         FastCGIServer.blockSignals()
         try Failure.explained {

@@ -17,13 +17,19 @@ struct StoreOptions: ParsableArguments {
     var stateDir: String?
 
     /// Opens the store; sends nothing.
-    func open(_ environment: [String: String]) throws -> any ObjectStore {
+    ///
+    /// - Parameter warn: called with the location of a store that is reached without encryption.
+    func open(
+        _ environment: [String: String], warn: (String) -> Void = Self.warnOfExposure
+    ) throws -> any ObjectStore {
         guard let setting = Setting(option: store, "store", in: environment) else {
             throw ValidationError(Self.noStore(environment))
         }
         do {
             if setting.text.hasPrefix("s3://") {
-                return try S3Store(location: setting.text, environment: environment)
+                let store = try S3Store(location: setting.text, environment: environment)
+                if store.isExposed { warn(store.location) }
+                return store
             }
             if setting.text.hasPrefix("file://") {
                 return try FileStore(location: setting.text)
@@ -34,6 +40,12 @@ struct StoreOptions: ParsableArguments {
         }
         throw ValidationError(
             "\(setting.source) is '\(setting.text)'; give file:///path or s3://bucket/prefix.")
+    }
+
+    static func warnOfExposure(_ location: String) {
+        Failure.say(
+            "warning: the connection to '\(location)' is not encrypted: anyone on the way can read "
+                + "and change what is stored. Use an https:// endpoint.")
     }
 
     /// What is said where no store is named.

@@ -135,15 +135,24 @@ import Testing
         }
     }
 
-    @Test func aBodyThatIsNotItsDigestIsRefused() throws {
+    // P6
+    @Test func bodyThatChangedSinceItWasHashedIsNotStored() throws {
+        try Files.write([2], to: scratch.path + "/changed")
         let digest = Digest(of: [1])
-        let body = ObjectBody.bytes([2], digest)
-        let result = try #require(store.perform([.put(body, at: key("x"), .ifAbsent)]).first)
-        #expect { try result.get() } throws: { error in
-            if case StoreError.corrupt = error { true } else { false }
+        let bodies = [
+            ObjectBody.bytes([2], digest),
+            .file(path: scratch.path + "/changed", size: 1, digest: digest),
+        ]
+        for body in bodies {
+            let result = try #require(store.perform([.put(body, at: key("x"), .ifAbsent)]).first)
+            #expect { try result.get() } throws: { error in
+                guard case StoreError.sourceChanged = error else { return false }
+                return "\(error)".contains(key("x").path) && "\(error)".contains("\(digest)")
+            }
+            #expect(try store.get(key("x"), limit: 10) == nil)
+            #expect(try Files.names(in: root + "/.tmp").isEmpty)
         }
-        #expect(try store.get(key("x"), limit: 10) == nil)
-        #expect(try Files.names(in: root + "/.tmp").isEmpty)
+        #expect(store.checksBodies)
     }
 
     @Test func aStoreThatIsGoneIsNoEmptyStore() throws {

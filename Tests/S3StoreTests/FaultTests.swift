@@ -205,7 +205,7 @@ import Testing
         let tag = try #require(ETag("\"tag\""))
         let put = StoreRequest.put(.bytes([]), at: key, .ifMatch(tag))
         _ = store.perform([put])
-        _ = try #require(store.sendingBareETags()).perform([put])
+        _ = try #require(store.speaking(.bareETags)).perform([put])
         #expect(server.requests.map { $0.headers["if-match"] } == ["\"tag\"", "tag"])
         #expect(server.requests.first?.headers["content-length"] == "0")
     }

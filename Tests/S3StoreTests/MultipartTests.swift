@@ -214,7 +214,7 @@ import Testing
             path: directory.path + "/body", size: 3500, digest: Digest(of: bytes(3499)))
         let longer = ObjectBody.file(
             path: directory.path + "/body", size: 4500, digest: Digest(of: bytes(4500)))
-        for (body, expected) in [(stale, "corrupt"), (longer, "local")] {
+        for (body, expected) in [(stale, "sourceChanged"), (longer, "local")] {
             let error = #expect(throws: StoreError.self) {
                 try result(bucket.store(attempts: 3), .put(body, at: key, .ifAbsent))
             }

@@ -42,6 +42,27 @@ import Testing
         return .file(path: "\(directory.path)/up-\(seed)", size: size, digest: digest)
     }
 
+    // P6
+    @Test(arguments: [Dialect.checksMD5, .etagIsMD5, .checksSHA256, []])
+    func partsAreCheckedAsTheDialectSays(_ dialect: Dialect) throws {
+        let proxy = try proxy()
+        let store = try #require(try store(through: proxy).speaking(dialect))
+        let good = try body(2 * Self.part + 1)
+        try store.write([.pack(good)])
+        try expectStored(good, in: self.store())
+
+        let other = try body(2 * Self.part + 1, seed: 2)
+        proxy.on("PUT", .part, .alterRequest { Array($0.dropLast()) + [($0.last ?? 0) ^ 1] })
+        // Without any check the store keeps what arrives.
+        if dialect.isEmpty { return try store.write([.pack(other)]) }
+        let error = #expect(throws: StoreError.self) { try store.write([.pack(other)]) }
+        switch error {
+        case .rejected where dialect != .etagIsMD5, .altered where dialect == .etagIsMD5: break
+        default: Issue.record("\(String(describing: error))")
+        }
+        #expect(try self.store().head([.pack(other.digest)]).first?.get() == nil)
+    }
+
     /// Reads what a body was stored as, and compares.
     private func expectStored(_ body: ObjectBody, in store: S3Store) throws {
         let path = directory.path + "/down"

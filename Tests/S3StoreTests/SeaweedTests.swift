@@ -46,6 +46,14 @@ import Testing
         }
     }
 
+    /// Providers.md has this.
+    @Test func probeFindsWhatItChecks() throws {
+        let report = try ConformanceProbe(width: 2, rounds: 1).run(on: store).report
+        #expect(
+            report.dialect == [.checksSHA256, .keepsSHA256, .checksMD5, .etagIsMD5], "\(report)")
+        #expect("\(report)".contains("SeaweedFS"), "\(report)")
+    }
+
     @Test func anObjectIsWrittenReadLookedUpAndDeleted() throws {
         let key = key("a")
         guard case .absent = try one(.get(key, into: .memory(limit: 9))) else {
@@ -85,11 +93,12 @@ import Testing
             return
         }
         #expect(object.storedChecksum == digest)
-        // A body damaged on its way.
-        guard case .rejected? = errorOf(store, .put(.bytes([1, 3], digest), at: key, .always))
-        else {
-            Issue.record("a damaged body was taken")
-            return
+        for kind in [BodyClaim.Kind.sha256, .md5] {
+            let claim = BodyClaim(kind, isTrue: false)
+            guard case .failure(.rejected)? = store.put([1, 3], at: key, claiming: claim) else {
+                Issue.record("a damaged body was accepted")
+                return
+            }
         }
         #expect(try store.get(key, limit: 9)?.bytes == [1, 2])
     }

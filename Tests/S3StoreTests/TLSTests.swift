@@ -1,3 +1,4 @@
+import CCurl
 import Glibc
 import ObjectStore
 import Posix
@@ -74,5 +75,37 @@ import Testing
         #expect(otherName.contains("no answer"), "\(otherName)")
         let noFile = try read(host: "localhost", items: "&ca-file=/nonexistent")
         #expect(noFile.contains("no answer"), "\(noFile)")
+    }
+
+    // S13
+    /// The server's certificate is found in the directory of authorities alone, which libcurl would
+    /// look into beside the file that is given.
+    @Test func givenAuthoritiesReplaceTheSystemsDirectory() throws {
+        let made = system(
+            "cd \(directory.path) && mkdir authorities && cp cert.pem authorities/"
+                + " && openssl rehash authorities >log 2>&1"
+                + " && openssl req -x509 -newkey rsa:2048 -nodes -days 2 -keyout /dev/null"
+                + " -out other.pem -subj /CN=other >log 2>&1")
+        try #require(made == 0, "no certificates could be made: apt install openssl")
+
+        func connect(items: String) throws -> CURLcode {
+            let location = try S3Location(
+                "s3://bucket?region=us-east-1&endpoint=https://localhost:\(port)" + items,
+                environment: [:])
+            let easy = CurlEasy()
+            easy.reset()
+            // In place of the directory that this libcurl was built with, which is not ours to fill.
+            easy.set(CURLOPT_CAPATH, directory.path + "/authorities")
+            easy.apply(TransferOptions(location))
+            easy.set(CURLOPT_URL, "https://localhost:\(port)/")
+            easy.set(CURLOPT_NOBODY, 1)
+            easy.set(CURLOPT_CUSTOMREQUEST, "GET")
+            return curl_easy_perform(easy.raw)
+        }
+        #expect(try connect(items: "") == CURLE_OK)
+        #expect(
+            try connect(items: "&ca-file=\(directory.path)/other.pem")
+                == CURLE_PEER_FAILED_VERIFICATION)
+        #expect(try connect(items: "&ca-file=\(directory.path)/cert.pem") == CURLE_OK)
     }
 }

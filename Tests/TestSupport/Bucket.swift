@@ -49,7 +49,11 @@ package final class Bucket: Sendable {
     /// Gives a state directory the admission that the server has earned, once for all tests: a
     /// probe of SeaweedFS, where writers of one key wait for each other in steps of a quarter of a
     /// second, takes most of a minute.
-    func admit(in state: String, through proxy: FaultProxy?) throws {
+    ///
+    /// - Parameter name: in place of the server's own.
+    package func admit(
+        in state: String, through proxy: FaultProxy?, asServer name: String? = nil
+    ) throws {
         guard case .seaweed(let server, _, _) = place else { return }
         let location = try S3Store(
             location: url(through: proxy), environment: server.environment
@@ -59,6 +63,8 @@ package final class Bucket: Sendable {
                 "store-sha256 \(Digest(of: Array(location.utf8)))"
             } else if line.hasPrefix("store ") {
                 "store \(location)"
+            } else if let name, line.hasPrefix("server ") {
+                "server \(name)"
             } else {
                 String(line)
             }

@@ -31,6 +31,8 @@ package final class FaultProxy: Sendable {
         case answer(Int, String)
         /// It is passed on; this is done to the body of a 200 or 206.
         case alter(@Sendable ([UInt8]) -> [UInt8])
+        /// This is done to its body, then it is passed on.
+        case alterRequest(@Sendable ([UInt8]) -> [UInt8])
         /// It is passed on; that its condition failed is told as a success. (To take the condition
         /// away would spoil the signature.)
         case hideFailedCondition
@@ -145,6 +147,8 @@ package final class FaultProxy: Sendable {
     private struct State {
         var rules: [Rule] = []
         var entries: [Entry] = []
+        /// The server's own `Server` header, once it has answered.
+        var software: [(name: String, value: String)] = []
     }
 
     package let port: UInt16
@@ -252,7 +256,8 @@ package final class FaultProxy: Sendable {
         case .answer(let status, let code):
             let body = "<?xml version=\"1.0\"?><Error><Code>\(code)</Code></Error>"
             answer = HTTPMessage(
-                start: "HTTP/1.1 \(status) \(code)", headers: [("Content-Type", "application/xml")],
+                start: "HTTP/1.1 \(status) \(code)",
+                headers: [("Content-Type", "application/xml")] + software,
                 body: Array(body.utf8))
         case .sendTwice:
             _ = try forward(request)
@@ -269,11 +274,15 @@ package final class FaultProxy: Sendable {
         case .alter(let change):
             answer = try forward(request)
             if [200, 206].contains(answer.status) { answer.body = change(answer.body) }
+        case .alterRequest(let change):
+            var altered = request
+            altered.body = change(request.body)
+            answer = try forward(altered)
         case .hideFailedCondition:
             answer = try forward(request)
             if answer.status == 412 {
                 let etag = ("ETag", "\"\(randomHex())\"")
-                answer = HTTPMessage(start: "HTTP/1.1 200 OK", headers: [etag])
+                answer = HTTPMessage(start: "HTTP/1.1 200 OK", headers: [etag] + software)
             }
         case nil:
             answer = try forward(request)
@@ -314,8 +323,16 @@ package final class FaultProxy: Sendable {
         }
         try Sockets.send(server.raw, message.head + message.body)
         let method = request.start.prefix { $0 != " " }
-        return try HTTPClient.response(to: String(method), from: server.raw)
+        let answer = try HTTPClient.response(to: String(method), from: server.raw)
+        if let value = answer.header("Server") {
+            state.withLock { $0.software = [("Server", value)] }
+        }
+        return answer
     }
+
+    /// What an answer of the proxy's own has in common with the server's, so that it does not pass
+    /// for another server's.
+    private var software: [(name: String, value: String)] { state.withLock { $0.software } }
 
     private static func framed(_ answer: HTTPMessage, method: String) -> [UInt8] {
         var answer = answer

@@ -112,11 +112,11 @@ package final class FaultyStore: ObjectStore {
         form = .quoted
     }
 
-    private init(bareFormOf other: FaultyStore) {
-        inner = other.inner
+    private init(_ other: FaultyStore, over inner: any ObjectStore, _ form: TagForm) {
+        self.inner = inner
         seed = other.seed
         shared = other.shared
-        form = .bare
+        self.form = form
     }
 
     package var location: String { "faulty+" + inner.location }
@@ -143,7 +143,13 @@ package final class FaultyStore: ObjectStore {
         _ = inner.perform(late.map(\.request))
     }
 
-    package func sendingBareETags() -> (any ObjectStore)? { FaultyStore(bareFormOf: self) }
+    package var dialect: Dialect { form == .bare ? inner.dialect.union(.bareETags) : inner.dialect }
+
+    package func speaking(_ dialect: Dialect) -> (any ObjectStore)? {
+        inner.speaking(dialect.subtracting(.bareETags)).map {
+            FaultyStore(self, over: $0, dialect.contains(.bareETags) ? .bare : .quoted)
+        }
+    }
 
     package func list(
         prefix: String, startingAfter: String?

@@ -31,6 +31,8 @@ package struct StoreContract: Sendable, CustomStringConvertible {
         StoreContract(name: "listing goes on where a page ended", check: listingDirectories),
         StoreContract(name: "content-addressed writes may be repeated", check: repeatedWrites),
         StoreContract(name: "a present object of another size is found out", check: wrongSize),
+        StoreContract(
+            name: "a present object of the same size is found out, too", check: wrongContent),
         StoreContract(name: "other bytes than the digest's are found out", check: wrongBytes),
         StoreContract(name: "the pointer advances, and a stale advance loses", check: pointer),
         StoreContract(name: "of racing swaps one wins", check: racingSwaps),
@@ -307,6 +309,19 @@ package struct StoreContract: Sendable, CustomStringConvertible {
             return
         }
         throw Violation(description: "an object of another size was taken for ours")
+    }
+
+    /// P7
+    @Sendable private static func wrongContent(_ store: any ObjectStore) throws {
+        let pack = Array("pack \(randomHex())".utf8)
+        let damaged = String(decoding: pack.reversed(), as: UTF8.self)
+        _ = try put(store, damaged, .pack(Digest(of: pack)), .always)
+        do {
+            try store.write([.pack(.bytes(pack))])
+        } catch StoreError.corrupt(let key, _) {
+            return try expect(key == .pack(Digest(of: pack)), "another key was named")
+        }
+        throw Violation(description: "damaged bytes were taken for ours")
     }
 
     @Sendable private static func wrongBytes(_ store: any ObjectStore) throws {

@@ -1,15 +1,23 @@
-import Glibc
-import Posix
-
 /// A store that may be used: it passed the probe, now or not long ago.
 package struct Admission: Sendable {
-    /// The one to use: the store given, or its form with bare ETags.
+    /// The one to use: it speaks the dialect that the probe found, and is probed again before a
+    /// write where other server software has answered since.
     package let store: any ObjectStore
     package let report: ProbeReport
     package let source: Source
 
     /// Where the verdict comes from.
     package enum Source: Sendable { case record, probe }
+
+    /// What happens to an admission while it is used.
+    package enum Change: Sendable {
+        /// Server software that the record does not know has answered: writes wait for a probe.
+        case unknownServer(ServerNames)
+        /// The store passed the probe again.
+        case passed(ProbeReport)
+        /// It failed: writes are refused until it passes.
+        case failed(reason: String)
+    }
 
     /// How long a verdict counts: backends are upgraded.
     package static let lifetime = Duration.seconds(7 * 24 * 60 * 60)
@@ -19,98 +27,71 @@ package struct Admission: Sendable {
     /// Of processes that share the state directory one probes, and the others wait for its record.
     ///
     /// - Parameters:
-    ///   - stateDirectory: made if it is not there.
+    ///   - stateDirectory: created if it does not exist.
     ///   - probe: a record of a narrower or shorter probe does not count.
+    ///   - pause: how long writes are refused without another probe after one has failed.
+    ///   - onChange: called when the backend turns out to have been replaced.
     /// - Throws: ``ProbeFailure`` where the store is refused, ``StoreError/misconfigured(_:)`` where
     ///   the record cannot be kept.
     package static func admit(
         _ store: any ObjectStore, stateDirectory: String,
-        probe: ConformanceProbe = ConformanceProbe()
+        probe: ConformanceProbe = ConformanceProbe(), pause: Duration = .seconds(60),
+        onChange: @escaping @Sendable (Change) -> Void = { _ in }
     ) throws -> Admission {
-        let records = AdmissionRecords(stateDirectory: stateDirectory, location: store.location)
-        if let admission = records.admission(of: store, atLeast: probe) { return admission }
+        let admitter = Admitter(store: store, stateDirectory: stateDirectory, probe: probe)
+        let verdict = try admitter.verdict()
+        // A store without a server cannot be replaced unnoticed by this process.
+        let admitted: any ObjectStore =
+            verdict.report.servers.isEmpty
+            ? verdict.store : AdmittedStore(verdict, by: admitter, pause: pause, onChange)
+        return Admission(store: admitted, report: verdict.report, source: verdict.source)
+    }
+}
+
+/// Finds a verdict on one store: in its record, or by probing it.
+struct Admitter: Sendable {
+    /// As it was opened, before anything was known of it.
+    let store: any ObjectStore
+    let probe: ConformanceProbe
+    private let records: AdmissionRecords
+
+    /// The store to use, and why it may be.
+    struct Verdict: Sendable {
+        let store: any ObjectStore
+        let report: ProbeReport
+        let source: Admission.Source
+    }
+
+    init(store: any ObjectStore, stateDirectory: String, probe: ConformanceProbe) {
+        self.store = store
+        self.probe = probe
+        records = AdmissionRecords(stateDirectory: stateDirectory, location: store.location)
+    }
+
+    /// A verdict that covers all server software that has answered this process.
+    func verdict() throws -> Verdict {
+        if let verdict = recorded() { return verdict }
 
         let lock = try records.lock()
         // Whoever had the lock before may have probed this very store.
-        if let admission = records.admission(of: store, atLeast: probe) { return admission }
+        if let verdict = recorded() { return verdict }
 
-        let (admitted, report) = try probe.run(on: store)
+        let (admitted, found) = try probe.run(on: store)
+        // Behind a load balancer, and during an upgrade, several answer in turn: those that passed
+        // within the record's lifetime stay known.
+        let former = records.read(atLeast: probe)?.servers ?? ServerNames()
+        let report = ProbeReport(
+            width: found.width, rounds: found.rounds, transportDrops: found.transportDrops,
+            dialect: found.dialect, servers: found.servers.union(former))
         try records.write(report)
         lock.release()
-        return Admission(store: admitted, report: report, source: .probe)
-    }
-}
-
-/// The records of one store in a state directory: one file, one lock.
-private struct AdmissionRecords {
-    let directory: String
-    let location: String
-
-    init(stateDirectory: String, location: String) {
-        directory = stateDirectory + "/admission"
-        self.location = location
+        return Verdict(store: admitted, report: report, source: .probe)
     }
 
-    private var path: String { directory + "/" + Digest(of: Array(location.utf8)).hex }
-
-    /// nil: no record, a damaged one, one of another version, an old one, one from the future.
-    func admission(of store: any ObjectStore, atLeast probe: ConformanceProbe) -> Admission? {
-        let bytes: [UInt8]
-        do {
-            bytes = try Files.read(path, limit: 1 << 16)
-        } catch {
-            // Whatever stands in the way of reading it: without a record there is a probe.
-            return nil
-        }
-        guard let record = AdmissionRecord(bytes, location: location),
-            record.report.width >= probe.width, record.report.rounds >= probe.rounds
+    private func recorded() -> Verdict? {
+        guard let report = records.read(atLeast: probe), report.servers.cover(store.servers),
+            let spoken = store.speaking(report.dialect)
         else { return nil }
-        let age = Duration.seconds(time(nil) - record.admitted)
-        guard age >= .zero, age < Admission.lifetime else { return nil }
-        switch record.report.etagForm {
-        case .quoted: return Admission(store: store, report: record.report, source: .record)
-        case .bare:
-            guard let bare = store.sendingBareETags() else { return nil }
-            return Admission(store: bare, report: record.report, source: .record)
-        }
+        return Verdict(store: spoken, report: report, source: .record)
     }
-
-    /// Written under another name and renamed: a reader sees a whole record or none. Not synced:
-    /// losing it costs a probe.
-    func write(_ report: ProbeReport) throws(StoreError) {
-        let record = AdmissionRecord(location: location, admitted: time(nil), report: report)
-        let draft = path + "." + randomHex(bytes: 8)
-        do {
-            try Files.write(record.bytes, to: draft)
-            try check("rename", path) { rename(draft, path) }
-        } catch {
-            _ = unlink(draft)
-            throw refusal(error)
-        }
-    }
-
-    /// Waits for the right to probe this store. The lock's file stays.
-    func lock() throws(StoreError) -> ProbeLock {
-        do {
-            try Files.makeDirectories(directory)
-            let file = try OwnedDescriptor.open(path + ".lock", O_RDWR | O_CREAT)
-            _ = try Files.lock(file.raw, waiting: .untilFree, path + ".lock")
-            return ProbeLock(file: file)
-        } catch {
-            throw refusal(error)
-        }
-    }
-
-    private func refusal(_ error: SystemError) -> StoreError {
-        .misconfigured(
-            "Could not keep the admission of '\(location)' in '\(directory)': \(error). "
-                + "Give the user that this runs as write access to the state directory.")
-    }
-}
-
-/// The right to probe one store; given up when it goes.
-private struct ProbeLock: ~Copyable {
-    let file: OwnedDescriptor
-
-    consuming func release() {}
 }

@@ -1,7 +1,7 @@
 import Posix
 
-/// That a store was probed and admitted: kept in the state directory, so that not every start
-/// probes again.
+/// That a store was probed and admitted, what the probe learned, and which server software
+/// answered: kept in the state directory, so that not every start probes again.
 struct AdmissionRecord: Equatable, Sendable {
     /// As the store gives it: endpoint and other settings that matter are part of it.
     let location: String
@@ -17,16 +17,18 @@ struct AdmissionRecord: Equatable, Sendable {
         let shown = String(
             decoding: location.utf8.map { $0 < 0x20 || $0 == 0x7f ? UInt8(ascii: "?") : $0 },
             as: UTF8.self)
-        let lines = [
-            Self.title,
-            "store \(shown)",
-            "store-sha256 \(digest)",
-            "admitted \(admitted)",
-            "etags \(report.etagForm.rawValue)",
-            "width \(report.width)",
-            "rounds \(report.rounds)",
-            "transport-drops \(report.transportDrops)",
-        ]
+        let lines =
+            [
+                Self.title,
+                "store \(shown)",
+                "store-sha256 \(digest)",
+                "admitted \(admitted)",
+                (["dialect"] + report.dialect.words).joined(separator: " "),
+            ] + Self.lines(of: report.servers) + [
+                "width \(report.width)",
+                "rounds \(report.rounds)",
+                "transport-drops \(report.transportDrops)",
+            ]
         return lines.flatMap { Array($0.utf8) + [UInt8(ascii: "\n")] }
     }
 
@@ -42,18 +44,33 @@ struct AdmissionRecord: Equatable, Sendable {
         let lines = bytes.split(separator: UInt8(ascii: "\n")).map {
             String(decoding: $0, as: UTF8.self)
         }
-        guard lines.count == 8, let admitted = Self.number(lines[3], "admitted "),
-            let form = Self.value(lines[4], "etags ").flatMap({ ETagForm(rawValue: $0) }),
-            let width = Self.number(lines[5], "width "),
-            let rounds = Self.number(lines[6], "rounds "),
-            let drops = Self.number(lines[7], "transport-drops ")
+        guard lines.count >= 8, let admitted = Self.number(lines[3], "admitted "),
+            lines[4].hasPrefix("dialect"),
+            let dialect = Dialect(words: lines[4].split(separator: " ").dropFirst()),
+            let servers = Self.servers(in: lines[5..<(lines.count - 3)]),
+            let width = Self.number(lines[lines.count - 3], "width "),
+            let rounds = Self.number(lines[lines.count - 2], "rounds "),
+            let drops = Self.number(lines[lines.count - 1], "transport-drops ")
         else { return nil }
         self.init(
             location: location, admitted: admitted,
             report: ProbeReport(
-                width: width, rounds: rounds, transportDrops: drops, etagForm: form))
+                width: width, rounds: rounds, transportDrops: drops, dialect: dialect,
+                servers: servers))
         // Everything else, damage included, shows in the comparison.
         guard self.bytes == bytes else { return nil }
+    }
+
+    private static let varyingServers = "servers vary"
+
+    private static func lines(of servers: ServerNames) -> [String] {
+        servers.vary ? [varyingServers] : servers.sorted.map { "server \($0)" }
+    }
+
+    private static func servers(in lines: ArraySlice<String>) -> ServerNames? {
+        if lines.elementsEqual([varyingServers]) { return .varying }
+        let names = lines.compactMap { value($0, "server ") }
+        return names.count == lines.count ? ServerNames(names) : nil
     }
 
     private static func value(_ line: String, _ name: String) -> String? {

@@ -62,10 +62,7 @@ extension FileStore {
             throw .local(.init(.put, key.path), error)
         }
         guard digest == body.digest else {
-            throw .corrupt(
-                key,
-                reason: "the bytes to be written there have the SHA-256 \(digest), "
-                    + "not \(body.digest)")
+            throw .sourceChanged(of: body, at: key, found: digest)
         }
     }
 

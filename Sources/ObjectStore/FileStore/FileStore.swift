@@ -39,6 +39,9 @@ package struct FileStore: ObjectStore {
         }
     }
 
+    /// Each body is hashed as it is copied, and gets its name only if it is what it should be.
+    package var dialect: Dialect { .hashesItself }
+
     var temporaries: String { root + "/.tmp" }
     var locks: String { root + "/.locks" }
 

@@ -1,15 +1,15 @@
 import Posix
 import Synchronization
 
-/// Finds out whether a backend satisfies the axioms, by racing it: sequential rules, If-Match
-/// races, create races, ETag consistency.
+/// Finds out what a backend checks of a body, and whether it satisfies the axioms, by racing it:
+/// sequential rules, If-Match races, create races, ETag consistency.
 ///
 /// It uses the operations that reads and pushes use, on keys of its own, and removes those
 /// afterwards as far as it can. It cannot prove that a backend conforms; it finds those that plainly
 /// do not.
 package struct ConformanceProbe: Sendable {
     /// Raised when what is probed changes: older admissions count no more.
-    package static let version = 1
+    package static let version = 2
 
     /// Writers in each race.
     package var width: Int
@@ -23,31 +23,38 @@ package struct ConformanceProbe: Sendable {
 
     /// Probes a store.
     ///
-    /// A backend that refuses its own current token in If-Match may take it without the quotes: it
-    /// is then sent the bare form, and must pass every phase with it.
+    /// What the backend checks is found first, so that the phases run as pushes will: with the
+    /// headers that are sent then. A backend that refuses its own current token in If-Match may
+    /// accept it without the quotes: it is then sent the bare form, and must pass every phase with
+    /// it.
     ///
-    /// - Returns: the store to use, which is another for bare ETags, and the report.
+    /// - Returns: the store to use, which speaks the dialect found, and the report.
     /// - Throws: ``ProbeFailure``.
     package func run(
         on store: any ObjectStore
     ) throws(ProbeFailure) -> (store: any ObjectStore, report: ProbeReport) {
-        let first = ProbeRun(store, width: width, rounds: rounds, etagForm: .quoted)
+        let finder = ProbeRun(store, width: width, rounds: rounds)
+        let found = finder.findBodyChecks().union(store.dialect.intersection(.bareETags))
+        let spoken = store.speaking(found) ?? store
+        let first = ProbeRun(
+            spoken, width: width, rounds: rounds, transportDrops: finder.transportDrops)
         switch try first.result() {
-        case .admitted(let report): return (store, report)
+        case .admitted(let report): return (spoken, report)
         case .ownTokenRefused(let failure):
-            guard let bareStore = store.sendingBareETags() else { throw failure }
+            guard !spoken.dialect.contains(.bareETags),
+                let bare = spoken.speaking(spoken.dialect.union(.bareETags))
+            else { throw failure }
             let second = ProbeRun(
-                bareStore, width: width, rounds: rounds, etagForm: .bare,
-                transportDrops: first.transportDrops)
+                bare, width: width, rounds: rounds, transportDrops: first.transportDrops)
             switch try second.result() {
-            case .admitted(let report): return (bareStore, report)
+            case .admitted(let report): return (bare, report)
             case .ownTokenRefused(let failure): throw failure
             }
         }
     }
 }
 
-/// One run through the four phases with one form of ETags.
+/// One run through the four phases, in one dialect.
 final class ProbeRun: Sendable {
     enum Verdict {
         case admitted(ProbeReport)
@@ -58,7 +65,6 @@ final class ProbeRun: Sendable {
     let store: any ObjectStore
     let width: Int
     let rounds: Int
-    private let etagForm: ETagForm
     /// Sets this run's keys apart from all others'.
     private let identifier = randomHex(bytes: 8)
     private let state: Mutex<State>
@@ -69,13 +75,11 @@ final class ProbeRun: Sendable {
     }
 
     init(
-        _ store: any ObjectStore, width: Int, rounds: Int, etagForm: ETagForm,
-        transportDrops: Int = 0
+        _ store: any ObjectStore, width: Int, rounds: Int, transportDrops: Int = 0
     ) {
         self.store = store
         self.width = width
         self.rounds = rounds
-        self.etagForm = etagForm
         state = Mutex(State(transportDrops: transportDrops))
     }
 
@@ -90,7 +94,8 @@ final class ProbeRun: Sendable {
         try checkETagConsistency()
         return .admitted(
             ProbeReport(
-                width: width, rounds: rounds, transportDrops: transportDrops, etagForm: etagForm))
+                width: width, rounds: rounds, transportDrops: transportDrops,
+                dialect: store.dialect, servers: store.servers))
     }
 
     /// Counts a request that failed in transport.
@@ -114,7 +119,7 @@ final class ProbeRun: Sendable {
     }
 
     /// What cannot be removed stays: it is small, and harms nothing.
-    private func removeKeys() {
+    func removeKeys() {
         let keys = state.withLock { $0.keys }
         _ = store.perform(keys.map { StoreRequest.delete($0) })
     }

@@ -1,12 +1,4 @@
-/// How a backend takes ETags in If-Match.
-package enum ETagForm: String, Sendable {
-    /// Byte for byte as it gave them.
-    case quoted
-    /// Without their quotes.
-    case bare
-}
-
-/// What the probe of a store that was admitted found.
+/// What the probe of an admitted store found.
 package struct ProbeReport: Hashable, Sendable, CustomStringConvertible {
     /// Writers in each race.
     package let width: Int
@@ -14,17 +6,36 @@ package struct ProbeReport: Hashable, Sendable, CustomStringConvertible {
     package let rounds: Int
     /// Requests that failed in transport, and so saw nothing.
     package let transportDrops: Int
-    package let etagForm: ETagForm
+    package let dialect: Dialect
+    /// The server software that answered.
+    package let servers: ServerNames
 
-    package init(width: Int, rounds: Int, transportDrops: Int, etagForm: ETagForm) {
+    package init(
+        width: Int, rounds: Int, transportDrops: Int, dialect: Dialect,
+        servers: ServerNames = ServerNames()
+    ) {
         self.width = width
         self.rounds = rounds
         self.transportDrops = transportDrops
-        self.etagForm = etagForm
+        self.dialect = dialect
+        self.servers = servers
     }
 
     package var description: String {
-        "width \(width), rounds \(rounds), transportDrops \(transportDrops), ETags \(etagForm)"
+        let form = dialect.contains(.bareETags) ? "bare" : "quoted"
+        let text =
+            "width \(width), rounds \(rounds), transportDrops \(transportDrops), ETags \(form), "
+            + "body checks: \(bodyChecks)"
+        return servers.isEmpty ? text : text + ", server: \(servers)"
+    }
+
+    private var bodyChecks: String {
+        let names: [(Dialect, String)] = [
+            (.checksSHA256, "x-amz-checksum-sha256"), (.keepsSHA256, "SHA-256 in HEAD"),
+            (.checksMD5, "Content-MD5"), (.etagIsMD5, "MD5 ETag"), (.hashesItself, "its own"),
+        ]
+        let found = names.filter { dialect.contains($0.0) }.map(\.1)
+        return found.isEmpty ? "none" : found.joined(separator: ", ")
     }
 }
 

@@ -147,6 +147,8 @@ package struct CachedStore: ObjectStore {
     package var location: String { inner.location }
     package var retryPolicy: RetryPolicy { inner.retryPolicy }
     package var checksBodies: Bool { inner.checksBodies }
+    package var dialect: Dialect { inner.dialect }
+    package var servers: ServerNames { inner.servers }
 
     package func perform(_ requests: [StoreRequest]) -> [Result<StoreAnswer, StoreError>] {
         let results = inner.perform(requests)

@@ -114,10 +114,13 @@ final class MultipartUpload: StoreTransfer {
 
     private func takeFailure(_ error: StoreError) {
         switch phase {
-        // Nothing was sent yet: who repeats a PUT may repeat all of this.
+        // Nothing was sent yet: a PUT that is repeated repeats all of this. An upload that was begun
+        // without our learning its identifier is left to the bucket's own rule: a listing cannot
+        // tell it from another process's upload of the same object.
         case .looking, .creating: enter(.ended(.failure(error)))
         case .completing(let parts): enter(.verifying(parts, doubt: .unanswered(error)))
-        case .verifying: if !isRepeated(after: error) { enter(.ended(.failure(error))) }
+        case .verifying(let parts, let doubt):
+            if !isRepeated(after: error) { enter(afterNoLook(parts, doubt, error)) }
         // What cannot be taken back is left to the bucket's own rule.
         case .aborting(_, let result): if !isRepeated(after: error) { enter(.ended(result)) }
         case .sending, .ended: break
@@ -198,6 +201,18 @@ extension MultipartUpload {
             return enter(.ended(.failure(.nonConforming(attempt, reason: reason))))
         }
         notThere(parts, doubt)
+    }
+
+    /// The last look failed for good, as by a 403: what the key holds stays unknown. Parts that are
+    /// certainly not being put together go.
+    private func afterNoLook(
+        _ parts: UploadParts, _ doubt: Doubt?, _ error: StoreError
+    ) -> Phase {
+        switch doubt {
+        case .answered: .aborting(parts.identifier, .failure(error))
+        // Completed or gone, there are none; unanswered, the backend may be at work on them.
+        case nil, .gone, .unanswered: .ended(.failure(error))
+        }
     }
 
     private func notThere(_ parts: UploadParts, _ doubt: Doubt) {

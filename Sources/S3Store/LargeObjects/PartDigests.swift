@@ -1,33 +1,46 @@
 import ObjectStore
 import Posix
 
-/// The SHA-256 of each part of a body, read in order, and of all that was read for it.
+/// The hashes of each part of a body, read in order, and the SHA-256 of all that was read for it.
 ///
-/// A single PUT is signed with the body's digest, so that a backend that checks refuses bytes that
-/// changed since they were hashed. Parts are signed one by one: that they make up the body is told
-/// by the digest of all of them.
+/// A single PUT is signed with the body's digest, and what is sent is compared with it. Parts are
+/// signed and compared one by one: the digest of all of them proves that they make up the body.
 struct PartDigests: ~Copyable {
     private let body: ObjectBody
+    private let takesMD5: Bool
     private var whole = SHA256()
 
-    init(of body: ObjectBody) { self.body = body }
+    /// The hashes of one part.
+    struct Part: Sendable {
+        let digest: Digest
+        /// nil where it is not taken.
+        let md5: [UInt8]?
+    }
 
-    /// The digest of the next part.
-    mutating func next(_ range: Range<Int64>) throws(SystemError) -> Digest {
-        let source = try UploadSource(range, of: body)
+    init(of body: ObjectBody, takingMD5 takesMD5: Bool) {
+        self.body = body
+        self.takesMD5 = takesMD5
+    }
+
+    /// The hashes of the next part.
+    mutating func next(_ range: Range<Int64>) throws(SystemError) -> Part {
+        let reader = try BodyReader(range, of: body)
         var part = SHA256()
+        var md5: MD5? = takesMD5 ? MD5() : nil
         var chunk = [UInt8](repeating: 0, count: 1 << 20)
         while true {
             let count = try chunk.withMutableBytes { (buffer) throws(SystemError) in
-                try source.read(into: buffer)
+                try reader.read(into: buffer)
             }
-            if count == 0 { return part.finish() }
+            if count == 0 { break }
             chunk.withUnsafeBytes { buffer in
                 let bytes = UnsafeRawBufferPointer(rebasing: buffer[..<count])
                 part.update(bytes)
                 whole.update(bytes)
+                md5?.update(bytes)
             }
         }
+        return Part(digest: part.finish(), md5: md5.take()?.finish())
     }
 
     /// The digest of all parts that were read.

@@ -28,7 +28,7 @@ final class PartSending: Transfer {
     private let plan: PartPlan
     private var hasher: PartDigests?
     /// Of the parts that have been sent at least once.
-    private var digests: [Digest] = []
+    private var hashes: [PartDigests.Part] = []
     private var etags: [ETag?]
     private var underWay: [(exchange: Exchange, part: Int)] = []
     private var repetitions: [(part: Int, notBefore: ContinuousClock.Instant)] = []
@@ -45,21 +45,22 @@ final class PartSending: Transfer {
         self.body = body
         self.object = object
         self.plan = plan
-        hasher = PartDigests(of: body)
+        hasher = PartDigests(of: body, takingMD5: store.partChecks.md5 == .sent)
         etags = Array(repeating: nil, count: plan.count)
     }
 
     /// What has been sent, once nothing more is to be done.
     ///
-    /// - Throws: what kept parts from being sent; ``StoreError/corrupt(_:reason:)`` where they are
-    ///   not the body that was to be sent.
+    /// - Throws: what kept parts from being sent; ``StoreError/sourceChanged(_:reason:)`` where they
+    ///   are not the body that was to be sent.
     func parts() throws(StoreError) -> UploadParts {
         if let failure { throw failure }
-        guard hasher.take()?.finish() == body.digest else {
-            throw .corrupt(object, reason: "what was to be stored changed after it was hashed")
+        let digest = hasher.take()?.finish()
+        guard digest == body.digest else {
+            throw .sourceChanged(of: body, at: object, found: digest)
         }
-        let parts = zip(etags, digests).compactMap { etag, digest in
-            etag.map { UploadParts.Part(etag: $0, digest: digest) }
+        let parts = zip(etags, hashes).compactMap { etag, hashes in
+            etag.map { UploadParts.Part(etag: $0, digest: hashes.digest) }
         }
         precondition(parts.count == plan.count, "parts are missing")
         return UploadParts(identifier: identifier, parts: parts)
@@ -67,8 +68,7 @@ final class PartSending: Transfer {
 
     func next() -> NextStep {
         if failure == nil, let part = nextPart() {
-            let range = plan.range(of: part)
-            let piece = HTTPBody(range, of: body, digest: digests[part])
+            let piece = HTTPBody(plan.range(of: part), of: body, hashes[part])
             let exchange = Exchange(store.sending(piece, part, of: object, identifier))
             underWay.append((exchange, part))
             return .begin(exchange)
@@ -83,11 +83,11 @@ final class PartSending: Transfer {
         if let index = repetitions.firstIndex(where: { $0.notBefore <= now }) {
             return repetitions.remove(at: index).part
         }
-        let part = digests.count
+        let part = hashes.count
         guard part < plan.count else { return nil }
         do {
-            guard let digest = try hasher?.next(plan.range(of: part)) else { return nil }
-            digests.append(digest)
+            guard let next = try hasher?.next(plan.range(of: part)) else { return nil }
+            hashes.append(next)
             return part
         } catch {
             fail(.local(.init(.put, object.path), error))
@@ -113,6 +113,7 @@ final class PartSending: Transfer {
         guard let etag = answer.headers["etag"].flatMap({ ETag($0) }) else {
             throw .nonConforming(attempt, reason: "a part was taken without a strong ETag")
         }
+        try store.compare(etag, with: answer, of: object)
         return etag
     }
 

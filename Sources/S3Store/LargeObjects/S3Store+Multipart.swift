@@ -6,7 +6,7 @@ extension S3Store {
     func creation(of object: ObjectKey) -> HTTPRequest {
         var creation = request(.put, object, .post)
         creation.query = [("uploads", "")]
-        if target.checksums == .sha256 {
+        if partChecks.sendsSHA256 {
             creation.headers = [("x-amz-checksum-algorithm", "SHA256")]
         }
         creation.body = HTTPBody(.bytes([]))
@@ -38,8 +38,7 @@ extension S3Store {
     ) -> HTTPRequest {
         var sending = request(.put, object, .put)
         sending.query = [("partNumber", "\(part + 1)"), ("uploadId", identifier.text)]
-        sending.headers = checksumHeaders(piece.digest)
-        sending.body = piece
+        sending.attach(piece, partChecks)
         return sending
     }
 
@@ -58,7 +57,7 @@ extension S3Store {
     private func document(_ parts: UploadParts) -> String {
         let lines = parts.parts.enumerated().map { number, part in
             let checksum =
-                target.checksums == .sha256
+                partChecks.sendsSHA256
                 ? "<ChecksumSHA256>\(Base64.encode(part.digest.raw))</ChecksumSHA256>" : ""
             return "<Part><PartNumber>\(number + 1)</PartNumber><ETag>\(escaped(part.etag.text))"
                 + "</ETag>\(checksum)</Part>"

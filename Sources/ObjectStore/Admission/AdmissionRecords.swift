@@ -1,0 +1,71 @@
+import Glibc
+import Posix
+
+/// The records of one store in a state directory: one file, one lock.
+struct AdmissionRecords: Sendable {
+    private let directory: String
+    private let location: String
+
+    init(stateDirectory: String, location: String) {
+        directory = stateDirectory + "/admission"
+        self.location = location
+    }
+
+    private var path: String { directory + "/" + Digest(of: Array(location.utf8)).hex }
+
+    /// nil: no record, a damaged one, one of another version, an old one, one from the future.
+    func read(atLeast probe: ConformanceProbe) -> ProbeReport? {
+        let bytes: [UInt8]
+        do {
+            bytes = try Files.read(path, limit: 1 << 16)
+        } catch {
+            // Whatever stands in the way of reading it: without a record there is a probe.
+            return nil
+        }
+        guard let record = AdmissionRecord(bytes, location: location),
+            record.report.width >= probe.width, record.report.rounds >= probe.rounds
+        else { return nil }
+        let age = Duration.seconds(time(nil) - record.admitted)
+        guard age >= .zero, age < Admission.lifetime else { return nil }
+        return record.report
+    }
+
+    /// Written under another name and renamed: a reader sees a whole record or none. Not synced:
+    /// losing it costs a probe.
+    func write(_ report: ProbeReport) throws(StoreError) {
+        let record = AdmissionRecord(location: location, admitted: time(nil), report: report)
+        let draft = path + "." + randomHex(bytes: 8)
+        do {
+            try Files.write(record.bytes, to: draft)
+            try check("rename", path) { rename(draft, path) }
+        } catch {
+            _ = unlink(draft)
+            throw refusal(error)
+        }
+    }
+
+    /// Waits for the right to probe this store. The lock's file stays.
+    func lock() throws(StoreError) -> ProbeLock {
+        do {
+            try Files.makeDirectories(directory)
+            let file = try OwnedDescriptor.open(path + ".lock", O_RDWR | O_CREAT)
+            _ = try Files.lock(file.raw, waiting: .untilFree, path + ".lock")
+            return ProbeLock(file: file)
+        } catch {
+            throw refusal(error)
+        }
+    }
+
+    private func refusal(_ error: SystemError) -> StoreError {
+        .misconfigured(
+            "Could not keep the admission of '\(location)' in '\(directory)': \(error). "
+                + "Give the user that this runs as write access to the state directory.")
+    }
+}
+
+/// The right to probe one store; given up when it goes.
+struct ProbeLock: ~Copyable {
+    let file: OwnedDescriptor
+
+    consuming func release() {}
+}

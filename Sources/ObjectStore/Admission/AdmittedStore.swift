@@ -1,0 +1,109 @@
+import Synchronization
+
+/// An admitted store that notices when its backend is replaced: an answer from server software that
+/// the admission does not know makes the next write wait for a probe. Reads go on all the time: what
+/// they get is checked by its digest.
+///
+/// Every answer is compared, without a request for the purpose, so that also a process that serves
+/// a single request and one that outlives an upgrade notice it.
+final class AdmittedStore: ObjectStore {
+    private let admitter: Admitter
+    private let pause: Duration
+    private let onChange: @Sendable (Admission.Change) -> Void
+    private let state: Mutex<State>
+    /// Held by the one thread that probes; the other writers wait for it.
+    private let turn = Mutex(())
+
+    private struct State {
+        var store: any ObjectStore
+        var known: ServerNames
+        /// A probe failed, and is not repeated for a while.
+        var refusal: (error: StoreError, until: ContinuousClock.Instant)?
+    }
+
+    init(
+        _ verdict: Admitter.Verdict, by admitter: Admitter, pause: Duration,
+        _ onChange: @escaping @Sendable (Admission.Change) -> Void
+    ) {
+        self.admitter = admitter
+        self.pause = pause
+        self.onChange = onChange
+        state = Mutex(State(store: verdict.store, known: verdict.report.servers))
+    }
+
+    private var current: any ObjectStore { state.withLock { $0.store } }
+
+    var location: String { current.location }
+    var retryPolicy: RetryPolicy { current.retryPolicy }
+    var checksBodies: Bool { current.checksBodies }
+    var dialect: Dialect { current.dialect }
+    var servers: ServerNames { admitter.store.servers }
+
+    func speaking(_ dialect: Dialect) -> (any ObjectStore)? { current.speaking(dialect) }
+
+    func list(prefix: String, startingAfter: String?) throws(StoreError) -> [ListedObject] {
+        try current.list(prefix: prefix, startingAfter: startingAfter)
+    }
+
+    func perform(_ requests: [StoreRequest]) -> [Result<StoreAnswer, StoreError>] {
+        guard requests.contains(where: \.isWrite) else { return current.perform(requests) }
+        do throws(StoreError) {
+            return try admitted().perform(requests)
+        } catch {
+            return requests.map { request in
+                request.isWrite
+                    ? .failure(error)
+                    : current.perform([request]).first
+                        ?? .failure(.nonConforming(.init(request), reason: "no result"))
+            }
+        }
+    }
+
+    /// The store, once all that has answered is admitted.
+    private func admitted() throws(StoreError) -> any ObjectStore {
+        if let store = admittedAlready() { return store }
+        let result = turn.withLock { _ in
+            Result { () throws(StoreError) in
+                // Another writer may have probed it meanwhile.
+                if let store = admittedAlready() { return store }
+                if let refusal = state.withLock({ $0.refusal }), refusal.until > .now {
+                    throw refusal.error
+                }
+                return try admitAgain()
+            }
+        }
+        return try result.get()
+    }
+
+    private func admittedAlready() -> (any ObjectStore)? {
+        state.withLock { state in state.known.cover(admitter.store.servers) ? state.store : nil }
+    }
+
+    private func admitAgain() throws(StoreError) -> any ObjectStore {
+        let unknown = admitter.store.servers.subtracting(state.withLock { $0.known })
+        onChange(.unknownServer(unknown))
+        let verdict: Admitter.Verdict
+        do {
+            verdict = try admitter.verdict()
+        } catch {
+            let reason = "its server software is another (\(unknown)), and it was not admitted. "
+            let refusal = StoreError.notAdmitted(reason: reason + "\(error)")
+            state.withLock { $0.refusal = (refusal, .now + pause) }
+            onChange(.failed(reason: "\(error)"))
+            throw refusal
+        }
+        state.withLock { state in
+            state.store = verdict.store
+            state.known = verdict.report.servers
+            state.refusal = nil
+        }
+        if verdict.source == .probe { onChange(.passed(verdict.report)) }
+        return verdict.store
+    }
+}
+
+extension StoreRequest {
+    fileprivate var isWrite: Bool {
+        if case .put = self { true } else { false }
+    }
+}
