@@ -141,6 +141,13 @@ struct RepairReport {
             advice.append("Everything that the refs need is in the other packs.")
         }
         if !outcome.lost.isEmpty { advice.append(copiesElsewhere) }
+        let damaged = outcome.lost.filter { if case .damaged = $0.fault { true } else { false } }
+        if !damaged.isEmpty {
+            let keys = damaged.map { "\($0.key)" }.joined(separator: ", ")
+            advice.append(
+                "Otherwise remove what is damaged from the bucket first, so that the same objects "
+                    + "can be pushed again: \(keys).")
+        }
         if !refs.isEmpty {
             advice.append(
                 "With a complete clone: 'git-s3-backend delete \(repository)', then "

@@ -189,8 +189,11 @@ struct RepairTests {
         #expect(chmod(copy, 0o600) == 0)
         try Files.write(Scene.flipped(pack), to: copy)
         let run = try scene.run(from: [scene.bench.state.path])
-        #expect(run.findings == ["packs/\(scene.packs[0]): missing; not repaired: "
-            + "no good copy was found."])
+        #expect(
+            run.findings == [
+                "packs/\(scene.packs[0]): missing; not repaired: "
+                    + "no good copy was found."
+            ])
         #expect(scene.memory.counts.puts == 0)
     }
 

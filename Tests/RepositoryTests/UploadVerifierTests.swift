@@ -87,8 +87,8 @@ struct UploadVerifierTests {
             line.metadata == [
                 "repo.name": "owner/repo", "object.key": "packs/\(scene.pack)",
                 "error": "damaged: its SHA-256 is \(Digest(of: bytes))",
-                "remedy": "A good copy is cached here. Run 'git-s3-backend repair owner/repo' with "
-                    + "this --state-dir.",
+                "remedy": "A good copy is cached here. Run 'git-s3-backend repair owner/repo "
+                    + "--from \(scene.bench.state.path)'.",
             ])
         scene.verifier.stop()
         #expect(scene.bench.memory.bytes(at: .pack(scene.pack)) == bytes, "it repairs nothing")

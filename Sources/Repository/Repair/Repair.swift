@@ -21,7 +21,7 @@ package struct Repair {
 
     /// - Parameters:
     ///   - hydration: with the store, and room for all packs of the repository.
-    ///   - report: takes each finding as soon as it is known what became of it.
+    ///   - report: called with each finding once its remedy is known.
     package init(
         of repository: RepositoryName, with hydration: Hydration, copies: GoodCopies, mode: Mode,
         progress: Progress = .none, report: @escaping (RepairFinding) -> Void = { _ in }
@@ -65,7 +65,7 @@ package struct Repair {
         return outcome
     }
 
-    /// Notes a finding, and tells it.
+    /// Adds a finding to the outcome, and reports it.
     func note(_ finding: RepairFinding, _ outcome: inout RepairOutcome) {
         outcome.findings.append(finding)
         report(finding)

@@ -7,8 +7,8 @@ import Posix
 /// thread of its own, at low priority, one object after the other. Nobody waits for it, and nothing
 /// depends on it.
 ///
-/// It repairs nothing. It tells of damage while a good copy is likely to be at hand: in the cache of
-/// this machine, or with whoever pushed.
+/// It repairs nothing. It logs damage while a good copy is likely to exist: in the cache of this
+/// machine, or with the client that pushed.
 package final class UploadVerifier: @unchecked Sendable {
     private let store: any ObjectStore
     private let state: String
@@ -170,11 +170,12 @@ extension UploadVerifier {
 
     private func tell(_ fault: RepairFinding.Fault, _ upload: Upload) {
         let command = "git-s3-backend repair \(upload.repository)"
+        // The path goes along: who runs the command may have another state directory.
         let remedy =
             GoodCopies.isCached(upload.digest, upload.kind, in: state)
-            ? "A good copy is cached here. Run '\(command)' with this --state-dir."
-            : "No good copy is cached here, but the pusher has the objects. '\(command)' looks for "
-                + "copies elsewhere and reports what helps."
+            ? "A good copy is cached here. Run '\(command) --from \(state)'."
+            : "No good copy is cached here, but the pusher has the objects. '\(command)' reports "
+                + "what helps."
         log.error(
             "stored object is damaged",
             metadata: upload.metadata.merging([
