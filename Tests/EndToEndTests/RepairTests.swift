@@ -126,6 +126,36 @@ extension EndToEnd {
             try scene.expectWhole()
         }
 
+        @Test func packThatWasSentInPartsIsRepaired() throws {
+            var setup = Responder.Setup(try StoreUnderTest.seaweed.makeBucket())
+            setup.storeItems = "&part-size=5M&multipart-threshold=5M"
+            setup.options = ["--verify-uploads", "off"]
+            let site = try Site(setup)
+            let (repository, tree) = try seeded(site)
+            let first = try site.bucket.packs(of: repository)
+            var random = SplitMix64(seed: 2)
+            let bytes = (0..<(11 << 17)).flatMap { _ in
+                withUnsafeBytes(of: random.next()) { Array($0) }
+            }
+            try tree.git("config", "core.compression", "0")
+            try tree.commit("large", bytes: bytes)
+            try tree.git("push", "-q", "origin", "main")
+            let pack = try #require(
+                try site.bucket.packs(of: repository).first { !first.contains($0) })
+            let original = try #require(try site.bucket.read(.pack(pack)))
+            #expect(original.count > 10 << 20)
+
+            // Overwritten as a whole, and created in parts.
+            try site.bucket.overwrite(.pack(pack), with: Self.flipped(original))
+            let overwriting = try site.command("repair", [repository]).checked()
+            #expect(overwriting.text.contains("; rewritten from '"))
+            #expect(try site.bucket.read(.pack(pack)) == original)
+            try site.bucket.delete(.pack(pack))
+            let creating = try site.command("repair", [repository]).checked()
+            #expect(creating.text.contains(": missing; rewritten from '"))
+            #expect(try site.bucket.read(.pack(pack)) == original)
+        }
+
         @Test func copyOfTheBucketIsASource() throws {
             let scene = try Scene(.file)
             let backup = try TemporaryDirectory()

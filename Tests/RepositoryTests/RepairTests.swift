@@ -16,9 +16,11 @@ struct RepairScene {
     let scratch: ScratchDirectory
 
     /// - Parameter cacheSize: 0 leaves no copies on this machine.
-    init(cacheSize: Int64 = 1 << 30, _ rules: [FaultRule] = []) throws {
+    init(
+        cacheSize: Int64 = 1 << 30, format: ObjectFormat = .sha1, _ rules: [FaultRule] = []
+    ) throws {
         let armed = Box(false)
-        bench = try Bench(cacheSize: cacheSize) {
+        bench = try Bench(format: format, cacheSize: cacheSize) {
             FaultyStore(wrapping: $0, rules.once(armed))
         }
         try bench.push(bench.onePush(), to: bench.memory)
@@ -122,9 +124,11 @@ struct RepairTests {
         }
     }
 
-    @Test("a lost pack and its lost index are repaired together")
-    func packAndIndex() throws {
-        let scene = try Scene()
+    @Test(
+        "a lost pack and its lost index are repaired together",
+        arguments: [ObjectFormat.sha1, .sha256])
+    func packAndIndex(format: ObjectFormat) throws {
+        let scene = try Scene(format: format)
         for pack in scene.packs {
             scene.memory.plant(nil, at: .pack(pack))
             scene.memory.plant(nil, at: .packIndex(pack))
@@ -270,6 +274,39 @@ struct RepairTests {
         let scene = try Scene([FaultRule(.unavailable, on: [.get])])
         #expect(throws: StoreError.self) { try scene.run() }
         #expect(scene.memory.counts.puts == 0)
+    }
+
+    @Test("an object that the store's disk cannot read any more is damaged")
+    func badSector() throws {
+        let key = Box<ObjectKey?>(nil)
+        let scene = try Scene([
+            FaultRule(.badSector, on: [.get], keys: { $0 == key.value }, limit: 2)
+        ])
+        key.value = .pack(scene.packs[0])
+        let run = try scene.run()
+        #expect(run.findings.count == 1)
+        #expect(run.findings.first?.contains("Input/output error; rewritten from '") == true)
+        #expect(run.outcome.isWhole)
+
+        // Once only: it was the disk of the workspace.
+        let passing = try Scene([
+            FaultRule(.badSector, on: [.get], keys: { $0.path.hasPrefix("packs/") }, limit: 1)
+        ])
+        #expect(throws: StoreError.self) { try passing.run() }
+    }
+
+    @Test("the damaged manifest of a deleted repository is repaired, so that it can be restored")
+    func deletedManifest() throws {
+        let scene = try Scene()
+        let tombstone = try Deletion(of: scene.bench.repository).run(in: scene.memory).tombstone
+        let original = try scene.damage(.manifest(tombstone), Scene.flipped)
+        let backup = scene.scratch.path + "/backup"
+        try Files.makeDirectories(backup)
+        try Files.write(original, to: backup + "/tombstone")
+        #expect(throws: LifecycleError.deleted(scene.bench.repository, last: scene.state.digest)) {
+            try scene.run(from: [backup])
+        }
+        #expect(scene.memory.bytes(at: .manifest(tombstone)) == original)
     }
 
     @Test("what is not there, and what was deleted, is refused with a sentence")

@@ -1,5 +1,5 @@
 import Glibc
-package import ObjectStore
+import ObjectStore
 import Posix
 
 /// The places on this machine where good copies of stored objects may be found: the cache of a state
@@ -27,6 +27,13 @@ package final class GoodCopies {
     /// Files below the directories that were not hashed yet.
     private var unread: [Kind: [String]] = [:]
     private var known: [Digest: String] = [:]
+    /// Files that were hashed, by whatever name.
+    private var read: Set<FileIdentity> = []
+
+    private struct FileIdentity: Hashable {
+        let device: dev_t
+        let inode: ino_t
+    }
 
     /// - Parameters:
     ///   - state: the path of the state directory whose cache is searched first.
@@ -45,7 +52,8 @@ package final class GoodCopies {
     func copy(of digest: Digest, _ kind: Kind, progress: Progress = .none) -> String? {
         let cached = Self.cached(digest, kind, in: state)
         if Self.digest(of: cached) == digest { return cached }
-        if let path = known[digest] { return path }
+        // It may be gone since it was read.
+        if let path = known[digest], access(path, R_OK) == 0 { return path }
 
         list()
         // The file that bears the digest's name is the likeliest one.
@@ -57,10 +65,15 @@ package final class GoodCopies {
         defer { unread[kind] = Array(rest) }
         while let path = rest.popFirst() {
             progress.count("reading '\(path)'")
+            var status = stat()
+            guard stat(path, &status) == 0 else { continue }
+            let identity = FileIdentity(device: status.st_dev, inode: status.st_ino)
+            if read.contains(identity) { continue }
             guard let found = Self.digest(of: path) else {
-                warn("'\(path)' cannot be read; it is ignored.")
+                warn("'\(path)' is ignored: it cannot be read.")
                 continue
             }
+            read.insert(identity)
             known[found] = path
             if found == digest { return path }
         }
@@ -106,7 +119,8 @@ extension GoodCopies {
             do {
                 names = try Files.names(in: directory)
             } catch {
-                warn("'\(directory)' cannot be read: \(error). It is ignored.")
+                // Requests that run remove their workspaces while this looks around.
+                if error.code != ENOENT { warn("'\(directory)' is ignored: \(error).") }
                 continue
             }
             for name in names { sort("\(directory)/\(name)") }
@@ -126,15 +140,16 @@ extension GoodCopies {
             return sort(String(cString: target))
         }
         guard status.st_mode & S_IFMT == S_IFREG else { return }
-        // What cannot be opened cannot be a copy; the operator learns of it.
-        guard let file = try? OwnedDescriptor.open(path, O_RDONLY | O_NONBLOCK) else {
-            return warn("'\(path)' cannot be read; it is ignored.")
-        }
-        var start = [UInt8](repeating: 0, count: 4)
-        let count = max(pread(file.raw, &start, 4, 0), 0)
-        for kind in Kind.allCases where start.prefix(count).starts(with: kind.signature) {
-            if kind == .manifest, status.st_size > off_t(Manifest.maximumSize) { continue }
-            unread[kind, default: []].append(path)
+        do {
+            let file = try OwnedDescriptor.open(path, O_RDONLY | O_NONBLOCK)
+            var start = [UInt8](repeating: 0, count: 4)
+            let count = try check("pread", path) { pread(file.raw, &start, 4, 0) }
+            for kind in Kind.allCases where start.prefix(count).starts(with: kind.signature) {
+                if kind == .manifest, status.st_size > off_t(Manifest.maximumSize) { continue }
+                unread[kind, default: []].append(path)
+            }
+        } catch {
+            if error.code != ENOENT { warn("'\(path)' is ignored: \(error).") }
         }
     }
 }

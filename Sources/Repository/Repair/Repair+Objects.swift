@@ -1,4 +1,6 @@
+import Glibc
 import ObjectStore
+import Posix
 
 /// What a look at an object found.
 enum ObjectCondition {
@@ -35,11 +37,24 @@ extension ObjectStore {
                 throw .nonConforming(.init(.get, key.path), reason: "unexpected answer \(other)")
             }
         } catch {
-            if case .corrupt(_, let reason) = error {
-                return .damaged(etag: nil, reason: reason)
+            switch error {
+            case .corrupt(_, let reason): return .damaged(etag: nil, reason: reason)
+            case .local(_, let cause) where cause.code == EIO:
+                // A file store's disk may have lost a sector of the object.
+                if case .nowhere = destination {
+                    return .damaged(etag: try etag(of: key), reason: "\(cause)")
+                }
+                let condition = try condition(of: key, digest)
+                // Or it is the disk that the object was to be written to.
+                guard case .damaged = condition else { throw error }
+                return condition
+            default: throw error
             }
-            throw error
         }
+    }
+
+    private func etag(of key: ObjectKey) throws(StoreError) -> ETag? {
+        try head([key]).first?.get()?.etag
     }
 }
 
