@@ -78,6 +78,7 @@ package struct FastCGIServer: ~Copyable {
             slot.deallocate()
         }
         close(waking)
+        responder.verifier?.stop()
     }
 
     /// One worker: waits for a connection, answers its request, and again.

@@ -159,6 +159,7 @@ extension Responder {
                 "manifest.parent": "\(state.manifest.parent?.hex ?? "none")",
                 "push.user": "\(push.request.user ?? "")",
             ])
+        verifier?.published(state.digest, pack: published.pack, to: push.repository)
         compactor?.pushed(
             to: push.repository, packs: state.manifest.packs.count, before: state.packsBefore)
         do {

@@ -50,11 +50,13 @@ package struct Responder: Sendable {
     private let answers: ManifestAnswers
     /// nil: nothing is compacted in the background.
     let compactor: BackgroundCompactor?
+    /// nil: what was published is not read back.
+    let verifier: UploadVerifier?
     private let log: Logger
 
     package init(
         hydration: Hydration, git: GitProgram, rule: AccessRule, limits: Limits,
-        compactor: BackgroundCompactor? = nil, log: Logger
+        compactor: BackgroundCompactor? = nil, verifier: UploadVerifier? = nil, log: Logger
     ) {
         store = hydration.store
         self.hydration = hydration
@@ -62,6 +64,7 @@ package struct Responder: Sendable {
         self.rule = rule
         self.limits = limits
         self.compactor = compactor
+        self.verifier = verifier
         self.log = log
         slots = GitSlots(limits.git)
         queues = PublicationQueues(in: hydration.store)

@@ -18,6 +18,8 @@ package enum FaultPoint: String, Sendable {
     case compactionFolded = "compaction-folded"
     case compactionStored = "compaction-stored"
     case compactionSwapped = "compaction-swapped"
+    /// An upload is about to be read back.
+    case uploadVerified = "upload-verified"
     /// The old name is a tombstone, the new one is not there yet.
     case renameTombstoned = "rename-tombstoned"
 

@@ -16,9 +16,11 @@ struct Assembly {
     ///
     /// - Parameter compactAt: packs that a repository may have before it is compacted in the
     ///   background; nil: it never is.
+    /// - Parameter verification: whether what was published is read back.
     init(
         store: any ObjectStore, statePath: String, limits: Responder.Limits, cacheSize: Int64,
-        compactAt: Int? = nil, environment: [String: String], log: Logger
+        compactAt: Int? = nil, verification: UploadVerification = .off,
+        environment: [String: String], log: Logger
     ) throws {
         state = try StateDirectory(path: statePath)
         let admission = try Admission.admit(store, stateDirectory: statePath) { change in
@@ -36,12 +38,15 @@ struct Assembly {
         let hydration = Hydration(
             store: admission.store, state: state, git: git, hook: try Self.hookPath(),
             cacheSize: cacheSize)
+        let verifier =
+            verification.isWanted(of: admission.store, isLocal: store is FileStore)
+            ? UploadVerifier(hydration, log: log) : nil
         let compactor = compactAt.map {
-            BackgroundCompactor(hydration, threshold: $0, log: log)
+            BackgroundCompactor(hydration, threshold: $0, verifier: verifier, log: log)
         }
         responder = Responder(
             hydration: hydration, git: git, rule: AccessRule(), limits: limits,
-            compactor: compactor, log: log)
+            compactor: compactor, verifier: verifier, log: log)
     }
 
     /// The store's backend was replaced or upgraded while it is used.

@@ -22,7 +22,8 @@ struct GitS3Backend: ParsableCommand {
         version: "0.1.0",
         subcommands: [
             Serve.self, Create.self, List.self, Show.self, Rename.self, Delete.self, Restore.self,
-            ImportCommand.self, ExportCommand.self, Compact.self, Probe.self,
+            ImportCommand.self, ExportCommand.self, Compact.self,
+            RepairCommand.self, Probe.self,
         ],
         defaultSubcommand: Serve.self)
 }

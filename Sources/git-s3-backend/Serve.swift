@@ -16,6 +16,7 @@ struct Serve: ParsableCommand {
         let environment = ProcessEnvironment.variables
         let limits = try options.limits(environment)
         let compactAt = try options.compactionThreshold(environment)
+        let verification = try options.verification(environment)
         let cacheSize = try options.cacheSize(environment)
         let workers = try options.workerCount(environment)
         let address = try options.address(environment)
@@ -32,7 +33,7 @@ struct Serve: ParsableCommand {
         try Failure.explained {
             let assembly = try Assembly(
                 store: store, statePath: statePath, limits: limits, cacheSize: cacheSize,
-                compactAt: compactAt,
+                compactAt: compactAt, verification: verification,
                 environment: environment, log: log)
             let listener = try Listener.open(address)
             try FastCGIServer(

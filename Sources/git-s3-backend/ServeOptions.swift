@@ -1,6 +1,7 @@
 import ArgumentParser
 import Gateway
 import Glibc
+import Repository
 
 /// How requests are served.
 struct ServeOptions: ParsableArguments {
@@ -50,6 +51,14 @@ struct ServeOptions: ParsableArguments {
                 + "A CGI compacts nothing."))
     var compactAt: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "Read each published pack back and check it: on, off or auto. (default: auto)",
+            discussion: "In the background, once. auto: if the S3 store does not check what it is "
+                + "sent. A CGI verifies nothing.",
+            valueName: "when"))
+    var verifyUploads: String?
+
     @Flag(help: "Let a push create the repository that it names.")
     var createOnPush = false
 
@@ -83,6 +92,18 @@ struct ServeOptions: ParsableArguments {
     func compactionThreshold(_ environment: [String: String]) throws -> Int {
         try Setting(option: compactAt, "compact-at", in: environment)?.number(in: 0...1_000_000)
             ?? 50
+    }
+
+    /// Whether what was published is read back.
+    func verification(_ environment: [String: String]) throws -> UploadVerification {
+        guard let setting = Setting(option: verifyUploads, "verify-uploads", in: environment) else {
+            return .auto
+        }
+        guard let choice = UploadVerification(rawValue: setting.text.lowercased()) else {
+            throw ValidationError(
+                "Invalid value '\(setting.text)' for \(setting.source): expected on, off or auto.")
+        }
+        return choice
     }
 
     /// Where to listen.

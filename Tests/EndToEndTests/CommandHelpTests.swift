@@ -39,6 +39,7 @@ extension EndToEnd {
                       import                  Publish repositories of this machine.
                       export                  Copy published repositories to this machine.
                       compact                 Fold the packs of a repository into few.
+                      repair                  Find and repair damaged or missing objects.
                       probe                   Find out whether a store can be relied on.
 
                       See 'git-s3-backend help <subcommand>' for detailed help.
@@ -85,6 +86,10 @@ extension EndToEnd {
                                               Packs that a repository may have. (default: 50)
                             A push that leaves more has it compacted in the background; 0: none is.
                             A CGI compacts nothing.
+                      --verify-uploads <when> Read each published pack back and check it: on, off
+                                              or auto. (default: auto)
+                            In the background, once. auto: if the S3 store does not check what it
+                            is sent. A CGI verifies nothing.
                       --create-on-push        Let a push create the repository that it names.
                       --version               Show the version.
                       -h, --help              Show help information.
@@ -224,6 +229,37 @@ extension EndToEnd {
                 OPTIONS:
                   --manifest <manifest>   The state to go back to, by its manifest's digest.
                         By default the last one before the deletion.
+
+                """)
+        }
+
+        @Test func helpOfRepairIsThis() throws {
+            try expectHelp(
+                of: "repair",
+                """
+                OVERVIEW: Find and repair damaged or missing objects.
+
+                Reads every object that the published state needs and checks its SHA-256. A
+                damaged or missing pack or manifest is rewritten from a good copy in the cache
+                of the state directory, or from --from; an index is rebuilt from its pack. Good
+                objects stay as they are, and pushes may go on.
+
+                The exit status is 0 if everything is good at the end, 1 otherwise.
+
+                USAGE: git-s3-backend repair [<repository>] [--all] [--from <directory> ...] \
+                [--dry-run] [--quiet] [--store <store>] [--state-dir <state-dir>]
+
+                ARGUMENTS:
+                  <repository>            The repository, OWNER/REPO.
+
+                OPTIONS:
+                  --all                   Check every repository in the store.
+                  --from <directory>      Look for good copies in this directory, too; can be
+                                          repeated.
+                        Files are recognized by their contents, whatever their names: another
+                        machine's state directory, or a copy of the bucket.
+                  --dry-run               Report what is damaged, and write nothing.
+                  --quiet                 Show no progress.
 
                 """)
         }

@@ -169,6 +169,30 @@ extension EndToEnd {
             #expect(stage.counted() == Self.warm)
         }
 
+        @Test func verifyingAPushReadsItsPackAndManifestOnce() throws {
+            let stage = try Stage()
+            #expect(try stage.site.fetch(stage.repository, [stage.tip]).status == 200)
+            var setup = stage.site.setup
+            setup.options = ["--verify-uploads", "on"]
+            let site = try Site(setup)
+            stage.proxy.reset()
+            let tip = try stage.tip
+            let next = try stage.tree.commit("new")
+            let answer = try site.push(
+                to: stage.repository,
+                PushBody(
+                    [.init(old: tip, new: next, "refs/heads/main")],
+                    capabilities: "report-status", pack: try stage.tree.pack([next, "^\(tip)"])))
+            #expect(answer.text.contains("ok refs/heads/main"))
+            let expected = Self.warm.merging([
+                "PUT pack": 1, "PUT index": 1, "PUT manifest": 1, "PUT pointer": 1,
+                "GET pack": 1, "GET manifest": 1,
+            ]) { $1 }
+            try wait(for: "both to be read") { stage.proxy.counts == expected }
+            try site.responder.stop()
+            #expect(stage.counted() == expected)
+        }
+
         @Test func swapIsNotSentBeforeEverythingIsStored() throws {
             let stage = try Stage()
             let tip = try stage.tip

@@ -1,5 +1,6 @@
 import Glibc
 package import ObjectStore
+import Posix
 import Synchronization
 
 /// What a ``FaultyStore`` does to a request.
@@ -50,6 +51,8 @@ package enum Fault: Sendable {
     case flipByte
     /// A GET finds nothing.
     case hide
+    /// EIO, as from a file store whose disk has lost a sector.
+    case badSector
 }
 
 /// Which requests a fault befalls.
@@ -256,6 +259,8 @@ package final class FaultyStore: ObjectStore {
             return send(request).map(\.withFirstByteFlipped)
         case .hide:
             return .success(.absent)
+        case .badSector:
+            return .failure(.local(attempt, SystemError("read", request.key.path, code: EIO)))
         }
     }
 

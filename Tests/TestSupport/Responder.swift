@@ -77,7 +77,11 @@ package final class Responder: Sendable {
         _ setup: Setup, _ state: String, _ socket: String
     ) throws -> (program: String, arguments: [String]) {
         let program = try setup.program ?? Programs.responder()
-        let words = ["serve", "--store", setup.storeURL, "--state-dir", state]
+        var words = ["serve", "--store", setup.storeURL, "--state-dir", state]
+        // What passes a proxy is counted and scripted: nothing may be read in the background.
+        if setup.proxy != nil, !setup.options.contains("--verify-uploads") {
+            words += ["--verify-uploads", "off"]
+        }
         switch setup.launcher {
         case .itself:
             return (program, words + ["--listen", "unix:\(socket)"] + setup.options)

@@ -8,6 +8,8 @@ import Posix
 package final class BackgroundCompactor: @unchecked Sendable {
     private let hydration: Hydration
     private let threshold: Int
+    /// nil: what is published is not verified.
+    private let verifier: UploadVerifier?
     private let log: Logger
     private let cancellation = Cancellation()
 
@@ -28,9 +30,12 @@ package final class BackgroundCompactor: @unchecked Sendable {
 
     /// - Parameter threshold: packs that a repository may have; zero: any number, nothing is
     ///   compacted.
-    package init(_ hydration: Hydration, threshold: Int, log: Logger) {
+    package init(
+        _ hydration: Hydration, threshold: Int, verifier: UploadVerifier? = nil, log: Logger
+    ) {
         self.hydration = hydration
         self.threshold = threshold
+        self.verifier = verifier
         self.log = log
     }
 
@@ -110,6 +115,9 @@ package final class BackgroundCompactor: @unchecked Sendable {
             let outcome = try Compaction(
                 of: repository, with: hydration, cancellation: cancellation
             ).run(log: log)
+            if case .compacted(let result) = outcome {
+                verifier?.published(result.digest, pack: result.pack, to: repository)
+            }
             isDone = report(outcome, to: log)
         } catch is Cancellation.Cancelled {
             log.info("stopped compacting")

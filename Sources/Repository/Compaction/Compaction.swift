@@ -38,6 +38,8 @@ package struct Compaction: Sendable {
     /// A compaction that is published.
     package struct Result: Equatable, Sendable {
         package let digest: Digest
+        /// The new pack.
+        package let pack: Digest
         package let packsBefore: Int
         package let packsAfter: Int
         /// In the new pack.
@@ -171,7 +173,8 @@ extension Compaction {
                 FaultPoint.reach(.compactionSwapped)
                 return .compacted(
                     Result(
-                        digest: digest, packsBefore: base.manifest.packs.count,
+                        digest: digest, pack: fold.pack.digest,
+                        packsBefore: base.manifest.packs.count,
                         packsAfter: published.packs.count, objects: fold.objects,
                         bytes: fold.pack.size))
             case .lost(let pointer):

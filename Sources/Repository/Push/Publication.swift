@@ -16,10 +16,13 @@ package enum Publication: ~Copyable {
 package struct PublishedPush: ~Copyable {
     private let report: PushReport
     package let state: PublishedState
+    /// The pack that the push brought; nil if it needed none.
+    package let pack: Digest?
 
-    fileprivate init(report: PushReport, state: PublishedState) {
+    fileprivate init(report: PushReport, state: PublishedState, pack: Digest?) {
         self.report = report
         self.state = state
+        self.pack = pack
     }
 
     /// Gives out git's report, which may be relayed from now on.
@@ -86,7 +89,8 @@ extension ReceivedPush {
         case .published(let state, let moved):
             if let pack { workspace.keep(pack) }
             let report = report.rejecting(rejections(of: moved))
-            return .published(PublishedPush(report: report, state: state))
+            return .published(
+                PublishedPush(report: report, state: state, pack: pack?.pack.digest))
         case .lost(let cause, let moved):
             return .lost(lost(cause, moved))
         case .overtaken(let winner, let moved, let attemptsLeft):

@@ -1,0 +1,81 @@
+package import GitProtocol
+package import ObjectStore
+
+/// One object of a published state that is missing or damaged, and what became of it.
+package struct RepairFinding: Sendable, CustomStringConvertible {
+    package let key: ObjectKey
+    package let fault: Fault
+    package let remedy: Remedy
+    /// Whether reading and pushing need the object. git does without bitmaps and commit graphs.
+    package let isNeeded: Bool
+
+    /// What is wrong with it.
+    package enum Fault: Sendable, CustomStringConvertible {
+        case missing
+        case damaged(reason: String)
+
+        package var description: String {
+            switch self {
+            case .missing: "missing"
+            case .damaged(let reason): "damaged: \(reason)"
+            }
+        }
+    }
+
+    /// What was, or can be, done about it.
+    package enum Remedy: Sendable {
+        /// It is good now. The copy's path; nil if it was derived from its pack.
+        case repaired(from: String?)
+        /// Somebody else repaired it in the meantime.
+        case repairedElsewhere
+        /// It can be repaired, which was not asked for.
+        case repairable(from: String?)
+        case none(reason: String)
+    }
+
+    /// Whether the object is good now.
+    package var isRepaired: Bool {
+        switch remedy {
+        case .repaired, .repairedElsewhere: true
+        case .repairable, .none: false
+        }
+    }
+
+    /// Whether no good copy was found of an object that is needed.
+    package var isLost: Bool {
+        if case .none = remedy { isNeeded } else { false }
+    }
+
+    package var description: String {
+        let done =
+            switch remedy {
+            case .repaired(let path?): "rewritten from '\(path)'."
+            case .repaired(nil): "rebuilt from its pack."
+            case .repairedElsewhere: "repaired by somebody else in the meantime."
+            case .repairable(let path?): "can be rewritten from '\(path)'."
+            case .repairable(nil): "can be rebuilt from its pack."
+            case .none(let reason): "not repaired: \(reason)."
+            }
+        return "\(key): \(fault); \(done)"
+    }
+}
+
+/// What checking and repairing a repository came to.
+package struct RepairOutcome: Sendable {
+    /// Objects that were read.
+    package var objects = 0
+    package var findings: [RepairFinding] = []
+    /// Refs that need objects which no good pack has; nil if that was not looked at, because the
+    /// manifest is lost.
+    package var incompleteRefs: [RefName]?
+    /// The newest earlier state that needs none of the lost packs, where there is one.
+    package var earlierState: Digest?
+
+    /// Objects that are needed and that no good copy was found of.
+    package var lost: [RepairFinding] { findings.filter(\.isLost) }
+
+    /// Whether the repository is whole now.
+    package var isWhole: Bool {
+        incompleteRefs == [] && findings.allSatisfy { $0.isRepaired || !$0.isNeeded }
+    }
+}

@@ -1,0 +1,20 @@
+package import ObjectStore
+
+/// Whether what was published is read back from the store.
+package enum UploadVerification: String, Sendable {
+    case on, off
+    /// Where damage on the way to the store could be stored: if the store is reached over a network,
+    /// and does not compare what it is sent with a checksum.
+    case auto
+
+    /// - Parameters:
+    ///   - store: as the conformance probe admitted it.
+    ///   - isLocal: whether it is a directory, which is written by this program itself.
+    package func isWanted(of store: any ObjectStore, isLocal: Bool) -> Bool {
+        switch self {
+        case .on: true
+        case .off: false
+        case .auto: !isLocal && !store.checksBodies
+        }
+    }
+}

@@ -1,0 +1,169 @@
+import ArgumentParser
+import GitProtocol
+import Glibc
+import ObjectStore
+import Repository
+
+/// `repair OWNER/REPO`, `repair --all`.
+struct RepairCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "repair",
+        abstract: "Find and repair damaged or missing objects.",
+        discussion: """
+            Reads every object that the published state needs and checks its SHA-256. A damaged or \
+            missing pack or manifest is rewritten from a good copy in the cache of the state \
+            directory, or from --from; an index is rebuilt from its pack. Good objects stay as they \
+            are, and pushes may go on.
+
+            The exit status is 0 if everything is good at the end, 1 otherwise.
+            """)
+
+    @Argument(help: "The repository, OWNER/REPO.")
+    var repository: RepositoryName?
+
+    @Flag(help: "Check every repository in the store.")
+    var all = false
+
+    @Option(
+        help: ArgumentHelp(
+            "Look for good copies in this directory, too; can be repeated.",
+            discussion: "Files are recognized by their contents, whatever their names: another "
+                + "machine's state directory, or a copy of the bucket.",
+            valueName: "directory"))
+    var from: [String] = []
+
+    @Flag(help: "Report what is damaged, and write nothing.")
+    var dryRun = false
+
+    @Flag(help: "Show no progress.")
+    var quiet = false
+
+    @OptionGroup var storeOptions: StoreOptions
+
+    func validate() throws {
+        if (repository == nil) != all {
+            throw ValidationError("Name one repository, OWNER/REPO, or give --all.")
+        }
+    }
+
+    func run() throws {
+        let environment = ProcessEnvironment.variables
+        let store = try storeOptions.open(environment)
+        let statePath = try storeOptions.statePath(environment)
+        try Failure.explained {
+            let directories = try from.map { try Self.directory($0) }
+            let workshop = try Workshop(
+                store: store, statePath: statePath, environment: environment, isQuiet: quiet)
+            defer { workshop.state.remove() }
+
+            let copies = GoodCopies(inCacheOf: statePath, and: directories) { sentence in
+                workshop.line.clear()
+                Failure.say(sentence)
+            }
+            if let repository {
+                if try !repair(repository, copies, workshop) { throw ExitCode.failure }
+            } else {
+                try repairAll(copies, workshop)
+            }
+        }
+    }
+
+    /// A directory that exists.
+    private static func directory(_ path: String) throws -> String {
+        let path = try Workshop.absolute(path)
+        var status = stat()
+        guard stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else {
+            throw ValidationError(
+                "Invalid value '\(path)' for --from: expected an existing directory.")
+        }
+        return path
+    }
+
+    private func repairAll(_ copies: GoodCopies, _ workshop: Workshop) throws {
+        var (whole, others) = (0, 0)
+        try RepositoryListing.forEach(in: workshop.store) { name in
+            do {
+                if try repair(name, copies, workshop) { whole += 1 } else { others += 1 }
+            } catch LifecycleError.deleted {
+                // Its objects are those of earlier states alone.
+            } catch {
+                others += 1
+                Failure.say("\(error)")
+            }
+        }
+        print("Repositories: \(whole) good, \(others) not.")
+        if others > 0 { throw ExitCode.failure }
+    }
+
+    /// - Returns: whether the repository is whole now.
+    private func repair(
+        _ repository: RepositoryName, _ copies: GoodCopies, _ workshop: Workshop
+    ) throws -> Bool {
+        defer { workshop.line.clear() }
+
+        let outcome = try Repair(
+            of: repository, with: workshop.hydration, copies: copies,
+            mode: dryRun ? .check : .repair, progress: workshop.line.progress
+        ) { finding in
+            workshop.line.clear()
+            print(finding)
+        }.run()
+        workshop.line.clear()
+        print(RepairReport(repository: repository, outcome: outcome).summary)
+        for sentence in RepairReport(repository: repository, outcome: outcome).advice {
+            Failure.say(sentence)
+        }
+        return outcome.isWhole
+    }
+}
+
+/// What a person reads of a repository that was checked.
+struct RepairReport {
+    let repository: RepositoryName
+    let outcome: RepairOutcome
+
+    /// One line for standard output.
+    var summary: String {
+        let checked = "'\(repository)': \(counted(outcome.objects, "object")) checked"
+        if outcome.findings.isEmpty, outcome.isWhole { return checked + ", all good." }
+        let repaired = outcome.findings.count { $0.isRepaired }
+        return checked + ", \(repaired) repaired, \(outcome.findings.count - repaired) not."
+    }
+
+    /// What helps where something could not be repaired, a sentence or two each.
+    var advice: [String] {
+        guard let refs = outcome.incompleteRefs else { return [copiesElsewhere] }
+        var advice: [String] = []
+        if !refs.isEmpty {
+            let names = refs.map(\.description).joined(separator: ", ")
+            advice.append("Refs whose objects are not all in good packs: \(names).")
+        } else if !outcome.lost.isEmpty {
+            advice.append("Everything that the refs need is in the other packs.")
+        }
+        if !outcome.lost.isEmpty { advice.append(copiesElsewhere) }
+        let damaged = outcome.lost.filter { if case .damaged = $0.fault { true } else { false } }
+        if !damaged.isEmpty {
+            let keys = damaged.map { "\($0.key)" }.joined(separator: ", ")
+            advice.append(
+                "Otherwise remove what is damaged from the bucket first, so that the same objects "
+                    + "can be pushed again: \(keys).")
+        }
+        if !refs.isEmpty {
+            advice.append(
+                "With a complete clone: 'git-s3-backend delete \(repository)', then "
+                    + "'git-s3-backend import CLONE \(repository)'.")
+        }
+        if let earlier = outcome.earlierState {
+            advice.append(
+                "To go back to the newest state that needs nothing lost: 'git-s3-backend delete "
+                    + "\(repository)', then 'git-s3-backend restore --manifest \(earlier) "
+                    + "\(repository)'. Later pushes must be made again.")
+        }
+        return advice
+    }
+
+    private var copiesElsewhere: String {
+        "If another server's state directory, a version of the bucket or a backup has the object: "
+            + "'git-s3-backend repair \(repository) --from DIRECTORY'."
+    }
+}
