@@ -4,10 +4,10 @@ import Posix
 
 /// Refs of a published state that point to objects which none of its packs contains.
 ///
-/// git takes no push that sets a ref in a repository that has one: its connectivity check walks all
+/// git accepts no push that sets a ref in a repository that has one: its connectivity check walks all
 /// refs, and stops there. So a push that touches a broken ref is received in a workspace without
-/// any of them: git is told that the ref does not exist, and everyone else sees the update as the
-/// push asked for it. Fewer refs make that check stricter, never weaker. Broken refs that the
+/// any of them: for git the ref does not exist, and the bridge sees the update as the push
+/// requested it. Fewer refs make that check stricter, never weaker. Broken refs that the
 /// push does not change are put back as they were. A push that only deletes is not checked, and
 /// needs none of this.
 struct BrokenRefs: Sendable {
@@ -65,8 +65,8 @@ struct BrokenRefs: Sendable {
         try local("write refs") { () throws(SystemError) in try Files.write(refs, to: path) }
     }
 
-    /// The push as git is told it. Deletions stay as they are: git lets a ref go that does not exist,
-    /// except HEAD's. An update that begins elsewhere than at the published value gets an old value
+    /// The push as git gets it. Deletions stay as they are: git deletes a ref that does not exist,
+    /// except HEAD's branch. An update that begins elsewhere than at the published value gets an old value
     /// that git will refuse.
     func commandsForGit(_ commands: PushCommands) -> PushCommands {
         if ids.isEmpty { return commands }
@@ -76,7 +76,7 @@ struct BrokenRefs: Sendable {
         }
     }
 
-    /// A bridge that is asked about the updates as the push asked for them.
+    /// A bridge that decides on the updates as the push requested them.
     func bridge(
         to bridge: any PreReceiveBridge, _ commands: PushCommands
     ) -> any PreReceiveBridge {
@@ -107,10 +107,10 @@ struct BrokenRefs: Sendable {
         }
     }
 
-    // MARK: Telling
+    // MARK: Explaining
 
-    /// Fails if git set none of the refs that the push sets, and the state has broken refs: then they
-    /// are why, and only an operator, or a push that touches them, can help.
+    /// Fails if git set none of the refs that the push sets, and the state has broken refs: they are
+    /// the reason, and only an operator or a push that touches them can repair them.
     static func explainRefusal(
         of commands: PushCommands, _ report: PushReport, in workspace: borrowing Workspace,
         _ parent: PushParent
@@ -121,9 +121,9 @@ struct BrokenRefs: Sendable {
             !set.contains(where: { accepted.contains($0.rawName) })
         else { return }
         let broken = try all(in: workspace, parent.manifest)
-        guard let first = broken.min(by: { $0.key < $1.key }) else { return }
+        guard let (name, id) = broken.min(by: { $0.key < $1.key }) else { return }
         let repository = parent.repository
-        var reason = "its ref '\(first.key)' points to \(first.value), which no pack of it contains"
+        var reason = "its ref '\(name)' points to \(id), which is in none of its packs"
         if broken.count > 1 { reason += " (\(broken.count) of its refs are broken)" }
         reason += "; set or delete the ref by a push"
         if let earlier = parent.manifest.parent {

@@ -14,7 +14,7 @@ extension ReceivedPush {
     ///   - streamed: what came through to git. A push that only deletes brings no pack, and git does
     ///     not read what may follow.
     ///   - hydrated: the names in the pack directory before git ran.
-    /// - Returns: nil if the push brought no objects.
+    /// - Returns: nil if the push contained no objects.
     /// - Throws: ``RepositoryError`` for anything else.
     static func keptPack(
         of commands: PushCommands, streamed: StreamedPack, in workspace: borrowing Workspace,
@@ -23,11 +23,11 @@ extension ReceivedPush {
         let announced = try announcedObjects(of: commands, streamed)
         let added = try addedPacks(in: workspace, besides: hydrated)
         guard announced > 0 else {
-            if let name = added.first { throw .unproven("no objects came, but git kept '\(name)'") }
-            return nil
+            guard let name = added.first else { return nil }
+            throw .unproven("no objects were sent, but git kept '\(name)'")
         }
         guard let name = added.first, added.count == 1 else {
-            throw .unproven("\(announced) objects came, and git kept \(added.count) packs, not 1")
+            throw .unproven("\(announced) objects were sent, but git kept \(added.count) packs")
         }
         let base = "\(workspace.packDirectory)/\(name.dropLast(5))"
         let pack: KeptPack
@@ -44,7 +44,7 @@ extension ReceivedPush {
             throw .unproven("'\(name)' is another pack, whose hash is \(pack.trailer)")
         }
         guard pack.objects >= announced else {
-            throw .unproven("\(announced) objects came, and git kept \(pack.objects)")
+            throw .unproven("\(announced) objects were sent, but git kept \(pack.objects)")
         }
         return pack
     }
@@ -53,7 +53,7 @@ extension ReceivedPush {
         of commands: PushCommands, _ streamed: StreamedPack
     ) throws(RepositoryError) -> Int {
         guard commands.bringsPack else { return 0 }
-        guard let header = streamed.header else { throw .unproven("no pack came") }
+        guard let header = streamed.header else { throw .unproven("no pack was sent") }
         return header.objects
     }
 

@@ -3,11 +3,11 @@ import GitProtocol
 import Posix
 import Synchronization
 
-/// Stands between the hook and a bridge, and puts the updates that the push asked for in the place of
-/// those that git was told.
+/// Replaces the updates that git got by those that the push requested, between the hook and a
+/// bridge.
 struct TranslatingBridge: PreReceiveBridge {
     let bridge: any PreReceiveBridge
-    /// The line that git gives the hook → the line that the bridge is asked about.
+    /// The line that git gives the hook → the line that the bridge gets.
     let lines: [[UInt8]: [UInt8]]
 
     func serve(_ channel: consuming OwnedDescriptor) -> [RefUpdate]? {
@@ -37,7 +37,7 @@ struct TranslatingBridge: PreReceiveBridge {
         let allowed = Mutex<[RefUpdate]?>(nil)
     }
 
-    /// Asks the bridge, and answers the hook.
+    /// Relays the question to the bridge, and its answer to the hook.
     private func relay(
         _ question: BridgeChannel.Word, to asking: borrowing BridgeChannel,
         from hook: borrowing BridgeChannel
