@@ -7,12 +7,16 @@ import Posix
 package struct Workspace: ~Copyable, Sendable {
     /// The bare repository's directory.
     package let path: String
+    /// Keeps the process's directory from being removed, and from being swept.
+    private let home: ProcessDirectory
     /// Where its packs came from, and new ones go.
     private let cache: PackCache?
 
     /// Makes an empty directory; hydration fills it.
     init(in state: StateDirectory, cache: PackCache? = nil) throws(SystemError) {
-        path = try state.makeWorkspaceDirectory()
+        let directory = try state.makeWorkspaceDirectory()
+        path = directory.path
+        home = directory.home
         self.cache = cache
     }
 
