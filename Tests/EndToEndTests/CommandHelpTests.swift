@@ -59,6 +59,9 @@ extension EndToEnd {
                       --state-dir <state-dir> The directory for workspaces and kept copies.
                             By default $STATE_DIRECTORY, $XDG_CACHE_HOME/git-s3-backend, or a
                             directory of this user under /var/tmp.
+                      --allow-shared-state-dir
+                                              Accept a state directory that other users own or can
+                                              write to.
                       --listen <listen>       Where to listen: unix:/path or host:port.
                             By default descriptor 0, if it is a listening socket.
                       --listen-anywhere       Let --listen name an address beyond loopback. FastCGI
@@ -99,6 +102,9 @@ extension EndToEnd {
               --state-dir <state-dir> The directory for workspaces and kept copies.
                     By default $STATE_DIRECTORY, $XDG_CACHE_HOME/git-s3-backend, or a
                     directory of this user under /var/tmp.
+              --allow-shared-state-dir
+                                      Accept a state directory that other users own or can
+                                      write to.
               --version               Show the version.
               -h, --help              Show help information.
 
@@ -123,7 +129,8 @@ extension EndToEnd {
                 is named on standard error, and the exit status is 1 then.
 
                 USAGE: git-s3-backend list [--deleted] [--json] [--store <store>] \
-                [--state-dir <state-dir>]
+                [--state-dir <state-dir>] \
+                [--allow-shared-state-dir]
 
                 OPTIONS:
                   --deleted               List those that were deleted or renamed instead.
@@ -143,7 +150,8 @@ extension EndToEnd {
                 whose parent is the last state.
 
                 USAGE: git-s3-backend show <repository> [--json] [--sizes] \
-                [--manifest <manifest>] [--store <store>] [--state-dir <state-dir>]
+                [--manifest <manifest>] [--store <store>] [--state-dir <state-dir>] \
+                [--allow-shared-state-dir]
 
                 ARGUMENTS:
                   <repository>            The repository, OWNER/REPO.
@@ -171,7 +179,8 @@ extension EndToEnd {
                 finishes it, 'restore' undoes it.
 
                 USAGE: git-s3-backend rename <repository> <new-name> [--resume] \
-                [--store <store>] [--state-dir <state-dir>]
+                [--store <store>] [--state-dir <state-dir>] \
+                [--allow-shared-state-dir]
 
                 ARGUMENTS:
                   <repository>            The repository, OWNER/REPO.
@@ -195,7 +204,8 @@ extension EndToEnd {
                 On a terminal you are asked for its name once more; elsewhere it takes --yes.
 
                 USAGE: git-s3-backend delete <repository> [--yes] [--store <store>] \
-                [--state-dir <state-dir>]
+                [--state-dir <state-dir>] \
+                [--allow-shared-state-dir]
 
                 ARGUMENTS:
                   <repository>            The repository, OWNER/REPO.
@@ -216,7 +226,8 @@ extension EndToEnd {
                 before. A repository that is there is left alone: delete it first.
 
                 USAGE: git-s3-backend restore <repository> [--manifest <manifest>] \
-                [--store <store>] [--state-dir <state-dir>]
+                [--store <store>] [--state-dir <state-dir>] \
+                [--allow-shared-state-dir]
 
                 ARGUMENTS:
                   <repository>            The repository, OWNER/REPO.
