@@ -64,6 +64,8 @@ choose_directories() {
         fi
     fi
     mkdir -p "$dir/log" "$dir/$server" "$dir/state"
+    # With a umask of 002 the group may write to it, and the program refuses it.
+    chmod go-w "$dir/state"
     dir=$(cd "$dir" && pwd)
     case $dir in *[\"\$\;{}\\%\?\#\ ]*) fail "Choose a --dir without spaces and punctuation: '$dir'." ;; esac
 

@@ -4,8 +4,8 @@ package import Repository
 
 /// Answers the one request of a CGI process. RFC 3875.
 package enum OneShotCGI {
-    /// Ends git's processes and leaves nothing behind when the web server sends SIGTERM, as it
-    /// does when the client is gone.
+    /// Ends git's processes and this one, and leaves nothing behind, when the web server sends
+    /// SIGTERM, as it does when the client is gone.
     package static func endOnSignal(removing state: StateDirectory) throws(SystemError) {
         let thread = try Thread(stackBytes: 1 << 17) {
             var signals = sigset_t()
@@ -14,8 +14,7 @@ package enum OneShotCGI {
             var received: Int32 = 0
             sigwait(&signals, &received)
             ChildProcess.endAll()
-            state.remove()
-            _exit(128 + received)
+            state.endProcess(status: 128 + received)
         }
         _ = consume thread
     }

@@ -225,7 +225,7 @@ package struct Responder: Sendable {
         if response.hasBegun {
             // The client sees an answer that ends too early; the cause is for the log.
             if ending != .exited(0) {
-                workspace.doubtPacks()
+                workspace.lookForDamage()
                 log.warning(
                     "git did not finish a fetch",
                     metadata: ["error": "\(ending): \(workspace.gitErrors())"])
@@ -240,7 +240,7 @@ package struct Responder: Sendable {
         if Self.complaints.contains(where: { errors.contains($0) }) {
             throw ProtocolError.badPktLine("git does not understand the request")
         }
-        workspace.doubtPacks()
+        workspace.lookForDamage()
         throw RepositoryError.git(step: "answer a fetch", reason: "\(ending): \(errors)")
     }
 

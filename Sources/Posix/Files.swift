@@ -98,7 +98,16 @@ package enum Files {
         _ = rmdir(path)
     }
 
-    /// Takes the exclusive lock of an open file. flock(2).
+    /// Whether a path still leads to an open file or directory, and not to nothing or to what
+    /// somebody put in its place. fstat(2), lstat(2).
+    package static func isNamed(_ descriptor: Int32, _ path: String) -> Bool {
+        var held = stat()
+        var named = stat()
+        return fstat(descriptor, &held) == 0 && lstat(path, &named) == 0
+            && held.st_ino == named.st_ino && held.st_dev == named.st_dev
+    }
+
+    /// Takes the exclusive lock of an open file or directory. flock(2).
     ///
     /// - Returns: false if another holds it and `waiting` is `.never`.
     package static func lock(

@@ -8,9 +8,22 @@ package final class Monitor: @unchecked Sendable {
     private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
     private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
 
+    /// The clock that waits are measured by: one that nobody sets, unlike the time of day.
+    /// clock_gettime(2).
+    static let clock = CLOCK_MONOTONIC
+
     package init() {
         pthread_mutex_init(mutex, nil)
-        pthread_cond_init(condition, nil)
+        Self.withAttributes { _ = pthread_cond_init(condition, $0) }
+    }
+
+    /// Runs `body` with the attributes of the condition. pthread_condattr_setclock(3).
+    static func withAttributes(_ body: (UnsafeMutablePointer<pthread_condattr_t>) -> Void) {
+        var attributes = pthread_condattr_t()
+        pthread_condattr_init(&attributes)
+        pthread_condattr_setclock(&attributes, clock)
+        body(&attributes)
+        pthread_condattr_destroy(&attributes)
     }
 
     deinit {
@@ -30,13 +43,13 @@ package final class Monitor: @unchecked Sendable {
         return try body()
     }
 
-    /// Waits, with the lock held, until `isTrue` or until the time is over; the lock is free
-    /// meanwhile.
+    /// Waits, with the lock held, until `isTrue` or until the time is over; the lock is free in
+    /// the meantime. A step of the time of day neither shortens nor prolongs the wait.
     ///
     /// - Returns: whether it is true.
     package func wait(atMost time: Duration, until isTrue: () -> Bool) -> Bool {
         var end = timespec()
-        clock_gettime(CLOCK_REALTIME, &end)
+        clock_gettime(Self.clock, &end)
         let (seconds, attoseconds) = time.components
         end.tv_nsec += Int(attoseconds / 1_000_000_000)
         end.tv_sec += Int(seconds) + end.tv_nsec / 1_000_000_000

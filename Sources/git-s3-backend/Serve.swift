@@ -39,7 +39,8 @@ struct Serve: ParsableCommand {
             try FastCGIServer(
                 listener: listener, responder: assembly.responder, workers: workers, log: log
             ).run()
-            assembly.state.remove()
+            // A compaction that is in a transfer may still be at work there.
+            if !assembly.state.remove() { assembly.state.endProcess(status: 0) }
         }
     }
 }

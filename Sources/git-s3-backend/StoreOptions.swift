@@ -2,6 +2,7 @@ import ArgumentParser
 import Glibc
 import ObjectStore
 import Posix
+import Repository
 import S3Store
 
 /// Which store, and where local state may be kept.
@@ -15,6 +16,9 @@ struct StoreOptions: ParsableArguments {
             discussion: "By default $STATE_DIRECTORY, $XDG_CACHE_HOME/git-s3-backend, or a "
                 + "directory of this user under /var/tmp."))
     var stateDir: String?
+
+    @Flag(help: "Accept a state directory that other users own or can write to.")
+    var allowSharedStateDir = false
 
     /// Opens the store; sends nothing.
     ///
@@ -60,8 +64,23 @@ struct StoreOptions: ParsableArguments {
             + "this program reads none: its repositories are in the store."
     }
 
-    /// The state directory's path.
+    /// The state directory's path. The directory exists from now on, and other users cannot write
+    /// to it, unless that is allowed.
     func statePath(_ environment: [String: String]) throws -> String {
+        let path = try stateLocation(environment)
+        // Reported by whatever uses it first.
+        try? Files.makeDirectories(path)
+        let allowed = Setting(option: nil, "allow-shared-state-dir", in: environment)
+        if try allowSharedStateDir || allowed?.flag() == true { return path }
+        // Missing, or not to be looked at: the same.
+        guard let isPrivate = try? StateDirectory.isPrivate(path), !isPrivate else { return path }
+        throw ValidationError(
+            "Other users own the state directory '\(path)' or can write to it, and with it to what "
+                + "is served. Run 'chown' and 'chmod go-w' on it, or add --allow-shared-state-dir "
+                + "(GIT_S3_BACKEND_ALLOW_SHARED_STATE_DIR=yes).")
+    }
+
+    private func stateLocation(_ environment: [String: String]) throws -> String {
         if let setting = Setting(option: stateDir, "state-dir", in: environment) {
             return try Self.absolute(setting.text)
         }

@@ -135,56 +135,23 @@ extension EndToEnd {
             try expectServed(living, repository, equals: tree)
         }
 
-        /// A program whose state directory is a disk of a few megabytes, which it alone sees.
-        private func onSmallDisk(mebibytes: Int, _ state: TemporaryDirectory) throws -> String {
-            let program = try state.file(
-                "program",
-                """
-                #!/bin/sh
-                exec unshare -m sh -c \
-                    'mount -t tmpfs -o size=\(mebibytes)m none "$0" && exec "$@"' \
-                    '\(state.path)/disk' '\(try Programs.responder())' "$@"
-                """)
-            chmod(program, 0o755)
-            _ = try state.directory("disk")
-            return program
-        }
-
-        /// Bytes that no compression makes fewer.
-        private static func noise(_ count: Int) throws -> [UInt8] {
-            let source = try OwnedDescriptor.open("/dev/urandom", O_RDONLY)
-            var bytes = [UInt8](repeating: 0, count: count)
-            let read = try bytes.withMutableBytes { try readSome(source.raw, into: $0) }
-            #expect(read == count)
-            return bytes
-        }
-
-        /// Whether this process may mount what nobody else sees.
-        private static var mayMount: Bool {
-            guard let unshare = try? Programs.find("unshare", remedy: "apt install util-linux"),
-                let directory = try? TemporaryDirectory()
-            else { return false }
-            let mount = ["-m", "/bin/mount", "-t", "tmpfs", "none", directory.path]
-            return (try? Command(unshare, mount).run().succeeded) ?? false
-        }
-
-        @Test(.enabled(if: mayMount, "takes root, and leave to mount"))
+        @Test(.enabled(if: SmallDisk.mayBeMounted, "takes root, and leave to mount"))
         func diskThatFillsUpTakesFromTheCacheAndIs503WhenThatIsNotEnough() throws {
             let bucket = try StoreUnderTest.file.makeBucket()
             let direct = try Site(Responder.Setup(bucket))
             func make(_ bytes: Int) throws -> (repository: String, tip: String) {
                 let (repository, tree) = try seeded(direct)
-                let tip = try tree.commit("large", bytes: try Self.noise(bytes))
+                let tip = try tree.commit("large", bytes: try SmallDisk.noise(bytes))
                 try tree.git("push", "-q", "origin", "main")
                 return (repository, tip)
             }
             let (first, second, third) = (
                 try make(1_200_000), try make(1_200_000), try make(3_000_000)
             )
-            let outer = try TemporaryDirectory()
+            let disk = try SmallDisk(mebibytes: 2)
             var setup = Responder.Setup(bucket)
-            setup.program = try onSmallDisk(mebibytes: 2, outer)
-            setup.options = ["--state-dir", outer.path + "/disk"]
+            setup.program = disk.program
+            setup.options = disk.options
             let small = try Site(setup)
             for _ in 0..<2 {
                 for (repository, tip) in [first, second] {

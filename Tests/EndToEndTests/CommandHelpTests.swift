@@ -60,6 +60,9 @@ extension EndToEnd {
                       --state-dir <state-dir> The directory for workspaces and kept copies.
                             By default $STATE_DIRECTORY, $XDG_CACHE_HOME/git-s3-backend, or a
                             directory of this user under /var/tmp.
+                      --allow-shared-state-dir
+                                              Accept a state directory that other users own or can
+                                              write to.
                       --listen <listen>       Where to listen: unix:/path or host:port.
                             By default descriptor 0, if it is a listening socket.
                       --listen-anywhere       Let --listen name an address beyond loopback. FastCGI
@@ -104,6 +107,9 @@ extension EndToEnd {
               --state-dir <state-dir> The directory for workspaces and kept copies.
                     By default $STATE_DIRECTORY, $XDG_CACHE_HOME/git-s3-backend, or a
                     directory of this user under /var/tmp.
+              --allow-shared-state-dir
+                                      Accept a state directory that other users own or can
+                                      write to.
               --version               Show the version.
               -h, --help              Show help information.
 
@@ -128,7 +134,8 @@ extension EndToEnd {
                 is named on standard error, and the exit status is 1 then.
 
                 USAGE: git-s3-backend list [--deleted] [--json] [--store <store>] \
-                [--state-dir <state-dir>]
+                [--state-dir <state-dir>] \
+                [--allow-shared-state-dir]
 
                 OPTIONS:
                   --deleted               List those that were deleted or renamed instead.
@@ -148,7 +155,8 @@ extension EndToEnd {
                 whose parent is the last state.
 
                 USAGE: git-s3-backend show <repository> [--json] [--sizes] \
-                [--manifest <manifest>] [--store <store>] [--state-dir <state-dir>]
+                [--manifest <manifest>] [--store <store>] [--state-dir <state-dir>] \
+                [--allow-shared-state-dir]
 
                 ARGUMENTS:
                   <repository>            The repository, OWNER/REPO.
@@ -176,7 +184,8 @@ extension EndToEnd {
                 finishes it, 'restore' undoes it.
 
                 USAGE: git-s3-backend rename <repository> <new-name> [--resume] \
-                [--store <store>] [--state-dir <state-dir>]
+                [--store <store>] [--state-dir <state-dir>] \
+                [--allow-shared-state-dir]
 
                 ARGUMENTS:
                   <repository>            The repository, OWNER/REPO.
@@ -200,7 +209,8 @@ extension EndToEnd {
                 On a terminal you are asked for its name once more; elsewhere it takes --yes.
 
                 USAGE: git-s3-backend delete <repository> [--yes] [--store <store>] \
-                [--state-dir <state-dir>]
+                [--state-dir <state-dir>] \
+                [--allow-shared-state-dir]
 
                 ARGUMENTS:
                   <repository>            The repository, OWNER/REPO.
@@ -221,7 +231,8 @@ extension EndToEnd {
                 before. A repository that is there is left alone: delete it first.
 
                 USAGE: git-s3-backend restore <repository> [--manifest <manifest>] \
-                [--store <store>] [--state-dir <state-dir>]
+                [--store <store>] [--state-dir <state-dir>] \
+                [--allow-shared-state-dir]
 
                 ARGUMENTS:
                   <repository>            The repository, OWNER/REPO.

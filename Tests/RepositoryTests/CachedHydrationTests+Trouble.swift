@@ -60,9 +60,14 @@ extension CachedHydrationTests {
             try hydrate(bench)
             let packs = bench.state.path + "/packs"
             for name in try kept(bench) { chmod("\(packs)/\(name)", mode) }
-            // The directories are open to the other, the files are not its own.
+            // The directories are open to the other, the files are not its own. It was shared when the
+            // process started: that is allowed, if asked for.
+            chmod(bench.state.path, 0o777)
+            let shared = Hydration(
+                store: bench.store, state: try StateDirectory(path: bench.state.path),
+                git: bench.git, hook: "", cacheSize: bench.cacheSize)
             for path in try [
-                bench.state.path, packs, packs + "/incoming", bench.state.path + "/manifests",
+                packs, packs + "/incoming", bench.state.path + "/manifests",
                 bench.state.path + "/workspaces",
             ]
                 + Files.names(in: bench.state.path + "/workspaces").map({
@@ -75,7 +80,7 @@ extension CachedHydrationTests {
             // The user of this thread alone, for what concerns files.
             let found = try Background {
                 try Self.becomeSomebodyElse()
-                let directory = try bench.hydration().readWorkspace(snapshot, log: Bench.log)
+                let directory = try shared.readWorkspace(snapshot, log: Bench.log)
                 let names = try Files.names(in: directory.packDirectory)
                 for name in names {
                     var status = stat()
@@ -179,7 +184,7 @@ extension CachedHydrationTests {
             let workspace = try hydration.readWorkspace(bench.published(), log: Bench.log)
             let log = try bench.git.run(["log", "--stat"], in: workspace, step: "read")
             #expect(log.ending != .exited(0))
-            workspace.doubtPacks()
+            workspace.lookForDamage()
         }
         try hydrate(bench)
         #expect(try requests(bench) { try hydrate(bench) } == 2)

@@ -239,19 +239,52 @@ struct SidecarTests {
         }
     }
 
-    @Test("go with their pack, when it is dropped or doubted")
+    @Test("go with their pack, when it is dropped or hashed because it was not used for long")
     func goWithPack() throws {
         let large = try LargePack()
         large.plantSidecars()
         #expect(try large.hydrate().count == 2)
         let cache = try #require(large.bench.hydration().cache)
-        cache.doubt(large.digest)
+        notUsedSinceStart(cache.base(of: large.digest))
         try large.expect(requests: 2, sidecars: 2)
         cache.drop(large.digest)
         #expect(
             try Files.names(in: large.bench.state.path + "/packs").allSatisfy {
                 !$0.hasPrefix(large.digest.hex)
             })
+    }
+
+    // D3
+    @Test("stay when git failed and the pack turns out to be good; damaged ones go")
+    func provenWithPack() throws {
+        let large = try LargePack()
+        large.plantSidecars()
+        let cache = try #require(large.bench.hydration().cache)
+        let base = cache.base(of: large.digest)
+        func files() throws -> [String: UInt] {
+            let packs = large.bench.state.path + "/packs"
+            return Dictionary(
+                uniqueKeysWithValues: try Files.names(in: packs).map { name in
+                    var status = stat()
+                    #expect(lstat("\(packs)/\(name)", &status) == 0)
+                    return (name, UInt(status.st_ino))
+                })
+        }
+        let found = try large.hydrate { workspace in
+            let before = try files()
+            workspace.lookForDamage()
+            #expect(try files() == before)
+            #expect(access(base + ".bitmap", F_OK) == 0)
+        }
+        #expect(found.count == 2)
+        try large.expect(requests: 0, sidecars: 2)
+
+        Files.removeTree(cache.proofs)
+        truncate(base + ".bitmap", 100)
+        cache.prove([large.digest], .sha1)
+        #expect(access(base + ".bitmap", F_OK) != 0)
+        #expect(access(base + ".graph", F_OK) == 0)
+        #expect(access(base + ".pack", F_OK) == 0)
     }
 
     @Test("that were made here are kept with their pack, and nothing is asked for")

@@ -15,7 +15,7 @@ struct StateDirectoryTests {
     func live() throws {
         let scratch = try ScratchDirectory()
         var first: StateDirectory? = try StateDirectory(path: scratch.path)
-        let workspace = try #require(try first?.makeWorkspaceDirectory())
+        let workspace = try #require(try first?.makeWorkspaceDirectory().path)
         let second = try StateDirectory(path: scratch.path)
         #expect(try processes(scratch.path).count == 2)
         #expect(access(workspace, F_OK) == 0)
@@ -26,13 +26,17 @@ struct StateDirectoryTests {
         #expect(try processes(scratch.path).isEmpty)
     }
 
-    @Test("what a killed process left is swept by the next start")
-    func killed() throws {
+    /// What holds a process's directory: the lock of itself, or, of an earlier version, of a file in
+    /// it.
+    @Test(
+        "what a killed process left is swept by the next start",
+        arguments: [("live-2-dead", ""), ("live-dead", "/lock")])
+    func killed(name: String, lock: String) throws {
         let scratch = try ScratchDirectory()
-        let directory = scratch.path + "/workspaces/live-dead"
+        let directory = scratch.path + "/workspaces/" + name
         try Files.makeDirectories(directory + "/w/objects/pack")
         try Files.write([1], to: directory + "/w/objects/pack/p")
-        try Files.write([], to: directory + "/lock")
+        if !lock.isEmpty { try Files.write([], to: directory + lock) }
         // A process of its own holds the lock, and says so.
         let pipe = try OwnedDescriptor.pipe()
         let null = try OwnedDescriptor.open("/dev/null", O_RDWR)
@@ -40,7 +44,7 @@ struct StateDirectoryTests {
         let child = try ChildProcess(
             ChildProcess.Launch(
                 path: tool.path,
-                arguments: ["--no-fork", directory + "/lock", "sh", "-c", "echo; exec sleep 600"],
+                arguments: ["--no-fork", directory + lock, "sh", "-c", "echo; exec sleep 600"],
                 environment: ["PATH=/usr/bin:/bin"], directory: nil, input: null.raw,
                 output: pipe.second.raw, error: null.raw))
         var byte: UInt8 = 0
@@ -57,7 +61,7 @@ struct StateDirectoryTests {
     @Test("a sweep that was cut off is finished, a start under way is not disturbed")
     func halfway() throws {
         let scratch = try ScratchDirectory()
-        let cut = scratch.path + "/workspaces/live-cut"
+        let cut = scratch.path + "/workspaces/live-2-cut"
         try Files.makeDirectories(cut + "/w")
         let starting = scratch.path + "/workspaces/new-starting"
         try Files.makeDirectories(starting)
@@ -75,7 +79,7 @@ struct StateDirectoryTests {
         let precious = scratch.path + "/precious"
         try Files.makeDirectories(precious)
         try Files.write([1], to: precious + "/file")
-        let dead = scratch.path + "/state/workspaces/live-dead"
+        let dead = scratch.path + "/state/workspaces/live-2-dead"
         try Files.makeDirectories(dead)
         #expect(symlink(precious, dead + "/link") == 0)
         do { _ = try StateDirectory(path: scratch.path + "/state") }
@@ -88,7 +92,7 @@ struct StateDirectoryTests {
         let scratch = try ScratchDirectory()
         let held = try inParallel(16) { _ in
             let state = try StateDirectory(path: scratch.path)
-            let workspace = try state.makeWorkspaceDirectory()
+            let workspace = try state.makeWorkspaceDirectory().path
             return (state, workspace)
         }
         for (_, workspace) in held { #expect(access(workspace, F_OK) == 0) }

@@ -36,6 +36,8 @@ struct AdmissionRecords: Sendable {
         let record = AdmissionRecord(location: location, admitted: time(nil), report: report)
         let draft = path + "." + randomHex(bytes: 8)
         do {
+            // Somebody may have cleared the state directory during the probe.
+            try Files.makeDirectories(directory)
             try Files.write(record.bytes, to: draft)
             try check("rename", path) { rename(draft, path) }
         } catch {

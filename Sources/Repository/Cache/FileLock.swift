@@ -13,14 +13,7 @@ struct FileLock: ~Copyable, Sendable {
             guard try Files.lock(file.raw, waiting: .never, path) else { return nil }
             // Its last holder may have taken the name away between open and lock: others would
             // lock another file.
-            var held = stat()
-            var named = stat()
-            try check("fstat", path) { fstat(file.raw, &held) }
-            if lstat(path, &named) == 0, named.st_ino == held.st_ino,
-                named.st_dev == held.st_dev
-            {
-                return FileLock(file: file)
-            }
+            if Files.isNamed(file.raw, path) { return FileLock(file: file) }
         }
     }
 

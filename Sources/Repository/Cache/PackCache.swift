@@ -13,8 +13,8 @@ import Posix
 ///   that a pack which is there has one. Nothing is written in place; files are read-only.
 /// - What goes out is another name of the same file. Two looks at its ends find out whether it was
 ///   cut, or lost its index. What was not used since this machine started is hashed again: a power
-///   cut may have taken bytes that were never synced. What git stumbles over is, too, and all once
-///   a day.
+///   cut may have taken bytes that were never synced. So is all once a day, and what git failed
+///   with, ``prove(_:_:)``.
 /// - Bytes that rot in between are found by git, where it unpacks them, and by the client, which
 ///   hashes all that it receives. But git sends most of a pack on as it is, and does not hear of the
 ///   client's complaint: hence the last.
@@ -25,6 +25,8 @@ package final class PackCache: Sendable {
     private let directory: String
     /// Where packs are before they are whole.
     private let incoming: String
+    /// The file that says which packs were hashed lately because git had failed.
+    let proofs: String
     /// How long a claim of another is waited for while nothing moves.
     private let patience: Duration
 
@@ -50,6 +52,7 @@ package final class PackCache: Sendable {
     ) {
         directory = state + "/packs"
         incoming = directory + "/incoming"
+        proofs = state + "/proofs"
         self.space = space
         self.files = files
         self.patience = patience
@@ -83,9 +86,9 @@ package final class PackCache: Sendable {
             {
                 if !isProven {
                     Self.remove(cached, Ending.sidecars)
-                    touch(cached + Ending.pack, .now)
+                    touch(cached + Ending.pack)
                 }
-                touch(cached + Ending.index, .now)
+                touch(cached + Ending.index)
                 return objects
             }
             drop(digest)
@@ -113,7 +116,7 @@ package final class PackCache: Sendable {
     }
 
     /// Whether a pack and its index are what their names say, byte for byte.
-    private func isWhole(_ base: String, _ digest: Digest, _ format: ObjectFormat) throws -> Bool {
+    func isWhole(_ base: String, _ digest: Digest, _ format: ObjectFormat) throws -> Bool {
         let body = try ObjectBody.file(hashing: base + Ending.pack)
         guard body.digest == digest else { return false }
         return try PackIndex.isGood(
@@ -176,11 +179,6 @@ package final class PackCache: Sendable {
         admit(claim, Ending.all.reversed().filter(endings.contains))
     }
 
-    /// Has a pack hashed again before it is used next: git found something wrong with a repository.
-    func doubt(_ digest: Digest) {
-        touch(base(of: digest) + Ending.index, .never)
-    }
-
     /// Removes a pack and all that belongs to it.
     func drop(_ digest: Digest) {
         Self.remove(base(of: digest), Ending.all)
@@ -192,21 +190,19 @@ package final class PackCache: Sendable {
         try? Files.write([], to: base(of: digest) + ending)
     }
 
-    /// Sets a file's time of modification. An index's is the time of use: git sets that of a pack.
-    /// utimensat(2). Of another user's file it cannot be set, and need not be.
-    private func touch(_ path: String, _ use: Use) {
-        let never = timespec(tv_sec: 0, tv_nsec: 0)
-        utimensat(AT_FDCWD, path, use == .now ? nil : [never, never], AT_SYMLINK_NOFOLLOW)
+    /// Sets a file's time of modification to now. An index's is the time of use: git sets that of
+    /// a pack. utimensat(2). Of another user's file it cannot be set, and need not be.
+    private func touch(_ path: String) {
+        utimensat(AT_FDCWD, path, nil, AT_SYMLINK_NOFOLLOW)
     }
 
-    private enum Use { case now, never }
-
-    /// Seconds since 1970. clock_gettime(2).
-    private static let startOfMachine: Int = {
+    /// Seconds since 1970, by the clock as it is now: a file used after the machine started stays so
+    /// when the clock is set. clock_gettime(2).
+    private static var startOfMachine: Int {
         var sinceStart = timespec()
         clock_gettime(CLOCK_BOOTTIME, &sinceStart)
         return time(nil) - sinceStart.tv_sec
-    }()
+    }
 
     /// Removes files of one name, packs first.
     static func remove(_ base: String, _ endings: [String]) {

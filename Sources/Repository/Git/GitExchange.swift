@@ -58,8 +58,9 @@ struct GitExchange {
         let feeder = Feeder()
         let thread: Thread
         do {
-            thread = try Thread { [preamble, body] in
-                feeder.end(Self.feed(preamble, body, to: OwnedDescriptor(taking: feeding)))
+            thread = try Thread { [preamble, body, fed = workspace.fed] in
+                feeder.end(
+                    Self.feed(preamble, body, to: OwnedDescriptor(taking: feeding), counting: fed))
             }
         } catch {
             close(feeding)
@@ -145,7 +146,8 @@ struct GitExchange {
     /// Feeds git until the body ends. Once git has stopped reading, the rest is read and dropped:
     /// a client that is still sending would not see the answer otherwise.
     private static func feed(
-        _ preamble: [UInt8], _ body: any RequestBody, to writing: consuming OwnedDescriptor
+        _ preamble: [UInt8], _ body: any RequestBody, to writing: consuming OwnedDescriptor,
+        counting fed: ByteCounter
     ) -> sending Feed {
         var isRead = preamble.withUnsafeBytes { write($0, to: writing) }
         var buffer = [UInt8](repeating: 0, count: 1 << 16)
@@ -157,6 +159,7 @@ struct GitExchange {
                     isRead = buffer.withUnsafeBytes {
                         write(UnsafeRawBufferPointer(rebasing: $0[..<count]), to: writing)
                     }
+                    if isRead { fed.add(count) }
                 }
             }
         } catch {

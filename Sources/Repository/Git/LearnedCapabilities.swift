@@ -48,7 +48,8 @@ package final class LearnedCapabilities: Sendable {
         if let learned = known.withLock({ $0[name] }) { return learned }
 
         let directory = try local("find git's size and time") { () throws(SystemError) in
-            "\(state.path)/capabilities/\(try git.identity)"
+            try state.ensure()
+            return "\(state.path)/capabilities/\(try git.identity)"
         }
         let path = "\(directory)/\(name)"
         let learned: [UInt8]

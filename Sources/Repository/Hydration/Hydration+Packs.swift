@@ -127,12 +127,14 @@ extension Hydration {
         return PlacedPack(digest: digest, objects: objects ?? 0)
     }
 
-    /// Does what writes to the disk, and where that is full once more with less in the cache.
+    /// Does what writes to the disk, and where that is full once more without what dead processes
+    /// left, and with less in the cache.
     func makingRoom<Value: ~Copyable>(_ body: () throws -> Value) throws -> Value {
         for share in CacheSpace.Share.allCases {
             do {
                 return try body()
             } catch  where Self.isFullDisk(error) && cache != nil {
+                state.sweep()
                 cache?.space.shrink(to: share)
             }
         }

@@ -53,11 +53,16 @@ struct PackFetch {
             ["index-pack", "--object-format=\(format.rawValue)", base + ".pack"], in: workspace,
             step: step)
         guard result.ending == .exited(0) else {
-            let errors = workspace.gitErrors()
-            if errors.contains(String(cString: strerror(ENOSPC))) {
+            // The pack is what its name says. An index is rarely larger, and git has removed by now
+            // what it wrote of it.
+            let needed = try local(step) { () throws(SystemError) in
+                try Files.size(of: base + ".pack") ?? 0
+            }
+            if let space = try? DiskSpace(at: workspace.path), space.isShort(of: needed) {
                 throw RepositoryError.local(step: step, SystemError("write", base, code: ENOSPC))
             }
-            throw StoreError.corrupt(.pack(digest), reason: "git cannot index it: \(errors)")
+            throw StoreError.corrupt(
+                .pack(digest), reason: "git cannot index it: \(workspace.gitErrors())")
         }
         do {
             try store.write([.packIndex(of: digest, try .file(hashing: base + ".idx"))])

@@ -1,79 +1,128 @@
 import Glibc
 package import Posix
+import Synchronization
 
 /// The local directory of this program: workspaces, and what may be kept between requests. Nothing
-/// in it is truth; an empty one is as good.
+/// in it is truth; an empty one is as good. Anything in it may be removed at any time: a request
+/// that loses its workspace fails, and later ones make anew what they need.
 ///
-/// Each process has a directory of its own below `workspaces/`, and holds the lock of a file in
-/// it. A directory whose lock is free belonged to a process that died: the next start removes it.
+/// Each process has a ``ProcessDirectory`` of its own below `workspaces/`. What dead processes left
+/// is swept by the next process that starts, and by any that finds the disk full.
 package final class StateDirectory: Sendable {
     /// The directory itself.
     package let path: String
-    private let processDirectory: String
-    private let lock: OwnedDescriptor
+    private let workspaces: String
+    private let place: Mutex<Place>
+    /// Whether the directory was this user's alone when the process started.
+    private let isPrivate: Bool
 
-    /// Makes the directory if it is not there, sweeps what dead processes left, and takes a place.
+    /// Where this process's workspaces are made.
+    private enum Place {
+        case here(ProcessDirectory)
+        /// The process ends; where they were made.
+        case closed(String)
+    }
+
+    /// Makes the directory if it is missing, sweeps what dead processes left, and takes a place.
     package init(path: String) throws(SystemError) {
         self.path = path
-        let workspaces = path + "/workspaces"
-        try Files.makeDirectories(workspaces)
-        Self.sweep(workspaces)
-
-        // Locked before it has the name that a sweeper looks at.
-        let name = randomHex()
-        let claimed = "\(workspaces)/new-\(name)"
-        try Files.makeDirectories(claimed)
-        lock = try OwnedDescriptor.open(claimed + "/lock", O_CREAT | O_RDWR)
-        _ = try Files.lock(lock.raw, waiting: .never, claimed)
-        processDirectory = "\(workspaces)/live-\(name)"
-        let target = processDirectory
-        try check("rename", claimed) { rename(claimed, target) }
+        workspaces = path + "/workspaces"
+        try Files.makeDirectories(path)
+        isPrivate = try Self.isPrivate(path)
+        ProcessDirectory.sweep(workspaces)
+        place = Mutex(.here(try ProcessDirectory.claim(in: workspaces)))
     }
 
-    deinit {
-        Files.removeTree(processDirectory)
+    /// Makes no more workspaces, and removes this process's directory when no workspace is in use.
+    ///
+    /// - Returns: whether none is.
+    @discardableResult
+    package func remove() -> Bool {
+        // Freed when the lock is not held any more.
+        var last = place.withLock { place -> ProcessDirectory? in
+            guard case .here(let home) = place else { return nil }
+            place = .closed(home.path)
+            return home
+        }
+        return last == nil || isKnownUniquelyReferenced(&last)
     }
 
-    /// Removes this process's directory; no workspace may be in use.
-    package func remove() {
-        Files.removeTree(processDirectory)
-    }
-
-    /// An empty directory for one workspace.
-    func makeWorkspaceDirectory() throws(SystemError) -> String {
-        let directory = "\(processDirectory)/\(randomHex(bytes: 8))"
-        try check("mkdir", directory) { mkdir(directory, 0o700) }
-        return directory
-    }
-
-    /// Seconds after which a directory that never got its lock is left over.
-    private static let claimTime = 600
-
-    private static func sweep(_ workspaces: String) {
-        guard let names = try? Files.names(in: workspaces) else { return }
-        for name in names {
-            let directory = "\(workspaces)/\(name)"
-            if name.hasPrefix("live-") {
-                if isAbandoned(directory) { Files.removeTree(directory) }
-            } else {
-                var status = stat()
-                if stat(directory, &status) == 0,
-                    time(nil) - status.st_mtim.tv_sec > claimTime
-                {
-                    Files.removeTree(directory)
-                }
+    /// A directory for one workspace. It is there as long as the process directory is referred to.
+    func makeWorkspaceDirectory() throws(SystemError) -> WorkspaceDirectory {
+        var attempts = 3
+        while true {
+            let home = try processDirectory()
+            let directory = "\(home.path)/\(randomHex(bytes: 8))"
+            do throws(SystemError) {
+                try check("mkdir", directory) { mkdir(directory, 0o700) }
+                return WorkspaceDirectory(path: directory, home: home)
+            } catch {
+                attempts -= 1
+                // Cleared between two steps.
+                guard error.code == ENOENT, attempts > 0 else { throw error }
             }
         }
     }
 
-    /// Whether nobody holds the lock, or it is gone: then a sweep was cut off. What cannot be
-    /// opened is somebody's.
-    private static func isAbandoned(_ directory: String) -> Bool {
-        do {
-            let lock = try OwnedDescriptor.open(directory + "/lock", O_RDWR)
-            return try Files.lock(lock.raw, waiting: .never, directory)
-        } catch {
-            return error.code == ENOENT
+    struct WorkspaceDirectory: Sendable {
+        let path: String
+        let home: ProcessDirectory
+    }
+
+    /// This process's directory; another one if that is gone, or was replaced.
+    private func processDirectory() throws(SystemError) -> ProcessDirectory {
+        try place.withLock { (place) throws(SystemError) in
+            guard case .here(let home) = place else {
+                throw SystemError("mkdir", workspaces, code: ESHUTDOWN)
+            }
+            try ensure()
+            if home.isInPlace { return home }
+            let another = try ProcessDirectory.claim(in: workspaces)
+            place = .here(another)
+            return another
         }
+    }
+
+    /// Makes the directory if it is missing. One that was this user's alone must not have become
+    /// somebody else's: whoever can write to it can change what is served, and in `/var/tmp` anybody
+    /// may make one under the name of one that was removed.
+    func ensure() throws(SystemError) {
+        try Files.makeDirectories(path)
+        if isPrivate, try !Self.isPrivate(path) { throw SystemError("open", path, code: EPERM) }
+    }
+
+    /// Whether only this user and root can write to a directory. stat(2).
+    package static func isPrivate(_ path: String) throws(SystemError) -> Bool {
+        var status = stat()
+        try check("stat", path) { stat(path, &status) }
+        return status.st_mode & 0o022 == 0 && (status.st_uid == geteuid() || status.st_uid == 0)
+    }
+
+    /// Removes what dead processes left.
+    func sweep() { ProcessDirectory.sweep(workspaces) }
+
+    // MARK: The end of the process
+
+    /// Ends the process at once, whatever its threads are doing, and leaves nothing of it behind.
+    ///
+    /// Nothing is removed beneath a running thread: execve(2) ends all threads first, and only what
+    /// it starts removes the directory. Where that cannot be, the next start sweeps.
+    package func endProcess(status: Int32) -> Never {
+        // A thread that is making another directory has the lock.
+        let directory = place.withLockIfAvailable { place -> String in
+            switch place {
+            case .here(let home): home.path
+            case .closed(let path): path
+            }
+        }
+        if let directory, access(directory, F_OK) == 0 {
+            let words = [
+                "sh", "-c", #"rm -rf -- "$0" </dev/null >/dev/null 2>&1; exit "$1""#, directory,
+                "\(status)",
+            ]
+            let environment = [strdup("PATH=/usr/bin:/bin"), nil]
+            execve("/bin/sh", words.map { strdup($0) } + [nil], environment)
+        }
+        _exit(status)
     }
 }

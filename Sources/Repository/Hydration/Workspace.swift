@@ -2,17 +2,30 @@ import GitProtocol
 import Glibc
 import ObjectStore
 import Posix
+import Synchronization
 
 /// A hydrated temporary repository; removed when its owner goes.
 package struct Workspace: ~Copyable, Sendable {
     /// The bare repository's directory.
     package let path: String
+    private let state: StateDirectory
+    /// Keeps the process's directory from being removed, and from being swept.
+    private let home: ProcessDirectory
+    private let format: ObjectFormat
     /// Where its packs came from, and new ones go.
     private let cache: PackCache?
+    /// Bytes that git was fed here: what it may have had to write.
+    let fed = ByteCounter()
 
     /// Makes an empty directory; hydration fills it.
-    init(in state: StateDirectory, cache: PackCache? = nil) throws(SystemError) {
-        path = try state.makeWorkspaceDirectory()
+    init(
+        _ format: ObjectFormat, in state: StateDirectory, cache: PackCache? = nil
+    ) throws(SystemError) {
+        let directory = try state.makeWorkspaceDirectory()
+        path = directory.path
+        home = directory.home
+        self.state = state
+        self.format = format
         self.cache = cache
     }
 
@@ -25,7 +38,7 @@ package struct Workspace: ~Copyable, Sendable {
         head: RefName, format: ObjectFormat, in state: StateDirectory, cache: PackCache? = nil
     ) throws(RepositoryError) -> Workspace {
         try local("make a workspace") { () throws(SystemError) in
-            let workspace = try Workspace(in: state, cache: cache)
+            let workspace = try Workspace(format, in: state, cache: cache)
             for directory in ["/refs", "/objects", "/objects/pack", "/objects/info"] {
                 let path = workspace.path + directory
                 _ = try check("mkdir", path) { mkdir(path, 0o700) }
@@ -58,40 +71,59 @@ package struct Workspace: ~Copyable, Sendable {
         cache?.keep(pack.pack, index: pack.index)
     }
 
-    /// Has the packs that came from the cache hashed again before they are used next, if it was
-    /// them that git stumbled over.
-    package func doubtPacks() { doubtPacks(over: gitErrors()) }
-
-    /// Looks through what git said of a push that failed for what lies at this machine: packs from
-    /// the cache that may be damaged, and a disk that is full. There the cache gives up a half, so
-    /// that it does not keep the next attempt out, too.
+    /// Has the cached packs used here hashed, after a git run that failed in a way that damage could
+    /// explain. Bad ones are dropped, so that the next request fetches them.
     ///
-    /// - Parameter told: what git said elsewhere than on its standard error.
-    func heedErrors(besides told: [UInt8]) {
-        let errors = gitErrors() + String(decoding: told, as: UTF8.self)
-        if [ENOSPC, EDQUOT].contains(where: { errors.contains(String(cString: strerror($0))) }) {
-            cache?.space.shrink(to: .half)
+    /// What git printed decides nothing, since clients choose much of it. ``PackCache/prove(_:_:)``
+    /// bounds what a client that makes git fail at will can cause.
+    package func lookForDamage() {
+        // The directory is gone: nothing to look at.
+        guard let cache, let names = try? Files.names(in: packDirectory) else { return }
+        let packs = names.compactMap { name -> Digest? in
+            guard name.hasPrefix("pack-"), name.hasSuffix(".pack") else { return nil }
+            return Digest(hex: name.utf8.dropFirst(5).dropLast(5))
         }
-        doubtPacks(over: errors)
+        cache.prove(packs, format)
     }
 
-    private func doubtPacks(over errors: String) {
-        guard let cache, Self.signsOfDamage.contains(where: { errors.contains($0) }),
-            // The directory is gone: nothing to doubt.
-            let names = try? Files.names(in: packDirectory)
-        else { return }
-        for name in names where name.hasPrefix("pack-") && name.hasSuffix(".idx") {
-            if let digest = Digest(hex: name.utf8.dropFirst(5).dropLast(4)) {
-                cache.doubt(digest)
-            }
-        }
+    /// Looks for the causes at this machine of a push that git failed to receive: a full disk, and
+    /// cached packs that are damaged.
+    func lookForTrouble() {
+        lookForFullDisk()
+        lookForDamage()
     }
 
-    /// git's packfile.c, object-file.c, unpack-trees.c, commit.c.
-    private static let signsOfDamage = [
-        "packfile", "corrupt", "inflate", "zlib", "bad object", "bad tree", "could not read",
-        "unable to read", "Could not read", "failed to read", "mismatch", "missing",
-    ]
+    /// The same after a report. Most refusals have nothing to do with this machine.
+    func lookForTrouble(after report: PushReport) {
+        let isSuspect = report.rejected.contains { Self.suspectReasons.contains($0.reason) }
+        if isSuspect || report.unpackError != nil { lookForTrouble() }
+    }
+
+    /// Reasons that git gives, whole and as it has them, for a ref whose objects it cannot read.
+    /// git's builtin/receive-pack.c.
+    private static let suspectReasons = [
+        "missing necessary objects", "failed to update ref", "bad ref",
+    ].map { Array($0.utf8) }
+
+    /// Removes what dead processes left, and half of the cache, where the file system has no room
+    /// for what git was fed: git has removed by now what it wrote before it failed.
+    private func lookForFullDisk() {
+        // Nothing can be learned of it: nothing is done.
+        guard let space = try? DiskSpace(at: state.path), space.isShort(of: fed.count) else {
+            return
+        }
+        state.sweep()
+        cache?.space.shrink(to: .half)
+    }
+}
+
+/// A number of bytes that one thread counts and another one reads.
+final class ByteCounter: Sendable {
+    private let bytes = Atomic<Int64>(0)
+
+    var count: Int64 { bytes.load(ordering: .relaxed) }
+
+    func add(_ count: Int) { bytes.add(Int64(count), ordering: .relaxed) }
 }
 
 /// A workspace for a push. It carries the state that it was hydrated from, so that the swap can

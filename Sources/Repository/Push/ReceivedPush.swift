@@ -92,19 +92,12 @@ package struct ReceivedPush: ~Copyable {
             git: git, step: "receive a push",
             preamble: broken.commandsForGit(commands).requestForGit, body: streamed,
             deadline: deadline)
-        // The end of what git says on band 2: a part of its errors.
-        var told: [UInt8] = []
         let ending: ChildProcess.Ending
         do {
             ending = try exchange.run(
                 ["receive-pack", "--stateless-rpc", "."], in: workspace, for: client,
                 channel: allowance.hookEnd
-            ) { bytes in
-                try output.take(bytes) { text in
-                    told = Array((told + text).suffix(Self.toldLimit))
-                    try progress(text)
-                }
-            }
+            ) { try output.take($0, progress: progress) }
         } catch {
             _ = allowance.finish()
             throw error
@@ -112,16 +105,13 @@ package struct ReceivedPush: ~Copyable {
         let allowed = allowance.finish()
 
         guard ending == .exited(0) else {
-            workspace.heedErrors(besides: told)
+            workspace.lookForTrouble()
             throw RepositoryError.git(
                 step: "receive a push", reason: "\(ending): \(workspace.gitErrors())")
         }
         let report = try output.report()
         // git ends well where it could not unpack, or found objects missing, whatever the cause.
-        if report.refusal != nil {
-            let reasons = Set(report.rejected.map(\.reason)).joined()
-            workspace.heedErrors(besides: told + reasons + (report.unpackError ?? "").utf8)
-        }
+        workspace.lookForTrouble(after: report)
         try BrokenRefs.explainRefusal(of: commands, report, in: workspace, parent)
         var refs = try PublishedRefs.read(from: workspace, git: git, knowing: parent.manifest)
         try broken.restore(into: &refs, besides: report.accepted, parent.manifest)
@@ -149,9 +139,6 @@ package struct ReceivedPush: ~Copyable {
                 workspace: workspace, parent: parent, commands: commands, manifest: manifest,
                 pack: pack, stored: stored, report: whole))
     }
-
-    /// Bytes.
-    private static let toldLimit = 4096
 
     /// HEAD must be what it was, and no shallow boundary may have come in: git makes none where
     /// `receive.shallowUpdate` is off. HEAD comes last, as it must exist: a workspace that

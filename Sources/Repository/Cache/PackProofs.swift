@@ -1,0 +1,81 @@
+import GitProtocol
+import Glibc
+import ObjectStore
+import Posix
+
+/// Hashing cached packs after git failed with them. A client may make git fail as often as it likes,
+/// so this is bounded: one thread of all processes hashes at a time, the others go on without, and a
+/// pack that was hashed for this reason within the last minutes is not hashed again. Whatever
+/// clients do, all that is cached is read once in that time.
+extension PackCache {
+    /// Seconds for which a pack is not doubted again.
+    private static let proofTime = 600
+
+    /// Bytes that the file of proofs may have; a longer one is begun anew.
+    private static let proofLimit = 1 << 22
+
+    /// Hashes packs where they are, with their indexes and sidecars. Those that are damaged are
+    /// dropped; the others stay as they are.
+    func prove(_ packs: [Digest], _ format: ObjectFormat) {
+        // Somebody is at it, or nothing can be written down: nothing is hashed.
+        guard let turn = try? FileLock.attempt(proofs) else { return }
+        var proven = Self.proofs(in: turn.file.raw)
+        guard (try? Self.rewrite(proven, in: turn.file.raw)) != nil else { return }
+        for digest in packs where proven[digest] == nil {
+            let now = time(nil)
+            // Noted first: a process that is ended in the middle must not have it begun again.
+            guard (try? writeAll(turn.file.raw, Self.line(digest, now))) != nil else { return }
+            proven[digest] = now
+            prove(digest, format)
+        }
+    }
+
+    private func prove(_ digest: Digest, _ format: ObjectFormat) {
+        let base = base(of: digest)
+        do {
+            guard try isWhole(base, digest, format) else { return drop(digest) }
+            for sidecar in PackSidecar.allCases {
+                let path = base + sidecar.ending
+                let isGood = try sidecar.isUsable(
+                    path, forIndex: base + Ending.index, format: format)
+                if !isGood { unlink(path) }
+            }
+        } catch RepositoryError.local(_, let error) where error.code == EIO {
+            drop(digest)
+        } catch let error as SystemError where error.code == EIO {
+            drop(digest)
+        } catch {
+            // Not here, evicted meanwhile, or not to be read: it stays as it is.
+        }
+    }
+
+    /// What the file says of the last minutes. What is no such line counts for nothing.
+    private static func proofs(in file: Int32) -> [Digest: Int] {
+        lseek(file, 0, SEEK_SET)
+        guard let bytes = try? Files.readToEnd(file, limit: proofLimit, subject: "proofs") else {
+            return [:]
+        }
+        var proven: [Digest: Int] = [:]
+        let now = time(nil)
+        for line in bytes.split(separator: UInt8(ascii: "\n")) {
+            let words = line.split(separator: UInt8(ascii: " "))
+            guard words.count == 2, let digest = Digest(hex: words[0]),
+                let then = Int(String(decoding: words[1], as: UTF8.self)),
+                (now - proofTime...now + proofTime).contains(then)
+            else { continue }
+            proven[digest] = then
+        }
+        return proven
+    }
+
+    /// Leaves in the file what still counts.
+    private static func rewrite(_ proven: [Digest: Int], in file: Int32) throws(SystemError) {
+        lseek(file, 0, SEEK_SET)
+        try check("ftruncate") { ftruncate(file, 0) }
+        try writeAll(file, proven.flatMap { line($0.key, $0.value) })
+    }
+
+    private static func line(_ digest: Digest, _ time: Int) -> [UInt8] {
+        Array("\(digest.hex) \(time)\n".utf8)
+    }
+}
