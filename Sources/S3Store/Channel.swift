@@ -75,6 +75,7 @@ final class Channel: @unchecked Sendable {
                 let signed = try sign(exchange.request)
                 try exchange.begin()
                 prepare(slot, for: exchange, signed)
+                StoreMeter.countRequest()
             } catch {
                 exchange.end(error)
                 transfer.ended(exchange)
