@@ -14,17 +14,20 @@ struct Assembly {
 
     /// Opens the state directory, admits the store, and finds git and the hook.
     ///
-    /// - Parameter compactAt: packs that a repository may have before it is compacted in the
-    ///   background; nil: it never is.
+    /// - Parameters:
+    ///   - compactAt: packs that a repository may have before it is compacted in the background; nil:
+    ///     it never is.
+    ///   - served: the level of the line of a request that was served.
     init(
         store: any ObjectStore, statePath: String, limits: Responder.Limits, cacheSize: Int64,
-        compactAt: Int? = nil, environment: [String: String], log: Logger
+        compactAt: Int? = nil, environment: [String: String], log: Logger,
+        served: Logger.Level = .info
     ) throws {
         state = try StateDirectory(path: statePath)
         let admission = try Admission.admit(store, stateDirectory: statePath)
         if admission.source == .probe {
             log.notice(
-                "admitted the store",
+                "store passed the conformance probe",
                 metadata: [
                     "store.location": "\(store.location)",
                     "probe.report": "\(admission.report)",
@@ -39,7 +42,7 @@ struct Assembly {
         }
         responder = Responder(
             hydration: hydration, git: git, rule: AccessRule(), limits: limits,
-            compactor: compactor, log: log)
+            compactor: compactor, log: log, served: served)
     }
 
     /// A program that must be installed.
@@ -77,7 +80,7 @@ struct Assembly {
 
     /// The log goes to standard error: the journal's, or the web server's error log.
     static func makeLog(_ environment: [String: String]) throws -> Logger {
-        LoggingSystem.bootstrap(StreamLogHandler.standardError(label:))
+        LoggingSystem.bootstrap { LineLogHandler(label: $0) }
         var log = Logger(label: "git-s3-backend")
         if let setting = Setting(option: nil, "log-level", in: environment) {
             guard let level = Logger.Level(rawValue: setting.text.lowercased()) else {

@@ -17,6 +17,9 @@ package struct PublishedPush: ~Copyable {
     private let report: PushReport
     package let state: PublishedState
 
+    /// What was refused of the push first, in a sentence; nil: nothing.
+    package var refusal: String? { report.refusal }
+
     fileprivate init(report: PushReport, state: PublishedState) {
         self.report = report
         self.state = state
