@@ -246,6 +246,38 @@ extension EndToEnd {
             init(_ descriptor: consuming OwnedDescriptor) { self.descriptor = descriptor }
         }
 
+        // C6, W13: the worker of a silent stranger is free again long before a minute.
+        @Test func refusedBodyThatNeverEndsIsGivenUp() throws {
+            let site = try Site.shared(.file)
+            let variables = [
+                "REQUEST_METHOD": "POST", "PATH_INFO": "/no/body.git/git-upload-pack",
+                "CONTENT_TYPE": "application/x-git-upload-pack-request",
+            ]
+            let socket = site.responder.socket
+            let answer = Background {
+                try FastCGI.request(
+                    on: try Sockets.connect(path: socket), variables, body: [1, 2, 3],
+                    ending: .missing)
+            }
+            let cgi = try CGIRun(site.setup)
+            let scratch = try TemporaryDirectory()
+            let output = try OwnedDescriptor.open(scratch.path + "/out", O_RDWR | O_CREAT)
+            let pipe = try OwnedDescriptor.pipe()
+            let environment = cgi.environment("POST", "/no/body.git/git-upload-pack")
+                .merging(variables) { $1 }
+            let child = try ChildProcess(
+                ChildProcess.Launch(
+                    path: try Programs.responder(), arguments: [],
+                    environment: environment.map { "\($0.key)=\($0.value)" }, directory: nil,
+                    input: pipe.first.raw, output: output.raw, error: output.raw))
+            try wait(for: "both answers", upTo: .seconds(40)) { child.hasEnded && answer.isDone }
+            #expect(try answer.value().status == 404)
+            #expect(try child.wait() == .exited(0))
+            let text = String(decoding: try Files.read(scratch.path + "/out"), as: UTF8.self)
+            #expect(text.contains("Status: 404 "), "\(text)")
+            try writeAll(pipe.second.raw, [1])
+        }
+
         // W13
         @Test(arguments: [Front.nginx, .cgi, .apacheCGI, .apacheCGID, .apacheProxy])
         func refusedBodyOfAnyMethodGetsItsStatus(front: Front) throws {
