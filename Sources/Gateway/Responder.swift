@@ -274,7 +274,8 @@ package struct Responder: Sendable {
         let answer = ErrorTable.answer(to: error)
         call.fail(error, answer)
         guard !call.response.hasBegun else { return }
-        drain(call)
+        // A body that was waited for already is not waited for again.
+        if answer.status != 408 { drain(call) }
         do {
             try call.response.begin(
                 status: answer.status, type: "text/plain; charset=utf-8", headers: answer.headers)

@@ -183,6 +183,27 @@ extension EndToEnd {
             #expect(new.count { $0.hasSuffix("] push published") } == 2)
         }
 
+        @Test func cgiLeavesServedRequestsToTheWebServersLog() throws {
+            let site = try Self.site.get()
+            let (repository, _) = try seeded(site)
+            var setup = site.setup
+            for (level, isLogged) in [("info", false), ("debug", true)] {
+                setup.environment = ["GIT_S3_BACKEND_LOG_LEVEL": level]
+                let result = try CGIRun(setup).run(
+                    "GET", "/\(repository)/info/refs", query: "service=git-upload-pack")
+                #expect(result.errors.contains("] request served\n") == isLogged, "\(result)")
+            }
+        }
+
+        @Test func errorsOfCommandsMoveNoCursor() throws {
+            let site = try Self.site.get()
+            let result = try site.command(
+                "import", ["/none\u{1b}[2J\ngit-s3-backend: done", "a/b"])
+            #expect(result.ending == .exited(1))
+            #expect(result.errors.contains(#"/none\x1b[2J\ngit-s3-backend: done"#), "\(result)")
+            #expect(result.errors.utf8.dropLast().allSatisfy { (0x20...0x7e).contains($0) })
+        }
+
         // W10
         @Test func pushOverTheLimitIsToldWhyInGitsWords() throws {
             let site = try Site(.file, options: ["--max-body", "1M"])
