@@ -26,6 +26,8 @@ final class BodyWatch: Sendable {
     final class Entry: Sendable {
         private struct State {
             var readingSince: ContinuousClock.Instant?
+            /// When reading ends, whatever comes; nil: never.
+            var end: ContinuousClock.Instant?
             var isOpen = true
             var wasShutDown = false
         }
@@ -46,6 +48,9 @@ final class BodyWatch: Sendable {
             return body()
         }
 
+        /// Makes reads of the connection fail from then on.
+        func endReading(at end: ContinuousClock.Instant) { state.withLock { $0.end = end } }
+
         /// Makes reads of the connection fail.
         func shutDown() {
             state.withLock { state in
@@ -65,8 +70,9 @@ final class BodyWatch: Sendable {
         }
 
         fileprivate func cutIfSlow(_ now: ContinuousClock.Instant) {
-            let since = state.withLock { $0.readingSince }
-            if let since, now - since > BodyWatch.patience { shutDown() }
+            let (since, end) = state.withLock { ($0.readingSince, $0.end) }
+            guard let since else { return }
+            if now - since > BodyWatch.patience || end.map({ now >= $0 }) == true { shutDown() }
         }
     }
 

@@ -12,6 +12,9 @@ package final class CGIConnection: Connection {
 
     private let isCancelled = Atomic<Bool>(false)
 
+    /// When reading ends, whatever comes; nil: never.
+    private let end = Mutex<ContinuousClock.Instant?>(nil)
+
     /// Bytes of the body that are still to come; more must not be asked for. RFC 3875 §4.2.
     private let left: Atomic<Int64>
 
@@ -23,6 +26,8 @@ package final class CGIConnection: Connection {
     /// The server sends SIGTERM to a CGI whose client is gone.
     package var hangupDescriptor: Int32? { nil }
 
+    package func endReading(after time: Duration) { end.withLock { $0 = .now + time } }
+
     package func cancel() { isCancelled.store(true, ordering: .relaxed) }
 
     package func read(into buffer: UnsafeMutableRawBufferPointer) throws(RequestError) -> Int {
@@ -30,7 +35,8 @@ package final class CGIConnection: Connection {
             rebasing: buffer.prefix(Int(clamping: left.load(ordering: .relaxed))))
         if buffer.isEmpty { return 0 }
         var polled = pollfd(fd: STDIN_FILENO, events: Int16(POLLIN), revents: 0)
-        let deadline = ContinuousClock.now + Self.patience
+        let silence = ContinuousClock.now + Self.patience
+        let deadline = end.withLock { $0.map { min($0, silence) } ?? silence }
         do {
             repeat {
                 if isCancelled.load(ordering: .relaxed) || ContinuousClock.now >= deadline {

@@ -1,3 +1,5 @@
+import Synchronization
+
 /// One request's bytes in and out, however the web server is connected.
 ///
 /// Reading and writing may happen on two threads at once; each alone is sequential.
@@ -12,6 +14,9 @@ package protocol Connection: AnyObject, Sendable {
     /// Writes bytes of the answer and sends them.
     func write(_ bytes: UnsafeRawBufferPointer) throws(RequestError)
 
+    /// Makes reads fail once this time is over, one that is blocked then, too.
+    func endReading(after time: Duration)
+
     /// Makes a blocked read fail.
     func cancel()
 
@@ -23,15 +28,14 @@ extension Connection {
     /// Bytes of a refused body that are waited for.
     private static var maximumDrained: Int { 1 << 30 }
 
-    /// For how long they are.
-    private static var drainTime: Duration { .seconds(300) }
-
     /// Reads what is left of the body and drops it, so that the client is done sending when it is
-    /// answered. A body that cannot be read to its end, or takes too long, is left.
-    func drain() {
+    /// answered: not every client sees an answer before that. A body that cannot be read to its end,
+    /// or takes longer than `time`, is left.
+    func drain(atMost time: Duration) {
+        endReading(after: time)
         var buffer = [UInt8](repeating: 0, count: 1 << 16)
         var left = Self.maximumDrained
-        let deadline = ContinuousClock.now + Self.drainTime
+        let deadline = ContinuousClock.now + time
         while left > 0, ContinuousClock.now < deadline {
             // What is wrong with a body that is dropped anyway says nothing new.
             let count = buffer.withUnsafeMutableBytes { try? read(into: $0) }
@@ -39,4 +43,28 @@ extension Connection {
             left -= count
         }
     }
+}
+
+/// A connection that counts what is read from it.
+final class CountedConnection: Connection {
+    private let inner: any Connection
+    private let count = Atomic<Int64>(0)
+
+    init(_ inner: any Connection) {
+        self.inner = inner
+    }
+
+    /// Bytes of the body, as they came.
+    var received: Int64 { count.load(ordering: .relaxed) }
+
+    func read(into buffer: UnsafeMutableRawBufferPointer) throws(RequestError) -> Int {
+        let read = try inner.read(into: buffer)
+        count.add(Int64(read), ordering: .relaxed)
+        return read
+    }
+
+    func write(_ bytes: UnsafeRawBufferPointer) throws(RequestError) { try inner.write(bytes) }
+    func endReading(after time: Duration) { inner.endReading(after: time) }
+    func cancel() { inner.cancel() }
+    var hangupDescriptor: Int32? { inner.hangupDescriptor }
 }

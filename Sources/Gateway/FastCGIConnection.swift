@@ -58,6 +58,8 @@ final class FastCGIConnection: Connection, @unchecked Sendable {
 
     var hangupDescriptor: Int32? { descriptor }
 
+    func endReading(after time: Duration) { watch.endReading(at: .now + time) }
+
     func cancel() { watch.shutDown() }
 
     func read(into buffer: UnsafeMutableRawBufferPointer) throws(RequestError) -> Int {

@@ -48,21 +48,23 @@ package struct FastCGIServer: ~Copyable {
         let socket = listener.descriptor.raw
         let responder = responder
         let log = log
+        // All workers meet the same trouble at once, and the log needs one to say so.
+        let failures = LineLimiter(perSecond: 1)
         var threads: [UnsafeMutablePointer<Thread>] = []
         for _ in 0..<workers {
             let slot = UnsafeMutablePointer<Thread>.allocate(capacity: 1)
             slot.initialize(
                 to: try Thread {
-                    Self.work(socket, waking, responder, watch, log)
+                    Self.work(socket, waking, responder, watch, failures, log)
                 })
             threads.append(slot)
         }
-        log.info("serving", metadata: ["workers": "\(workers)"])
+        log.info("serving", metadata: ["server.workers": "\(workers)"])
 
         var signals = Self.endingSignals
         var received: Int32 = 0
         sigwait(&signals, &received)
-        log.info("stopping", metadata: ["signal": "\(received)"])
+        log.info("stopping", metadata: ["process.signal": "\(received)"])
         listener.removeSocket()
         close(woken)
         responder.compactor?.stop()
@@ -83,7 +85,8 @@ package struct FastCGIServer: ~Copyable {
 
     /// One worker: waits for a connection, answers its request, and again.
     private static func work(
-        _ socket: Int32, _ waking: Int32, _ responder: Responder, _ watch: BodyWatch, _ log: Logger
+        _ socket: Int32, _ waking: Int32, _ responder: Responder, _ watch: BodyWatch,
+        _ failures: LineLimiter, _ log: Logger
     ) {
         while true {
             var polled = [
@@ -94,12 +97,7 @@ package struct FastCGIServer: ~Copyable {
             if polled[1].revents != 0 { return }
             let raw = gs3_accept(socket)
             if raw < 0 {
-                // Another worker was faster, or the client gave up; without descriptors or memory
-                // there is nothing to do but to let others finish.
-                if errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS {
-                    log.error("cannot accept", metadata: ["error": "\(SystemError("accept4"))"])
-                    usleep(100_000)
-                }
+                reportFailedAccept(SystemError("accept4"), failures, log)
                 continue
             }
             let connection = OwnedDescriptor(taking: raw)
@@ -110,5 +108,19 @@ package struct FastCGIServer: ~Copyable {
                 to: Request(variables: request.variables, identifier: randomHex(bytes: 8)),
                 on: request)
         }
+    }
+
+    /// Another worker was faster, or the client gave up; without descriptors or memory there is
+    /// nothing to do but to wait for others to finish.
+    private static func reportFailedAccept(
+        _ error: SystemError, _ failures: LineLimiter, _ log: Logger
+    ) {
+        guard [EMFILE, ENFILE, ENOMEM, ENOBUFS].contains(error.code) else { return }
+        if let suppressed = failures.admit() {
+            log.error(
+                "accept failed",
+                metadata: ["error": "\(error)", "log.suppressed": "\(suppressed)"])
+        }
+        usleep(100_000)
     }
 }

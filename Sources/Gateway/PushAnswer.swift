@@ -115,13 +115,18 @@ final class PushAnswer: @unchecked Sendable {
         try writeFatal(reason)
     }
 
-    /// Tells of an error after the 200 has begun, which is only ever in a side-band stream: as
-    /// `ng` for every ref, or where no report was asked for as a fatal error.
+    /// Tells of an error in a 200: as `ng` for every ref, or where no report was asked for as a fatal
+    /// error, which is only ever possible after the 200 has begun, in a side-band stream.
     func finish(failing commands: PushCommands, _ reason: String) throws {
         _ = stop()
         if isFinished { return }
         isFinished = true
-        try response.write(pending)
+        if response.hasBegun {
+            try response.write(pending)
+        } else {
+            // What git said of a body that broke off is dropped.
+            try response.begin(type: Self.type)
+        }
         switch reporting.report {
         case .wanted:
             let report = PushReport(
@@ -136,7 +141,8 @@ final class PushAnswer: @unchecked Sendable {
 
     private func writeFatal(_ reason: String) throws(RequestError) {
         var packet: [UInt8] = []
-        PktLine.append(Array("\(reason)\n".utf8), on: .error, to: &packet)
+        let text = PrintableText.sentence(reason)
+        PktLine.append(Array("\(text)\n".utf8), on: .error, to: &packet)
         try response.write(packet + PktLine.flushBytes)
     }
 }

@@ -26,6 +26,14 @@ package struct Request: Sendable {
         case invalid(String)
     }
 
+    /// Whether there may be a body: a GET has none unless it says so.
+    var mayHaveBody: Bool {
+        switch contentLength {
+        case .known(let length): length > 0
+        case .unknown, .invalid: method != "GET" && method != "HEAD"
+        }
+    }
+
     /// Takes the request's variables.
     package init(variables: [String: String], identifier: String) {
         func variable(_ name: String) -> String { variables[name] ?? "" }

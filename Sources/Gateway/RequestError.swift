@@ -1,3 +1,5 @@
+import GitProtocol
+
 /// A request that is answered with an error which is the client's to mend, or to wait for.
 package enum RequestError: Error, Equatable, Sendable, CustomStringConvertible {
     case notFound
@@ -28,8 +30,8 @@ package enum RequestError: Error, Equatable, Sendable, CustomStringConvertible {
         case .unknownService: "Unsupported service."
         case .wrongMethod(let allowed): "Use \(allowed.joined(separator: " or ")) here."
         case .wrongContentType(let expected): "The content type must be \(expected)."
-        case .badContentLength(let value): "Bad content length '\(value)'."
-        case .unknownEncoding(let value): "Unsupported content encoding '\(value)'."
+        case .badContentLength(let value): "Bad content length '\(Self.shown(value))'."
+        case .unknownEncoding(let value): "Unsupported content encoding '\(Self.shown(value))'."
         case .bodyTooLarge(let limit): "The request has more than \(limit) bytes."
         case .bodyCut: "The request ends before it is complete."
         case .bodyTooSlow: "The request came in too slowly."
@@ -40,4 +42,7 @@ package enum RequestError: Error, Equatable, Sendable, CustomStringConvertible {
         case .disconnected: "The web server closed the connection."
         }
     }
+
+    /// A header's value, at most 64 bytes of it.
+    private static func shown(_ value: String) -> String { PrintableText.shortened(value, to: 64) }
 }

@@ -9,9 +9,8 @@ extension Responder {
     private static let pushReadAhead: Int64 = 1 << 20
 
     /// A push on its way.
-    private struct Push: Sendable {
-        let request: Request
-        let requester: Requester
+    private struct Push {
+        let call: Call
         let repository: RepositoryName
         let commands: PushCommands
         /// The commands that are refused before git is asked.
@@ -21,20 +20,17 @@ extension Responder {
         /// When git must be done with it, however often it is received.
         let deadline: ContinuousClock.Instant
         let queue: PublicationQueue
-        let log: Logger
     }
 
     /// `git-receive-pack`: a push.
-    func push(
-        to name: RepositoryName, _ request: Request, _ connection: any Connection,
-        _ response: Response, _ log: Logger
-    ) throws {
-        let requester = Requester(user: request.user)
-        try authorize(rule.write(name, by: requester))
+    func push(to name: RepositoryName, _ call: Call) throws {
+        let (request, response) = (call.request, call.response)
+        try authorize(rule.write(name, by: call.requester))
         let body = try Body(
-            of: request, from: connection, limit: limits.body, deadline: deadline,
+            of: request, from: call.connection, limit: limits.body, deadline: deadline,
             framing: .commandsAndPack)
         let resolution = try Snapshot.resolve(name, in: store)
+        call.mark(.resolved)
         switch resolution {
         case .live: break
         case .absent, .deleted:
@@ -43,6 +39,7 @@ extension Responder {
         guard
             let commands = try PushCommands.read(from: PktLineReader { try body.read(exactly: $0) })
         else {
+            call.isProbe = true
             try response.begin(type: PushAnswer.type)
             return
         }
@@ -53,65 +50,92 @@ extension Responder {
         let parent = PushParent(of: commands, to: name, resolution)
         let check = PushCheck(parent.manifest)
         if let refusal = try check.refusal(of: commands) {
-            connection.drain()
-            return try answer.finish(unpublished: refusal)
+            drain(call)
+            return try finish(answer, unpublished: refusal, call)
         }
         body.onEnd = { answer.arm() }
         let push = Push(
-            request: request, requester: requester, repository: name, commands: commands,
+            call: call, repository: name, commands: commands,
             refused: check.stale(in: commands), body: body, answer: answer, deadline: deadline,
-            queue: queues.queue(of: name), log: log)
+            queue: queues.queue(of: name))
         do {
             let reception = try receive(push, on: parent)
             try settle(push, reception, attempts: limits.pushAttempts)
         } catch {
             // Whatever has to be told, the keep-alives must not write into it.
-            guard answer.stop() else { throw error }
+            let hasBegun = answer.stop()
             let told = ErrorTable.answer(to: error)
-            record(error, told, log)
+            // git shows its user a report, and of a status the number alone.
+            let isShown =
+                told.status == 413 && commands.capabilities.reporting.report == .wanted
+            guard hasBegun || isShown else { throw error }
+            call.fail(error, told)
+            if isShown { drain(call) }
             try answer.finish(failing: commands, told.text)
         }
         FaultPoint.reach(.pushAnswered)
+    }
+
+    /// Answers a push that published nothing with git's report, and notes why.
+    private func finish(
+        _ answer: PushAnswer, unpublished report: PushReport, _ call: Call
+    ) throws {
+        call.refusal = report.refusal
+        try answer.finish(unpublished: report)
     }
 
     /// Receives a push in a workspace, holding a slot only as long as git runs.
     private func receive(_ push: Push, on parent: PushParent) throws -> Reception {
         // A small push is sent whole: with its body in, hydrating a large repository for it can be
         // bridged by keep-alives, and no slow client holds a slot.
-        if case .known(let length) = push.request.contentLength, length <= Self.pushReadAhead {
+        let call = push.call
+        if case .known(let length) = call.request.contentLength, length <= Self.pushReadAhead {
             try push.body.readAhead(Int(Self.pushReadAhead))
         }
+        call.mark(.body)
         let slot = try slots.take()
         defer { _ = slot }
+        call.mark(.slot)
 
-        let workspace = try hydration.writeWorkspace(on: parent, log: push.log)
+        let workspace = try hydration.writeWorkspace(on: parent, log: call.log)
+        call.mark(.hydrated)
         FaultPoint.reach(.pushHydrated)
+        defer { call.mark(.git) }
         let commands = push.commands.without(Set(push.refused.map(\.rawName)))
         return try ReceivedPush.receive(
             commands, body: push.body, in: workspace, git: git,
-            client: client(of: push.request), bridge: bridge(for: push, commands),
+            client: client(of: push.call.request), bridge: bridge(for: push, commands),
             deadline: push.deadline, rejected: push.refused
-        ) { try push.answer.progress($0) }
+        ) { try pass($0, on: push) }
+    }
+
+    /// Passes on what git says on band 2, which is also why it refuses a push.
+    private func pass(_ words: ArraySlice<UInt8>, on push: Push) throws {
+        push.call.hear(words)
+        try push.answer.progress(words)
     }
 
     /// Receives a push again, from the pack that was kept, on top of the state that it lost to.
     private func receive(
         _ push: Push, again overtaken: consuming OvertakenPush
     ) throws -> Reception {
+        let call = push.call
         let slot = try slots.take()
         defer { _ = slot }
+        call.mark(.slot)
 
-        push.log.info("receiving a push again, on another's")
+        call.log.info("retrying push on top of a concurrent one")
+        defer { call.mark(.git) }
         let bridge = bridge(for: push, overtaken.commands)
         return try overtaken.receive(
-            with: hydration, client: client(of: push.request), bridge: bridge,
-            deadline: push.deadline, hangup: push.body.hangupDescriptor, log: push.log
-        ) { try push.answer.progress($0) }
+            with: hydration, client: client(of: push.call.request), bridge: bridge,
+            deadline: push.deadline, hangup: push.body.hangupDescriptor, log: call.log
+        ) { try pass($0, on: push) }
     }
 
     private func bridge(for push: Push, _ commands: PushCommands) -> PolicyBridge {
         PolicyBridge(
-            rule: rule, repository: push.repository, requester: push.requester,
+            rule: rule, repository: push.repository, requester: push.call.requester,
             asked: commands.commands.compactMap(\.update))
     }
 
@@ -124,23 +148,25 @@ extension Responder {
         let reporting = push.commands.capabilities.reporting
         switch consume reception {
         case .unchanged(let report):
-            try push.answer.finish(unpublished: report)
+            try finish(push.answer, unpublished: report, push.call)
         case .received(let received):
             // Without a report nobody could be told which part was done: all of it or nothing.
             if reporting.report == .unwanted, let refusal = received.refusal {
+                push.call.refusal = refusal
                 throw RequestError.notAllowed(refusal)
             }
-            switch try received.publish(in: push.queue, attempts: attempts) {
+            let publication = try received.publish(in: push.queue, attempts: attempts)
+            push.call.mark(.swapped)
+            switch consume publication {
             case .published(let published):
                 succeed(push, published)
             case .lost(let lost):
                 // git's own report is what a person understands; a status is what a program does
                 // that asked for no report, or wants to know that trying was given up.
                 let isTold = lost.cause != .attemptsUsedUp && reporting.report == .wanted
+                push.call.refusal = lost.report.refusal
                 guard push.answer.stop() || isTold else { throw RequestError.pushLost }
-                push.log.info(
-                    "lost a push to another", metadata: ["push.user": "\(push.request.user ?? "")"])
-                try push.answer.finish(unpublished: lost.report)
+                try finish(push.answer, unpublished: lost.report, push.call)
             case .overtaken(let overtaken):
                 let attemptsLeft = overtaken.attemptsLeft
                 let again = try receive(push, again: overtaken)
@@ -152,12 +178,14 @@ extension Responder {
     /// The push stands, whoever hears of it: nothing may say otherwise from now on.
     private func succeed(_ push: Push, _ published: consuming PublishedPush) {
         let state = published.state
-        push.log.info(
-            "published a push",
+        push.call.isPublished = true
+        push.call.refusal = published.refusal
+        push.call.log.info(
+            "push published",
             metadata: [
                 "manifest.digest": "\(state.digest)",
                 "manifest.parent": "\(state.manifest.parent?.hex ?? "none")",
-                "push.user": "\(push.request.user ?? "")",
+                "push.user": "\(push.call.request.user ?? "")",
             ])
         verifier?.published(state.digest, pack: published.pack, to: push.repository)
         compactor?.pushed(
@@ -165,7 +193,9 @@ extension Responder {
         do {
             try Fence.succeed(published, on: push.answer)
         } catch {
-            push.log.info("could not answer a published push", metadata: ["error": "\(error)"])
+            push.call.log.info(
+                "push published, but the response could not be sent",
+                metadata: ["error": "\(error)"])
         }
     }
 }

@@ -52,11 +52,13 @@ package struct Responder: Sendable {
     let compactor: BackgroundCompactor?
     /// nil: what was published is not read back.
     let verifier: UploadVerifier?
-    private let log: Logger
+    private let lines: RequestLines
 
+    /// - Parameter served: the level of the line of a request that was served.
     package init(
         hydration: Hydration, git: GitProgram, rule: AccessRule, limits: Limits,
-        compactor: BackgroundCompactor? = nil, verifier: UploadVerifier? = nil, log: Logger
+        compactor: BackgroundCompactor? = nil, verifier: UploadVerifier? = nil, log: Logger,
+        served: Logger.Level = .info
     ) {
         store = hydration.store
         self.hydration = hydration
@@ -65,32 +67,36 @@ package struct Responder: Sendable {
         self.limits = limits
         self.compactor = compactor
         self.verifier = verifier
-        self.log = log
+        lines = RequestLines(log: log, served: served)
         slots = GitSlots(limits.git)
         queues = PublicationQueues(in: hydration.store)
         answers = ManifestAnswers(LearnedCapabilities(git: git, state: hydration.state))
     }
 
-    /// Answers one request, whatever happens.
+    /// Answers one request, whatever happens, and logs it in one line.
     package func respond(to request: Request, on connection: any Connection) {
-        var log = log
-        log[metadataKey: "request.id"] = "\(request.identifier)"
-        let response = Response(to: request, on: connection)
-        do {
-            switch try Route(request) {
-            case .advertise(let service, let name):
-                log[metadataKey: "repo.name"] = "\(name)"
-                try advertise(service, of: name, request, response, log)
-            case .fetch(let name):
-                log[metadataKey: "repo.name"] = "\(name)"
-                try fetch(from: name, request, connection, response, log)
-            case .push(let name):
-                log[metadataKey: "repo.name"] = "\(name)"
-                try push(to: name, request, connection, response, log)
+        let call = Call(request, on: connection, lines: lines)
+        StoreMeter.$current.withValue(call.meter) {
+            do {
+                switch try Route(request) {
+                case .advertise(.uploadPack, let name):
+                    call.take(.refsForFetch, of: name)
+                    try advertise(.uploadPack, of: name, call)
+                case .advertise(.receivePack, let name):
+                    call.take(.refsForPush, of: name)
+                    try advertise(.receivePack, of: name, call)
+                case .fetch(let name):
+                    call.take(.fetch, of: name)
+                    try fetch(from: name, call)
+                case .push(let name):
+                    call.take(.push, of: name)
+                    try push(to: name, call)
+                }
+            } catch {
+                fail(error, call)
             }
-        } catch {
-            fail(error, request, connection, response, log)
         }
+        call.end()
     }
 
     /// The routes' first half: may they, and what is there.
@@ -115,21 +121,22 @@ package struct Responder: Sendable {
 
     /// `info/refs`. gitprotocol-http(5), "Smart Clients".
     private func advertise(
-        _ service: UploadPack.Service, of name: RepositoryName, _ request: Request,
-        _ response: Response, _ log: Logger
+        _ service: UploadPack.Service, of name: RepositoryName, _ call: Call
     ) throws {
-        let requester = Requester(user: request.user)
+        let (request, response, requester) = (call.request, call.response, call.requester)
         switch service {
         case .uploadPack: try authorize(rule.read(name, by: requester))
         case .receivePack: try authorize(rule.write(name, by: requester))
         }
         let version = ProtocolVersion(header: request.gitProtocol)
         let advertisement: [UInt8]
-        switch try Snapshot.resolve(name, in: store) {
+        let resolution = try Snapshot.resolve(name, in: store)
+        call.mark(.resolved)
+        switch resolution {
         case .live(let snapshot):
             advertisement =
                 try answers.advertisement(of: service, version, snapshot.manifest)
-                ?? advertiseByGit(service, snapshot, request, log)
+                ?? advertiseByGit(service, snapshot, call)
         case .absent, .deleted:
             // As of an empty repository, in the format of nearly all.
             guard service == .receivePack, limits.pushToNothing == .creates,
@@ -151,13 +158,16 @@ package struct Responder: Sendable {
 
     /// Where the manifest does not tell what its refs peel to, git finds out.
     private func advertiseByGit(
-        _ service: UploadPack.Service, _ snapshot: Snapshot, _ request: Request, _ log: Logger
+        _ service: UploadPack.Service, _ snapshot: Snapshot, _ call: Call
     ) throws -> [UInt8] {
         let slot = try slots.take()
         defer { _ = slot }
+        call.mark(.slot)
 
-        let workspace = try hydration.readWorkspace(snapshot, log: log)
-        return try UploadPack(git: git, client: client(of: request))
+        let workspace = try hydration.readWorkspace(snapshot, log: call.log)
+        call.mark(.hydrated)
+        defer { call.mark(.git) }
+        return try UploadPack(git: git, client: client(of: call.request))
             .advertisement(of: service, in: workspace)
     }
 
@@ -187,35 +197,41 @@ package struct Responder: Sendable {
     ]
 
     /// `git-upload-pack`: a fetch, or protocol v2's `ls-refs`.
-    private func fetch(
-        from name: RepositoryName, _ request: Request, _ connection: any Connection,
-        _ response: Response, _ log: Logger
-    ) throws {
-        try authorize(rule.read(name, by: Requester(user: request.user)))
+    private func fetch(from name: RepositoryName, _ call: Call) throws {
+        let (request, response) = (call.request, call.response)
+        try authorize(rule.read(name, by: call.requester))
         let limit = limits.body > 0 ? min(limits.body, Self.maximumFetch) : Self.maximumFetch
         let body = try Body(
-            of: request, from: connection, limit: limit,
+            of: request, from: call.connection, limit: limit,
             deadline: .now + min(limits.gitTime, Self.fetchPatience), framing: .pktLines)
         let snapshot = try resolve(name)
+        call.mark(.resolved)
         let type = "application/x-git-upload-pack-result"
         if try body.isProbe() {
+            call.isProbe = true
             try response.begin(type: type)
             return
         }
         if ProtocolVersion(header: request.gitProtocol) == .v2,
             let answer = try answers.lsRefs(body, snapshot.manifest)
         {
+            call.mark(.body)
+            call.isLsRefs()
             try response.begin(type: type)
             return try response.write(answer)
         }
         // Whoever asks slowly keeps a worker, but none of the few git processes.
         try body.readAhead(Self.fetchReadAhead)
+        call.mark(.body)
 
         let slot = try slots.take()
         defer { _ = slot }
+        call.mark(.slot)
 
-        let workspace = try hydration.readWorkspace(snapshot, log: log)
+        let workspace = try hydration.readWorkspace(snapshot, log: call.log)
+        call.mark(.hydrated)
         FaultPoint.reach(.fetchHydrated)
+        defer { call.mark(.git) }
         let ending = try UploadPack(git: git, client: client(of: request)).answer(
             body, in: workspace, deadline: deadline
         ) { bytes in
@@ -226,9 +242,9 @@ package struct Responder: Sendable {
             // The client sees an answer that ends too early; the cause is for the log.
             if ending != .exited(0) {
                 workspace.lookForDamage()
-                log.warning(
-                    "git did not finish a fetch",
-                    metadata: ["error": "\(ending): \(workspace.gitErrors())"])
+                call.fail(
+                    RepositoryError.git(
+                        step: "finish a fetch", reason: "\(ending): \(workspace.gitErrors())"))
             }
             return
         }
@@ -244,32 +260,35 @@ package struct Responder: Sendable {
         throw RepositoryError.git(step: "answer a fetch", reason: "\(ending): \(errors)")
     }
 
-    /// Answers with an error, where an answer can still be one.
-    private func fail(
-        _ error: any Error, _ request: Request, _ connection: any Connection,
-        _ response: Response, _ log: Logger
-    ) {
-        let answer = ErrorTable.answer(to: error)
-        record(error, answer, log)
-        guard !response.hasBegun else { return }
-        // An answer before the request's end is not seen by every client.
-        if request.method == "POST" { connection.drain() }
-        do {
-            try response.begin(
-                status: answer.status, type: "text/plain; charset=utf-8", headers: answer.headers)
-            try response.write(Array("\(answer.text) (request \(request.identifier))\n".utf8))
-        } catch {
-            log.debug("could not answer", metadata: ["error": "\(error)"])
-        }
+    /// For how long what is left of a refused body is waited for: anybody may send one.
+    private static let strangersDrainTime = Duration.seconds(10)
+    /// The same for somebody whom the web server knows: git sends a push to its end before it looks
+    /// at the answer.
+    private static let usersDrainTime = Duration.seconds(300)
+
+    /// Takes in what is left of a body that is refused, so that its client gets the answer.
+    func drain(_ call: Call) {
+        guard call.request.mayHaveBody else { return }
+        call.connection.drain(
+            atMost: call.request.user == nil ? Self.strangersDrainTime : Self.usersDrainTime)
     }
 
-    func record(_ error: any Error, _ answer: ErrorAnswer, _ log: Logger) {
-        let metadata: Logger.Metadata = [
-            "http.status": "\(answer.status)", "error": "\(error)",
-        ]
-        switch answer.severity {
-        case .failed: log.error("a request failed", metadata: metadata)
-        case .refused: log.info("refused a request", metadata: metadata)
+    /// Answers with an error, where an answer can still be one.
+    private func fail(_ error: any Error, _ call: Call) {
+        let answer = ErrorTable.answer(to: error)
+        call.fail(error, answer)
+        guard !call.response.hasBegun else { return }
+        // A body that was waited for already is not waited for again.
+        if answer.status != 408 { drain(call) }
+        do {
+            try call.response.begin(
+                status: answer.status, type: "text/plain; charset=utf-8", headers: answer.headers)
+            let text = PrintableText.sentence(answer.text)
+            try call.response.write(
+                Array("\(text) (request \(call.request.identifier))\n".utf8))
+        } catch {
+            call.log.debug(
+                "could not send the error response", metadata: ["error": "\(error)"])
         }
     }
 }

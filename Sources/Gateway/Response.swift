@@ -4,28 +4,32 @@
 final class Response {
     private let connection: any Connection
     private let request: Request
+    /// What the head said; nil: it is not out.
+    private(set) var status: Int?
+    /// Bytes of the body that were sent.
+    private(set) var bytes: Int64 = 0
     /// Whether the head is out: no status can be said any more.
-    private(set) var hasBegun = false
+    var hasBegun: Bool { status != nil }
 
     init(to request: Request, on connection: any Connection) {
         self.request = request
         self.connection = connection
     }
 
-    /// Sends the head. Nothing may be cached: git-http-backend's `hdr_nocache`.
+    /// Sends the head. Nothing may be cached: git-http-backend's `hdr_nocache`. A status of 200 is
+    /// what a web server takes an answer to have that names none. RFC 3875 §6.3.3.
     func begin(
         status: Int = 200, type: String, headers: [String] = []
     ) throws(RequestError) {
         let lines =
-            [
-                "Status: \(status) \(Self.reason(status))",
+            (status == 200 ? [] : ["Status: \(status) \(Self.reason(status))"]) + [
                 "Expires: Fri, 01 Jan 1980 00:00:00 GMT",
                 "Pragma: no-cache",
                 "Cache-Control: no-cache, max-age=0, must-revalidate",
                 "X-Request-Id: \(request.identifier)",
                 "Content-Type: \(type)",
             ] + headers
-        hasBegun = true
+        self.status = status
         try send(Array((lines.joined(separator: "\r\n") + "\r\n\r\n").utf8))
     }
 
@@ -33,12 +37,14 @@ final class Response {
     func write(_ bytes: UnsafeRawBufferPointer) throws(RequestError) {
         if request.method == "HEAD" { return }
         try connection.write(bytes)
+        self.bytes += Int64(bytes.count)
     }
 
     /// Sends bytes of the body.
     func write(_ bytes: [UInt8]) throws(RequestError) {
         if request.method == "HEAD" { return }
         try send(bytes)
+        self.bytes += Int64(bytes.count)
     }
 
     private func send(_ bytes: [UInt8]) throws(RequestError) {
@@ -51,7 +57,6 @@ final class Response {
     /// RFC 9110 §15.
     private static func reason(_ status: Int) -> String {
         switch status {
-        case 200: "OK"
         case 400: "Bad Request"
         case 403: "Forbidden"
         case 404: "Not Found"

@@ -31,7 +31,7 @@ package struct PushReport: Equatable, Sendable {
 
         package init(rawName: [UInt8], reason: String) {
             self.rawName = rawName
-            self.reason = Array(reason.utf8)
+            self.reason = Array(PrintableText.sentence(reason).utf8)
         }
 
         fileprivate init(rawName: [UInt8], reasonBytes: [UInt8]) {
@@ -104,7 +104,9 @@ package struct PushReport: Equatable, Sendable {
     ///   - unpackError: nil for `unpack ok`.
     ///   - rejected: every ref of the push.
     package init(unpackError: String?, rejected: [Rejection]) {
-        self.init(unpackError: unpackError, lines: rejected.map { .rejected($0) })
+        self.init(
+            unpackError: unpackError.map { PrintableText.sentence($0) },
+            lines: rejected.map { .rejected($0) })
     }
 
     private init(unpackError: String?, lines: [Line]) {
@@ -145,13 +147,16 @@ package struct PushReport: Equatable, Sendable {
         return PushReport(unpackError: unpackError, lines: changed + added)
     }
 
-    /// What was refused, in a line; nil: nothing.
+    /// What was refused first, in a sentence that is still to be made printable; nil: nothing.
     package var refusal: String? {
         if let unpackError { return "The push could not be unpacked: \(unpackError)." }
         guard let first = rejected.first else { return nil }
         let (name, reason) = (first.rawName, first.reason)
-        return "'\(String(decoding: name, as: UTF8.self))' was refused: "
-            + "\(String(decoding: reason, as: UTF8.self))."
+        return "'\(Self.shown(name, 200))' was refused: \(Self.shown(reason, 500))."
+    }
+
+    private static func shown(_ bytes: [UInt8], _ limit: Int) -> String {
+        PrintableText.shortened(String(decoding: bytes, as: UTF8.self), to: limit)
     }
 
     /// The report as the body of an answer to a client that talks like `reporting`.

@@ -13,6 +13,11 @@ package struct RepositoryName: Hashable, Sendable, CustomStringConvertible {
         self.parts = parts.map { String(decoding: $0, as: UTF8.self) }
     }
 
+    /// What a name must be, for people.
+    package static let rule =
+        "A name is OWNER/REPO; each of the two has 1 to 100 of the characters A-Z, a-z, 0-9, '.', '_' "
+        + "and '-', begins with a letter or a digit, has no '..' and does not end in '.git' or '.lock'."
+
     package var description: String { parts.joined(separator: "/") }
 
     private static func isSafe(_ part: Substring.UTF8View) -> Bool {

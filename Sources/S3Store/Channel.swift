@@ -77,6 +77,7 @@ final class Channel: @unchecked Sendable {
                 try exchange.begin()
                 let signed = try sign(exchange.request)
                 prepare(slot, for: exchange, signed)
+                StoreMeter.countRequest()
             } catch {
                 exchange.end(error)
                 transfer.ended(exchange)

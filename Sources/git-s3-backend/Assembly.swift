@@ -14,13 +14,15 @@ struct Assembly {
 
     /// Opens the state directory, admits the store, and finds git and the hook.
     ///
-    /// - Parameter compactAt: packs that a repository may have before it is compacted in the
-    ///   background; nil: it never is.
-    /// - Parameter verification: whether what was published is read back.
+    /// - Parameters:
+    ///   - compactAt: packs that a repository may have before it is compacted in the background; nil:
+    ///     it never is.
+    ///   - verification: whether what was published is read back.
+    ///   - served: the level of the line of a request that was served.
     init(
         store: any ObjectStore, statePath: String, limits: Responder.Limits, cacheSize: Int64,
         compactAt: Int? = nil, verification: UploadVerification = .off,
-        environment: [String: String], log: Logger
+        environment: [String: String], log: Logger, served: Logger.Level = .info
     ) throws {
         state = try StateDirectory(path: statePath)
         let admission = try Admission.admit(store, stateDirectory: statePath) { change in
@@ -28,7 +30,7 @@ struct Assembly {
         }
         if admission.source == .probe {
             log.notice(
-                "admitted the store",
+                "store passed the conformance probe",
                 metadata: [
                     "store.location": "\(store.location)",
                     "probe.report": "\(admission.report)",
@@ -46,7 +48,7 @@ struct Assembly {
         }
         responder = Responder(
             hydration: hydration, git: git, rule: AccessRule(), limits: limits,
-            compactor: compactor, verifier: verifier, log: log)
+            compactor: compactor, verifier: verifier, log: log, served: served)
     }
 
     /// The store's backend was replaced or upgraded while it is used.
@@ -58,7 +60,7 @@ struct Assembly {
             log.notice("store answered with an unknown Server: probing it", metadata: metadata)
         case .passed(let report):
             metadata["probe.report"] = "\(report)"
-            log.notice("admitted the store", metadata: metadata)
+            log.notice("store passed the conformance probe", metadata: metadata)
         case .failed(let reason):
             metadata["error"] = "\(reason)"
             log.error("store failed the conformance probe: writes are refused", metadata: metadata)
@@ -100,7 +102,7 @@ struct Assembly {
 
     /// The log goes to standard error: the journal's, or the web server's error log.
     static func makeLog(_ environment: [String: String]) throws -> Logger {
-        LoggingSystem.bootstrap(StreamLogHandler.standardError(label:))
+        LoggingSystem.bootstrap { LineLogHandler(label: $0) }
         var log = Logger(label: "git-s3-backend")
         if let setting = Setting(option: nil, "log-level", in: environment) {
             guard let level = Logger.Level(rawValue: setting.text.lowercased()) else {

@@ -22,7 +22,9 @@ enum CGIMode {
                 store: try storeOptions.open(environment) { _ in },
                 statePath: try storeOptions.statePath(environment),
                 limits: try options.limits(environment),
-                cacheSize: try options.cacheSize(environment), environment: environment, log: log)
+                cacheSize: try options.cacheSize(environment), environment: environment, log: log,
+                // Standard error is the web server's error log; it has an access log, too.
+                served: .debug)
             try OneShotCGI.endOnSignal(removing: assembly.state)
             OneShotCGI.run(assembly.responder, environment: environment)
             assembly.state.remove()

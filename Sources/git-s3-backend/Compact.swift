@@ -11,7 +11,7 @@ struct Compact: ParsableCommand {
             deleted. The largest pack gets a bitmap and a commit graph, which make clones cheaper.
             """)
 
-    @Argument(help: "The repository, OWNER/REPO.")
+    @Argument(help: "The repository, OWNER/REPO.", transform: RepositoryName.argument)
     var repository: RepositoryName?
 
     @Flag(help: "Every repository in the store; those that need nothing are passed over.")

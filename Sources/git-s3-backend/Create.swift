@@ -3,10 +3,17 @@ import GitProtocol
 import ObjectStore
 import Repository
 
-extension RepositoryName: ExpressibleByArgument {
-    /// Takes `OWNER/REPO`. ArgumentParser wants it public.
-    public init?(argument: String) {
-        self.init(argument)
+extension RepositoryName {
+    /// Why an argument is no name.
+    private struct Invalid: Error, CustomStringConvertible {
+        let description = RepositoryName.rule
+    }
+
+    /// Takes `OWNER/REPO` from a command line, with an error that says what a name is. A type that is
+    /// `ExpressibleByArgument` could only say no.
+    static func argument(_ text: String) throws -> RepositoryName {
+        guard let name = RepositoryName(text) else { throw Invalid() }
+        return name
     }
 }
 
@@ -19,7 +26,7 @@ struct Create: ParsableCommand {
         discussion: "Repeating it is harmless; asking for another default branch or object "
             + "format than the repository has is an error.")
 
-    @Argument(help: "The repository, OWNER/REPO.")
+    @Argument(help: "The repository, OWNER/REPO.", transform: RepositoryName.argument)
     var repository: RepositoryName
 
     @Option(help: "The branch that HEAD names. (default: main)")

@@ -13,7 +13,7 @@ struct Delete: ParsableCommand {
             On a terminal you are asked for its name once more; elsewhere it takes --yes.
             """)
 
-    @Argument(help: "The repository, OWNER/REPO.")
+    @Argument(help: "The repository, OWNER/REPO.", transform: RepositoryName.argument)
     var repository: RepositoryName
 
     @Flag(help: "Do not ask.")

@@ -52,7 +52,8 @@ struct ExportCommand: ParsableCommand {
             throw ValidationError("Give the repository, OWNER/REPO, and the directory; or --all.")
         }
         guard let name = RepositoryName(places[0]) else {
-            throw ValidationError("'\(places[0])' is no repository's name; give OWNER/REPO.")
+            throw ValidationError(
+                "The value '\(places[0])' is invalid for '<repository>': \(RepositoryName.rule)")
         }
         return .one(name, places[1])
     }

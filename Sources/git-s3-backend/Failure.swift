@@ -1,4 +1,5 @@
 import ArgumentParser
+import GitProtocol
 import Glibc
 import Posix
 
@@ -18,9 +19,11 @@ enum Failure {
         }
     }
 
-    /// Writes a sentence to standard error.
+    /// Writes a sentence to standard error. It may quote names, and words of git's or of the store's,
+    /// that somebody else has chosen.
     static func say(_ sentence: String) {
+        let text = "git-s3-backend: \(PrintableText.sentence(sentence))\n"
         // Where nobody hears it, the exit status still tells.
-        try? writeAll(STDERR_FILENO, Array("git-s3-backend: \(sentence)\n".utf8))
+        try? writeAll(STDERR_FILENO, Array(text.utf8))
     }
 }

@@ -22,7 +22,7 @@ struct ImportCommand: ParsableCommand {
     @Argument(help: "The repository's directory, bare or not; with --all a tree of them.")
     var directory: String
 
-    @Argument(help: "The name to publish under, OWNER/REPO.")
+    @Argument(help: "The name to publish under, OWNER/REPO.", transform: RepositoryName.argument)
     var repository: RepositoryName?
 
     @Flag(help: "Import every repository of a tree.")

@@ -1,3 +1,4 @@
+import GitProtocol
 import Glibc
 import Posix
 import Repository
@@ -35,7 +36,8 @@ final class ProgressLine: Sendable {
             if weight == .count, let last = state.last, now - last < Self.interval { return }
             state.last = now
             state.isShown = true
-            write("\r\(line.prefix(Self.width))\u{1b}[K")
+            let text = PrintableText.sentence(line).prefix(Self.width)
+            write("\r\(text)\u{1b}[K")
         }
     }
 

@@ -14,10 +14,10 @@ struct Rename: ParsableCommand {
             finishes it, 'restore' undoes it.
             """)
 
-    @Argument(help: "The repository, OWNER/REPO.")
+    @Argument(help: "The repository, OWNER/REPO.", transform: RepositoryName.argument)
     var repository: RepositoryName
 
-    @Argument(help: "Its new name, OWNER/REPO.")
+    @Argument(help: "Its new name, OWNER/REPO.", transform: RepositoryName.argument)
     var newName: RepositoryName
 
     @Flag(help: "Finish a renaming that was cut off.")

@@ -55,7 +55,7 @@ struct RepositoryTree {
             return .failure(
                 BadName(
                     description: "'\(path)' gives no name that can be published. Import it by "
-                        + "itself, with a name."))
+                        + "itself, with a name. \(RepositoryName.rule)"))
         }
         if let other = paths.updateValue(path, forKey: repository) {
             paths[repository] = other

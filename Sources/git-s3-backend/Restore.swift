@@ -16,7 +16,7 @@ struct Restore: ParsableCommand {
         discussion: "Publishes the state that it had when it was deleted, or another that it had "
             + "before. A repository that is there is left alone: delete it first.")
 
-    @Argument(help: "The repository, OWNER/REPO.")
+    @Argument(help: "The repository, OWNER/REPO.", transform: RepositoryName.argument)
     var repository: RepositoryName
 
     @Option(

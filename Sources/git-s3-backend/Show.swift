@@ -10,7 +10,7 @@ struct Show: ParsableCommand {
         discussion: "With --json also that of a deleted one, which has no refs and no packs, and "
             + "whose parent is the last state.")
 
-    @Argument(help: "The repository, OWNER/REPO.")
+    @Argument(help: "The repository, OWNER/REPO.", transform: RepositoryName.argument)
     var repository: RepositoryName
 
     @Flag(help: "As one JSON object.")

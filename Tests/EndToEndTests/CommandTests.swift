@@ -7,6 +7,12 @@ extension EndToEnd {
     @Suite struct CommandTests {
         // MARK: What cannot be understood
 
+        /// N6: what every command says of a name that is none.
+        private static let rule =
+            "A name is OWNER/REPO; each of the two has 1 to 100 of the characters A-Z, a-z, 0-9, '.', "
+            + "'_' and '-', begins with a letter or a digit, has no '..' and does not end in '.git' or "
+            + "'.lock'."
+
         @Test func badOptionsAndVariablesAreNamedWithStatus64() throws {
             let place = try CommandPlace()
             let socket = "unix:\(place.directory.path)/socket"
@@ -80,10 +86,34 @@ extension EndToEnd {
                     ["serve", "--listen", socket], ["GIT_S3_BACKEND_LOG_LEVEL": "loud"],
                     "GIT_S3_BACKEND_LOG_LEVEL is 'loud'; give debug, info, notice, warning or error."
                 ),
-                (["create", "team"], [:], "The value 'team' is invalid for '<repository>'"),
-                (["create", "../x"], [:], "The value '../x' is invalid for '<repository>'"),
-                (["create", "a/b.git"], [:], "The value 'a/b.git' is invalid for '<repository>'"),
-                (["create", "a/b/c"], [:], "The value 'a/b/c' is invalid for '<repository>'"),
+                (
+                    ["create", "acme/.github"], [:],
+                    "The value 'acme/.github' is invalid for '<repository>': \(Self.rule)"
+                ),
+                (
+                    ["compact", "x"], [:],
+                    "The value 'x' is invalid for '<repository>': \(Self.rule)"
+                ),
+                (
+                    ["restore", "x"], [:],
+                    "The value 'x' is invalid for '<repository>': \(Self.rule)"
+                ),
+                (
+                    ["create", "team"], [:],
+                    "The value 'team' is invalid for '<repository>': \(Self.rule)"
+                ),
+                (
+                    ["create", "../x"], [:],
+                    "The value '../x' is invalid for '<repository>': \(Self.rule)"
+                ),
+                (
+                    ["create", "a/b.git"], [:],
+                    "The value 'a/b.git' is invalid for '<repository>': \(Self.rule)"
+                ),
+                (
+                    ["create", "a/b/c"], [:],
+                    "The value 'a/b/c' is invalid for '<repository>': \(Self.rule)"
+                ),
                 (["create"], [:], "Missing expected argument '<repository>'"),
                 (
                     ["create", "a/b", "--default-branch", "a b"], [:],
@@ -93,7 +123,7 @@ extension EndToEnd {
                     ["create", "a/b", "--object-format", "md5"], [:],
                     "The value 'md5' is invalid for '--object-format <object-format>'"
                 ),
-                (["show", "x"], [:], "The value 'x' is invalid for '<repository>'"),
+                (["show", "x"], [:], "The value 'x' is invalid for '<repository>': \(Self.rule)"),
                 (
                     ["import", "d"], [:],
                     "Name the repository to publish, OWNER/REPO, or give --all."
@@ -106,7 +136,10 @@ extension EndToEnd {
                     ["import", "d", "--all", "--default-branch", "x"], [:],
                     "--default-branch goes with one repository, not with --all."
                 ),
-                (["import", "d", "x"], [:], "The value 'x' is invalid for '<repository>'"),
+                (
+                    ["import", "d", "x"], [:],
+                    "The value 'x' is invalid for '<repository>': \(Self.rule)"
+                ),
                 (
                     ["import", "d", "a/b", "--default-branch", "a b"], [:],
                     "--default-branch is 'a b', which is no branch name; give one like main."
@@ -119,10 +152,19 @@ extension EndToEnd {
                     ["export", "a/b"], [:],
                     "Give the repository, OWNER/REPO, and the directory; or --all."
                 ),
-                (["export", "x", "d"], [:], "'x' is no repository's name; give OWNER/REPO."),
+                (
+                    ["export", "x", "d"], [:],
+                    "The value 'x' is invalid for '<repository>': \(Self.rule)"
+                ),
                 (["export", "--all", "a/b", "d"], [:], "With --all give the directory alone."),
-                (["delete", "--yes", "x"], [:], "The value 'x' is invalid for '<repository>'"),
-                (["rename", "a/b", "x"], [:], "The value 'x' is invalid for '<new-name>'"),
+                (
+                    ["delete", "--yes", "x"], [:],
+                    "The value 'x' is invalid for '<repository>': \(Self.rule)"
+                ),
+                (
+                    ["rename", "a/b", "x"], [:],
+                    "The value 'x' is invalid for '<new-name>': \(Self.rule)"
+                ),
                 (["rename", "a/b"], [:], "Missing expected argument '<new-name>'"),
                 (
                     ["restore", "a/b", "--manifest", "x"], [:],

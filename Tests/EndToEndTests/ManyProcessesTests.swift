@@ -23,7 +23,7 @@ extension EndToEnd {
                 try site.advertisement("team/none").status
             }
             #expect(statuses == Array(repeating: 404, count: 12))
-            #expect(site.log.ranges(of: "admitted the store").count == 1)
+            #expect(site.log.ranges(of: "store passed the conformance probe").count == 1)
         }
 
         @Test(arguments: [SIGTERM, SIGUSR1, SIGHUP, SIGKILL])
@@ -74,13 +74,13 @@ extension EndToEnd {
             let result = try tree.attempt("push", url, "main")
             #expect(!result.succeeded, "\(result)")
             #expect(try first.waitForEnd() == .signalled(SIGKILL))
-            #expect(!second.log.contains("published a push"))
+            #expect(!second.log.contains("push published"))
             let tip = try tree.git("rev-parse", "main~1")
             #expect(try tree.git("ls-remote", url, "main").hasPrefix(tip))
 
             // One that is not there gets nothing, so that the other may have it.
             try tree.git("push", "-q", url, "main")
-            #expect(second.log.contains("published a push"))
+            #expect(second.log.contains("push published"))
             #expect(try tree.git("ls-remote", url, "main").hasPrefix(next))
         }
 

@@ -15,7 +15,9 @@ extension EndToEnd.StatusAndHeaderTests {
 
     @Test func logLineOfAFailedRequestNamesItTheRepositoryAndTheCause() throws {
         // One that reads what is stored each time.
-        let site = try Site(.file, options: ["--cache-size", "0"])
+        let site = try Site(
+            .file, options: ["--cache-size", "0"],
+            environment: ["GIT_S3_BACKEND_LOG_LEVEL": "debug"])
         let (repository, tree) = try seeded(site)
         let tip = try tree.git("rev-parse", "HEAD")
         let pack = Bucket.Item.pack(try site.bucket.packs(of: repository)[0])

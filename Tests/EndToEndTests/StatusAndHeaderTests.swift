@@ -167,11 +167,18 @@ extension EndToEnd {
                 ([], .bytes(push)), ([], .chunks([push])), ([Self.gzipped], .bytes(try gzip(push))),
                 ([Self.gzipped], .chunks([try gzip(push)])),
             ]
-            for (headers, body) in pushes {
+            for (number, (headers, body)) in pushes.enumerated() {
                 let answer = try site.http.send(
                     "POST", path(repository, "git-receive-pack"),
                     headers: headers + [Site.authorization, Self.pushType], body: body)
-                expectPlainError(answer, 413)
+                // W10: once the commands are read, git shows a report, and of a 413 the number.
+                if number == 0 {
+                    expectPlainError(answer, 413)
+                } else {
+                    #expect(answer.status == 200)
+                    let line = "ng refs/heads/main The request has more than 102400 bytes."
+                    #expect(answer.text.contains(line), "\(answer)")
+                }
             }
             #expect(try site.bucket.listing() == before)
             #expect(try site.responder.workspaces() == [])

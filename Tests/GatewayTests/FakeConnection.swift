@@ -10,6 +10,7 @@ final class FakeConnection: Connection {
         var output: [UInt8] = []
         var writes = 0
         var isCancelled = false
+        var readingTime: Duration?
     }
 
     private let state: Mutex<State>
@@ -34,10 +35,12 @@ final class FakeConnection: Connection {
     /// Whether everything that came was read.
     var isDrained: Bool { state.withLock { $0.chunks.isEmpty } }
 
-    /// The status of the answer.
+    /// The status of the answer; nil: there is no answer.
     var status: Int? {
-        text.split(separator: "\r\n").first { $0.hasPrefix("Status: ") }
-            .flatMap { Int($0.dropFirst(8).prefix(3)) }
+        if output.isEmpty { return nil }
+        let line = text.split(separator: "\r\n").first { $0.hasPrefix("Status: ") }
+        guard let line else { return 200 }
+        return Int(line.dropFirst(8).prefix(3))
     }
 
     /// The answer behind its head.
@@ -49,6 +52,9 @@ final class FakeConnection: Connection {
     }
 
     var hangupDescriptor: Int32? { nil }
+    /// How long reading may go on, where it is limited.
+    var readingTime: Duration? { state.withLock { $0.readingTime } }
+    func endReading(after time: Duration) { state.withLock { $0.readingTime = time } }
     func cancel() { state.withLock { $0.isCancelled = true } }
 
     func read(into buffer: UnsafeMutableRawBufferPointer) throws(RequestError) -> Int {

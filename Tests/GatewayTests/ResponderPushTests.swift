@@ -21,11 +21,12 @@ struct ResponderPushTests {
         let source: GitSource
         let name: RepositoryName
         private let scratch: ScratchDirectory
-        private let responder: Gateway.Responder
+        let responder: Gateway.Responder
 
         init(
             keepAlive: Duration = .zero, attempts: Int = 1, creation: Creation.Outcome? = .created,
             pushToNothing: Gateway.Responder.Limits.PushToNothing = .isNotFound,
+            log: Logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
             around: (MemoryStore) -> any ObjectStore = { $0 }
         ) throws {
             signal(SIGPIPE, SIG_IGN)
@@ -46,7 +47,7 @@ struct ResponderPushTests {
                 limits: .init(
                     git: 1, gitTime: .seconds(60), pushKeepAlive: keepAlive,
                     pushAttempts: attempts, pushToNothing: pushToNothing),
-                log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+                log: log)
         }
 
         func manifest() throws -> Manifest {

@@ -5,9 +5,12 @@ package import Posix
 package enum FastCGI {
     /// Sends a request on a connection, and reads the answer to its end.
     ///
-    /// - Parameter variables: nothing is added to them.
+    /// - Parameters:
+    ///   - variables: nothing is added to them.
+    ///   - ending: whether the body ends, or more of it is promised that never comes.
     package static func request(
-        on socket: consuming OwnedDescriptor, _ variables: [String: String], body: [UInt8] = []
+        on socket: consuming OwnedDescriptor, _ variables: [String: String], body: [UInt8] = [],
+        ending: Ending = .proper
     ) throws -> HTTPMessage {
         var parameters: [UInt8] = []
         for (name, value) in variables {
@@ -20,10 +23,13 @@ package enum FastCGI {
         for start in stride(from: 0, to: body.count, by: 60_000) {
             bytes += record(5, Array(body[start..<min(start + 60_000, body.count)]))
         }
-        try Sockets.send(socket.raw, bytes + record(5, []))
+        try Sockets.send(socket.raw, bytes + (ending == .proper ? record(5, []) : []))
         return try CGIRun.parse(
             try standardOutput(try Files.readToEnd(socket.raw, limit: 1 << 28, subject: "FastCGI")))
     }
+
+    /// How a body ends.
+    package enum Ending: Sendable { case proper, missing }
 
     private static func length(_ count: Int) -> [UInt8] {
         if count < 128 { return [UInt8(count)] }

@@ -81,7 +81,8 @@ package final class MemoryStore: ObjectStore {
 
     package func perform(_ requests: [StoreRequest]) -> [Result<StoreAnswer, StoreError>] {
         requests.map { request in
-            Result { () throws(StoreError) in
+            StoreMeter.countRequest()
+            return Result { () throws(StoreError) in
                 switch request {
                 case .get(let key, let destination): try get(key, into: destination)
                 case .head(let key): head(key)

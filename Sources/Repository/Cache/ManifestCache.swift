@@ -42,9 +42,13 @@ package final class ManifestCache: Sendable {
     ///
     /// - Throws: what `read` does, and ``Manifest/Invalid``.
     func manifest(_ digest: Digest, reading read: () throws -> [UInt8]) throws -> Manifest {
-        if let known = use(digest)?.manifest { return known }
+        if let known = use(digest)?.manifest {
+            StoreMeter.countCacheHit()
+            return known
+        }
         let bytes: [UInt8]
         if let kept = kept(digest) {
+            StoreMeter.countCacheHit()
             bytes = kept
         } else {
             bytes = try read()

@@ -30,6 +30,7 @@ extension Hydration {
             guard let objects = cache.take(digest, into: directory, format: format) else {
                 return false
             }
+            StoreMeter.countCacheHit()
             placed.append(PlacedPack(digest: digest, objects: objects))
             return true
         }

@@ -19,6 +19,9 @@ package struct PublishedPush: ~Copyable {
     /// The pack that the push brought; nil if it needed none.
     package let pack: Digest?
 
+    /// What was refused of the push first, in a sentence; nil: nothing.
+    package var refusal: String? { report.refusal }
+
     fileprivate init(report: PushReport, state: PublishedState, pack: Digest?) {
         self.report = report
         self.state = state

@@ -1,0 +1,207 @@
+import GitProtocol
+import Logging
+import ObjectStore
+import Policy
+
+/// One request on its way through the responder: whom it is from, how it is answered, and what its
+/// line in the log will say.
+///
+/// Used by the thread that serves the request.
+final class Call {
+    let request: Request
+    let requester: Requester
+    let connection: CountedConnection
+    let response: Response
+    /// With what tells the request's lines from others'.
+    private(set) var log: Logger
+    private(set) var route = RouteName.none
+    /// The first reason for which git or we refused a ref of a push; the push may have been published
+    /// without it.
+    var refusal: String?
+    /// Whether a push was published.
+    var isPublished = false
+    /// Whether this was the client's question whether it is let in.
+    var isProbe = false
+
+    let meter = StoreMeter()
+    private let lines: RequestLines
+    /// The end of what git told the client of a push.
+    private var words: [UInt8] = []
+    private let start = ContinuousClock.now
+    private var lastMark: ContinuousClock.Instant
+    private var times: [Phase: Duration] = [:]
+    private var failure: (error: any Error, answer: ErrorAnswer)?
+
+    /// What is asked for, as the log says it.
+    enum RouteName: String {
+        /// Nothing that is known: the request was refused for its path, method or type.
+        case none
+        case refsForFetch = "refs-for-fetch"
+        case refsForPush = "refs-for-push"
+        case fetch
+        /// A fetch's list of refs, answered from the manifest.
+        case lsRefs = "ls-refs"
+        case push
+    }
+
+    /// What a request's time goes to.
+    enum Phase: String, CaseIterable {
+        /// Reading the pointer, and the manifest where it is not known.
+        case resolved
+        /// Waiting for the client's request.
+        case body
+        /// Waiting for a git process to be free.
+        case slot
+        /// Making the repository for git.
+        case hydrated
+        /// git, at the client's speed.
+        case git
+        /// Storing what is new and swapping the pointer.
+        case swapped
+    }
+
+    init(_ request: Request, on connection: any Connection, lines: RequestLines) {
+        self.request = request
+        self.lines = lines
+        requester = Requester(user: request.user)
+        self.connection = CountedConnection(connection)
+        response = Response(to: request, on: self.connection)
+        lastMark = start
+        log = lines.log
+        log[metadataKey: "request.id"] = "\(request.identifier)"
+        if !request.address.isEmpty { log[metadataKey: "client.address"] = "\(request.address)" }
+    }
+
+    /// Notes what the request asks for.
+    func take(_ route: RouteName, of repository: RepositoryName) {
+        self.route = route
+        log[metadataKey: "repo.name"] = "\(repository)"
+    }
+
+    /// Notes that a fetch turned out to ask for refs alone.
+    func isLsRefs() { route = .lsRefs }
+
+    /// Notes what git tells the client of a push: its reasons are there.
+    func hear(_ words: ArraySlice<UInt8>) {
+        self.words = Array((self.words + words).suffix(2000))
+    }
+
+    /// The last lines of it but for progress, which ends in a carriage return.
+    private var complaint: String? {
+        let lines = String(decoding: words, as: UTF8.self).unicodeScalars.split(separator: "\n")
+            .filter { !$0.contains("\r") && !$0.isEmpty }.suffix(5).map { String($0) }
+        return lines.isEmpty ? nil : lines.joined(separator: "; ")
+    }
+
+    /// Ends a phase: the time since the last one's end was its.
+    func mark(_ phase: Phase) {
+        let now = ContinuousClock.now
+        times[phase, default: .zero] += now - lastMark
+        lastMark = now
+    }
+
+    /// Notes the error that the request ended with, and its answer, which may have been too late to be
+    /// given. The first one counts: what follows, such as a client that has gone, comes of it.
+    func fail(_ error: any Error, _ answer: ErrorAnswer) {
+        if failure == nil { failure = (error, answer) }
+    }
+
+    /// Notes an error that came when the answer was under way.
+    func fail(_ error: any Error) {
+        fail(error, ErrorTable.answer(to: error))
+    }
+
+    /// The user, as a line about a push or another request names them.
+    private var userKey: String {
+        route == .push ? "push.user" : "request.user"
+    }
+
+    /// Writes the request's one line.
+    func end() {
+        var fields: Logger.Metadata = [
+            "request.route": "\(route.rawValue)",
+            "request.bytes": "\(connection.received)",
+            "response.bytes": "\(response.bytes)",
+            "store.requests": "\(meter.requests)",
+            "cache.hits": "\(meter.cacheHits)",
+            "time.total": "\(Self.seconds(.now - start))",
+        ]
+        for (phase, time) in times { fields["time.\(phase.rawValue)"] = "\(Self.seconds(time))" }
+        if let user = request.user { fields[userKey] = "\(user)" }
+        if route == .none {
+            fields["request.method"] = "\(request.method)"
+            fields["request.path"] = "\(request.path)"
+        }
+        if let refusal {
+            fields["push.refusal"] = "\(refusal)"
+            if !isPublished, let complaint { fields["error"] = "\(complaint)" }
+        }
+        let status = failure?.answer.status ?? response.status
+        if let status { fields["http.status"] = "\(status)" }
+        if let failure { fields["error"] = "\(failure.error)" }
+        lines.write(outcome(status), by: request.user, fields, log)
+    }
+
+    private func outcome(_ status: Int?) -> RequestLines.Outcome {
+        switch failure?.answer.severity {
+        case .failed: .failed
+        case .refused: .refused(status: status ?? 0)
+        case nil where refusal != nil && !isPublished: .refused(status: status ?? 0)
+        case nil: isProbe ? .probed : .served
+        }
+    }
+
+    /// With three decimals.
+    private static func seconds(_ time: Duration) -> String {
+        let (seconds, attoseconds) = time.components
+        let thousandths = "\(attoseconds / 1_000_000_000_000_000)"
+        return "\(seconds)." + String(repeating: "0", count: 3 - thousandths.count) + thousandths
+    }
+}
+
+/// The log's lines about requests, one for each.
+struct RequestLines: Sendable {
+    let log: Logger
+    /// The level of a request that was served.
+    let served: Logger.Level
+    private let servedLimiter = LineLimiter(perSecond: 100)
+    private let otherLimiter = LineLimiter(perSecond: 20)
+
+    init(log: Logger, served: Logger.Level) {
+        self.log = log
+        self.served = served
+    }
+
+    /// How a request ended.
+    enum Outcome {
+        case served, probed
+        case refused(status: Int)
+        case failed
+    }
+
+    /// Writes a request's line. Those that anybody can cause are bounded, unless everything is to
+    /// be logged: journald would drop others with them.
+    func write(_ outcome: Outcome, by user: String?, _ fields: Logger.Metadata, _ log: Logger) {
+        let level: Logger.Level
+        let message: Logger.Message
+        let limiter: LineLimiter
+        switch outcome {
+        case .served: (level, message, limiter) = (served, "request served", servedLimiter)
+        case .probed: (level, message, limiter) = (.debug, "request served", servedLimiter)
+        case .refused(let status):
+            // What nobody in particular got wrong is in the web server's log, if it is wanted.
+            let isClients = user == nil && (400..<500).contains(status)
+            (level, message, limiter) = (
+                isClients ? .debug : .info, "request refused", otherLimiter
+            )
+        case .failed: (level, message, limiter) = (.error, "request failed", otherLimiter)
+        }
+        guard log.logLevel <= level else { return }
+        var fields = fields
+        if user == nil, log.logLevel > .debug {
+            guard let suppressed = limiter.admit() else { return }
+            if suppressed > 0 { fields["log.suppressed"] = "\(suppressed)" }
+        }
+        log.log(level: level, message, metadata: fields)
+    }
+}

@@ -1,0 +1,108 @@
+import GitProtocol
+import Glibc
+package import Logging
+import Posix
+
+/// Writes each event as one line to standard error, in which nothing that a client chose can pass
+/// for anything else. ``LogLine`` says how.
+package struct LineLogHandler: LogHandler {
+    package var metadata: Logger.Metadata = [:]
+    package var metadataProvider: Logger.MetadataProvider?
+    package var logLevel = Logger.Level.info
+    private let label: String
+    private let write: @Sendable ([UInt8]) -> Void
+
+    /// - Parameter write: takes a line, its end included.
+    package init(
+        label: String, write: @escaping @Sendable ([UInt8]) -> Void = Self.writeToStandardError
+    ) {
+        self.label = label
+        self.write = write
+    }
+
+    package subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+        get { metadata[key] }
+        set { metadata[key] = newValue }
+    }
+
+    package func log(event: LogEvent) {
+        var all = metadata
+        if let provided = metadataProvider?.get() { all.merge(provided) { $1 } }
+        if let given = event.metadata { all.merge(given) { $1 } }
+        if let error = event.error, all["error"] == nil { all["error"] = "\(error)" }
+        let line = LogLine(
+            time: Self.now(), level: "\(event.level)", label: label,
+            fields: all.map { ($0.key, "\($0.value)") }, source: event.source,
+            message: "\(event.message)")
+        write(line.bytes)
+    }
+
+    /// One write(2) for each line: those of several threads, and of several processes that share a
+    /// pipe, do not mix up to PIPE_BUF.
+    package static func writeToStandardError(_ line: [UInt8]) {
+        // A log that nobody can read any more must not stop the work.
+        try? writeAll(STDERR_FILENO, line)
+    }
+
+    /// ISO 8601, in local time. strftime(3).
+    private static func now() -> String {
+        var now = time(nil)
+        var parts = tm()
+        localtime_r(&now, &parts)
+        var buffer = [CChar](repeating: 0, count: 64)
+        let count = strftime(&buffer, buffer.count, "%Y-%m-%dT%H:%M:%S%z", &parts)
+        return String(decoding: buffer[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+}
+
+/// A line of the log: `TIME LEVEL LABEL: KEY=VALUE … [SOURCE] MESSAGE`, keys in their order.
+///
+/// Printable ASCII alone. Keys and messages are constants of the program; values are written as
+/// ``PrintableText/logValue(_:limit:)``.
+struct LogLine {
+    /// With its end.
+    let bytes: [UInt8]
+
+    /// PIPE_BUF: a write(2) of so much to a pipe is never mixed with another.
+    static let wholeSize = 4096
+
+    /// Bytes of one value; less where there are so many that the line would be too long.
+    private static let valueLimits = [1200, 400, 100, 24]
+
+    init(
+        time: String, level: String, label: String, fields: [(key: String, value: String)],
+        source: String, message: String
+    ) {
+        let sorted = fields.sorted { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }
+        func line(_ limit: Int) -> [UInt8] {
+            let values = sorted.map {
+                " \(Self.key($0.key))=\(PrintableText.logValue($0.value, limit: limit))"
+            }
+            let tail = "[\(Self.key(source))] \(Self.plain(message))\n"
+            return Array("\(time) \(level) \(label):\(values.joined()) \(tail)".utf8)
+        }
+        bytes =
+            Self.valueLimits.lazy.map(line).first { $0.count <= Self.wholeSize }
+            ?? line(Self.valueLimits[Self.valueLimits.count - 1])
+    }
+
+    /// A key has letters, digits, `.`, `_` and `-`.
+    private static func key(_ text: String) -> String {
+        let bytes = text.utf8.prefix(64).map { byte in
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."), UInt8(ascii: "-"):
+                byte
+            default: UInt8(ascii: "_")
+            }
+        }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    /// A message is never quoted: it is all that follows.
+    private static func plain(_ message: String) -> String {
+        let isPlain =
+            message.utf8.count <= 200 && message.utf8.allSatisfy { (0x20...0x7e).contains($0) }
+        return isPlain ? message : PrintableText.logValue(message, limit: 200)
+    }
+}
