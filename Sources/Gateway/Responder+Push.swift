@@ -40,26 +40,28 @@ extension Responder {
         case .absent, .deleted:
             if limits.pushToNothing == .isNotFound { throw RequestError.notFound }
         }
-        guard
-            let commands = try PushCommands.read(from: PktLineReader { try body.read(exactly: $0) })
-        else {
+        if try body.isProbe() {
             try response.begin(type: PushAnswer.type)
             return
         }
+        let commands = try PushCommands.read(from: PktLineReader { try body.read(exactly: $0) })
         FaultPoint.reach(.pushStarted)
 
         let answer = PushAnswer(
-            response, reporting: commands.capabilities.reporting, keepAlive: limits.pushKeepAlive)
+            response, reporting: commands.capabilities.reporting, keepAlive: limits.pushKeepAlive,
+            commands: commands.commands)
         let parent = PushParent(of: commands, to: name, resolution)
-        let check = PushCheck(parent.manifest)
-        if let refusal = try check.refusal(of: commands) {
+        let refused: [PushReport.Rejection]
+        switch try PushCheck(parent.manifest).verdict(on: commands) {
+        case .receive(let without): refused = without
+        case .refuse(let report):
             connection.drain()
-            return try answer.finish(unpublished: refusal)
+            return try answer.finish(unpublished: report)
         }
         body.onEnd = { answer.arm() }
         let push = Push(
             request: request, requester: requester, repository: name, commands: commands,
-            refused: check.stale(in: commands), body: body, answer: answer, deadline: deadline,
+            refused: refused, body: body, answer: answer, deadline: deadline,
             queue: queues.queue(of: name), log: log)
         do {
             let reception = try receive(push, on: parent)

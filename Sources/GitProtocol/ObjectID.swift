@@ -15,6 +15,11 @@ package struct ObjectID: Hashable, Sendable, CustomStringConvertible {
         self.hex = hex
     }
 
+    /// Takes digits that were checked before.
+    init(checked digits: ArraySlice<UInt8>) {
+        hex = String(decoding: digits, as: UTF8.self)
+    }
+
     /// The id of no object: in a command, "does not exist". gitprotocol-pack(5), `zero-id`.
     package static func zero(_ format: ObjectFormat) -> ObjectID {
         ObjectID(unchecked: String(repeating: "0", count: format.hexLength))

@@ -145,6 +145,22 @@ package struct PushReport: Equatable, Sendable {
         return PushReport(unpackError: unpackError, lines: changed + added)
     }
 
+    /// The same report in the order of a push's commands, which is that of git's own reports.
+    package func arranged(like commands: CommandList) -> PushReport {
+        if lines.lazy.map(\.rawName).elementsEqual(commands.lazy.map(\.rawName)) {
+            return self
+        }
+        var waiting: [[UInt8]: [Line]] = [:]
+        for line in lines.reversed() { waiting[line.rawName, default: []].append(line) }
+        var arranged = commands.compactMap { waiting[$0.rawName]?.popLast() }
+        if arranged.count < lines.count {
+            // Lines about refs that no command names stay at the end.
+            let names = Set(commands.lazy.map(\.rawName))
+            arranged += lines.filter { !names.contains($0.rawName) }
+        }
+        return PushReport(unpackError: unpackError, lines: arranged)
+    }
+
     /// What was refused, in a line; nil: nothing.
     package var refusal: String? {
         if let unpackError { return "The push could not be unpacked: \(unpackError)." }
