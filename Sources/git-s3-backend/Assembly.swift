@@ -17,10 +17,13 @@ struct Assembly {
     /// - Parameter compactAt: packs that a repository may have before it is compacted in the
     ///   background; nil: it never is.
     init(
-        store: any ObjectStore, statePath: String, limits: Responder.Limits, cacheSize: Int64,
-        compactAt: Int? = nil, environment: [String: String], log: Logger
+        store: any ObjectStore, statePath: String, limits: Responder.Limits,
+        pushCheck: PushCheckChoice, cacheSize: Int64, compactAt: Int? = nil,
+        environment: [String: String], log: Logger
     ) throws {
         state = try StateDirectory(path: statePath)
+        let git = try Self.findGit(environment).checkingPushes(
+            pushCheck.level, accepting: pushCheck.accepted, in: state)
         let admission = try Admission.admit(store, stateDirectory: statePath)
         if admission.source == .probe {
             log.notice(
@@ -30,7 +33,6 @@ struct Assembly {
                     "probe.report": "\(admission.report)",
                 ])
         }
-        let git = try Self.findGit(environment)
         let hydration = Hydration(
             store: admission.store, state: state, git: git, hook: try Self.hookPath(),
             cacheSize: cacheSize)

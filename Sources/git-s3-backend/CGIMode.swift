@@ -21,6 +21,7 @@ enum CGIMode {
                 store: try storeOptions.open(environment),
                 statePath: try storeOptions.statePath(environment),
                 limits: try options.limits(environment),
+                pushCheck: try options.pushCheck(environment),
                 cacheSize: try options.cacheSize(environment), environment: environment, log: log)
             try OneShotCGI.endOnSignal(removing: assembly.state)
             OneShotCGI.run(assembly.responder, environment: environment)

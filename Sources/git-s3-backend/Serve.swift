@@ -14,6 +14,7 @@ struct Serve: ParsableCommand {
     func run() throws {
         let environment = ProcessEnvironment.variables
         let limits = try options.limits(environment)
+        let pushCheck = try options.pushCheck(environment)
         let compactAt = try options.compactionThreshold(environment)
         let cacheSize = try options.cacheSize(environment)
         let workers = try options.workerCount(environment)
@@ -25,9 +26,8 @@ struct Serve: ParsableCommand {
         FastCGIServer.blockSignals()
         try Failure.explained {
             let assembly = try Assembly(
-                store: store, statePath: statePath, limits: limits, cacheSize: cacheSize,
-                compactAt: compactAt,
-                environment: environment, log: log)
+                store: store, statePath: statePath, limits: limits, pushCheck: pushCheck,
+                cacheSize: cacheSize, compactAt: compactAt, environment: environment, log: log)
             let listener = try Listener.open(address)
             try FastCGIServer(
                 listener: listener, responder: assembly.responder, workers: workers, log: log
