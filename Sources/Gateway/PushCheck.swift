@@ -13,7 +13,8 @@ struct PushCheck {
     enum Verdict {
         /// Everything except these refs.
         case receive(without: [PushReport.Rejection])
-        /// Nothing: every ref is refused, or the push cannot be done in part.
+        /// Nothing: every ref is refused, or the push cannot be done in part. The refs with a fault
+        /// of their own come first in the report, so that they are the reason that is logged.
         case refuse(PushReport)
     }
 
@@ -26,13 +27,15 @@ struct PushCheck {
         let refused = refused(of: commands)
         if refused.isEmpty { return .receive(without: []) }
         let names = Set(refused.map(\.rawName))
-        let others = commands.commands.filter { !names.contains($0.rawName) }.map {
-            // git's words for the refs of an atomic push that have no fault of their own.
-            PushReport.Rejection(rawName: $0.rawName, reason: "atomic push failure")
+        if commands.capabilities.allowsParts, refused.count < commands.commands.count {
+            return .receive(without: refused)
         }
-        if !others.isEmpty, commands.capabilities.allowsParts { return .receive(without: refused) }
-        let report = PushReport(unpackError: nil, rejected: refused + others)
-        return .refuse(report.arranged(like: commands.commands))
+        // git's words for the refs of an atomic push that have no fault of their own.
+        let reason = Array("atomic push failure".utf8)
+        let others = commands.commands.lazy.map(\.rawName).filter { !names.contains($0) }.map {
+            PushReport.Rejection(rawName: $0, reasonBytes: reason)
+        }
+        return .refuse(PushReport(unpackError: nil, rejected: refused + others))
     }
 
     /// The refusals, one for each command.

@@ -14,12 +14,14 @@ package struct CommandList: RandomAccessCollection, Equatable, Sendable {
     package var endIndex: Int { ends.count }
 
     package subscript(index: Int) -> PushCommands.Command {
+        // Both ids have the same length, which the first space ends.
         let line = line(at: index)
-        // Both ids have the same length.
         let length = line.prefix { $0 != UInt8(ascii: " ") }.count
+        guard let old = ObjectID(line.prefix(length)),
+            let new = ObjectID(line.dropFirst(length + 1).prefix(length))
+        else { preconditionFailure("a stored command without its ids") }
         return PushCommands.Command(
-            old: ObjectID(checked: line.prefix(length)),
-            new: ObjectID(checked: line.dropFirst(length + 1).prefix(length)),
+            old: old, new: new,
             rawName: Array(line.dropFirst(2 * length + 2)))
     }
 
@@ -32,7 +34,7 @@ package struct CommandList: RandomAccessCollection, Equatable, Sendable {
     }
 
     mutating func append(_ command: PushCommands.Command) {
-        bytes += command.line
+        command.appendLine(to: &bytes)
         ends.append(UInt32(bytes.count))
     }
 

@@ -12,7 +12,14 @@ package struct PushCommands: Sendable {
             RefName(rawName).map { RefUpdate(name: $0, old: old, new: new) }
         }
 
-        var line: [UInt8] { Array("\(old) \(new) ".utf8) + rawName }
+        /// Adds `old-id new-id name` to bytes.
+        func appendLine(to bytes: inout [UInt8]) {
+            old.appendHex(to: &bytes)
+            bytes.append(UInt8(ascii: " "))
+            new.appendHex(to: &bytes)
+            bytes.append(UInt8(ascii: " "))
+            bytes += rawName
+        }
     }
 
     package private(set) var commands = CommandList()
@@ -125,7 +132,7 @@ package struct PushCommands: Sendable {
         }
         guard old.format == new.format else { throw .badCommand("ids of different lengths") }
         let command = Command(old: old, new: new, rawName: Array(parts[2]))
-        if commands.isEmpty, lineForGit(of: command.line).count > PktLine.maximumPayload {
+        if commands.isEmpty, lineForGit(of: line).count > PktLine.maximumPayload {
             throw .badCommand("a line without room for 'report-status'")
         }
         commands.append(command)

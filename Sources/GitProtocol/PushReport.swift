@@ -34,7 +34,8 @@ package struct PushReport: Equatable, Sendable {
             self.reason = Array(reason.utf8)
         }
 
-        fileprivate init(rawName: [UInt8], reasonBytes: [UInt8]) {
+        /// Takes a reason that many refs share.
+        package init(rawName: [UInt8], reasonBytes: [UInt8]) {
             self.rawName = rawName
             reason = reasonBytes
         }

@@ -87,10 +87,10 @@ struct PushCheckTests {
                     continue
                 }
                 #expect(report.accepted.isEmpty && report.unpackError == nil)
-                #expect(report.rejected.map(\.rawName) == [good, name, good + [0x31]])
+                #expect(report.rejected.map(\.rawName) == [name, good, good + [0x31]])
                 #expect(
                     report.rejected.map { String(decoding: $0.reason, as: UTF8.self) }
-                        == ["atomic push failure", reason, "atomic push failure"])
+                        == [reason, "atomic push failure", "atomic push failure"])
             }
             guard case .refuse(let report) = try verdict([name, name + [0x20]]) else {
                 Issue.record("\(name) was left out")
