@@ -60,14 +60,14 @@ struct ServeOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "How to check the objects of a push: strict, warn or off. (default: strict)",
+            "Check pushed objects: strict, warn or off. (default: strict)",
             discussion: "strict refuses what git fsck complains about, warn only shows it to the "
                 + "pusher, off checks nothing, as git does by default."))
     var fsck: String?
 
     @Option(
         help: ArgumentHelp(
-            "Accept objects in a push despite this message of git fsck; can be repeated.",
+            "Accept pushed objects despite this message of git fsck; can be repeated.",
             discussion: "A message ID of git-fsck(1), such as zeroPaddedFilemode.",
             valueName: "message"))
     var fsckAccept: [String] = []

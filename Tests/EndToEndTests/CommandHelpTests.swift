@@ -85,11 +85,11 @@ extension EndToEnd {
                                               Packs that a repository may have. (default: 50)
                             A push that leaves more has it compacted in the background; 0: none is.
                             A CGI compacts nothing.
-                      --fsck <fsck>           How to check the objects of a push: strict, warn or
-                                              off. (default: strict)
+                      --fsck <fsck>           Check pushed objects: strict, warn or off. (default:
+                                              strict)
                             strict refuses what git fsck complains about, warn only shows it to the
                             pusher, off checks nothing, as git does by default.
-                      --fsck-accept <message> Accept objects in a push despite this message of git
+                      --fsck-accept <message> Accept pushed objects despite this message of git
                                               fsck; can be repeated.
                             A message ID of git-fsck(1), such as zeroPaddedFilemode.
                       --create-on-push        Let a push create the repository that it names.

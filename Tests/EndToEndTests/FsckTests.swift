@@ -93,6 +93,30 @@ extension EndToEnd {
             #expect(!other.succeeded && other.errors.contains("nulInHeader"), "\(other)")
         }
 
+        @Test func pushThatIsReceivedAgainIsCheckedInTheSameWay() throws {
+            let barrier = try TemporaryDirectory()
+            try barrier.file("go", "")
+            let site = try Site(
+                .file, options: ["--fsck-accept", "badTimezone"],
+                environment: ["GIT_S3_BACKEND_FAULT": "push-hydrated=barrier:\(barrier.path)"])
+            let (repository, tree) = try history(site)
+            try tree.commit("more")
+            try tree.git("push", "-q", "origin", "main")
+            for name in try Files.names(in: barrier.path) {
+                Files.removeTree("\(barrier.path)/\(name)")
+            }
+            let push = Background { try tree.attempt("push", "origin", "tz") }
+            try wait(for: "the push to be held") { try !Files.names(in: barrier.path).isEmpty }
+            // Folded packs have to be received upon again.
+            let folded = Result { try site.command("compact", [repository, "--full"]).checked() }
+            try barrier.file("go", "")
+            let result = try push.value()
+            _ = try folded.get()
+            #expect(result.succeeded, "\(result)")
+            #expect(site.log.contains("push again") || site.log.contains("retrying push"))
+            try expectServed(site, repository, "tz", of: tree)
+        }
+
         @Test func variablesDoTheSameForACGI() throws {
             for variables in [
                 ["GIT_S3_BACKEND_FSCK_ACCEPT": "zeroPaddedFilemode, badTimezone"],
