@@ -114,6 +114,13 @@ final class Body: RequestBody, @unchecked Sendable {
         return head == PktLine.flushBytes
     }
 
+    /// Whether the body has no bytes at all. Nothing is taken from it.
+    func isEmpty() throws -> Bool {
+        let head = try read(exactly: 1)
+        pushedBack = head + pushedBack
+        return head.isEmpty
+    }
+
     /// Waits for the body's first `count` bytes, or for its end. Nothing is taken from it.
     func readAhead(_ count: Int) throws {
         let head = try read(exactly: count)

@@ -12,6 +12,8 @@ final class PushAnswer: @unchecked Sendable {
     private let monitor = Monitor()
     private let response: Response
     private let reporting: PushReporting
+    /// The client's commands, for the order of the report's lines.
+    private let commands: CommandList
     /// Progress that waits for the answer to begin.
     private var pending: [UInt8] = []
     private var isDone = false
@@ -27,9 +29,13 @@ final class PushAnswer: @unchecked Sendable {
     /// Bytes of progress that are kept; what a person would scroll through is less.
     private static let maximumPending = 1 << 20
 
-    init(_ response: Response, reporting: PushReporting, keepAlive: Duration) {
+    init(
+        _ response: Response, reporting: PushReporting, keepAlive: Duration,
+        commands: CommandList = CommandList()
+    ) {
         self.response = response
         self.reporting = reporting
+        self.commands = commands
         interval = keepAlive
     }
 
@@ -92,14 +98,14 @@ final class PushAnswer: @unchecked Sendable {
         }
     }
 
-    /// Writes a report and ends the answer.
+    /// Writes a report, in the order of the client's commands, and ends the answer.
     func finish(_ report: PushReport) throws {
         _ = stop()
         if isFinished { return }
         isFinished = true
         if !response.hasBegun { try response.begin(type: Self.type) }
         if reporting.sideBand == .sideBand64k { try response.write(pending) }
-        try response.write(report.body(for: reporting))
+        try response.write(report.arranged(like: commands).body(for: reporting))
     }
 
     /// Writes the report of a push that published nothing.

@@ -9,48 +9,69 @@ struct PushCheck {
         self.manifest = manifest
     }
 
-    /// The report for a push with a name that is not safe, the same name twice, or a deletion that
-    /// is ``stale(in:)`` and cannot be left out; nil if it is to be received.
-    ///
-    /// - Throws: ``ProtocolError`` for ids that are none of the repository's.
-    func refusal(of commands: PushCommands) throws(ProtocolError) -> PushReport? {
-        try checkFormat(of: commands)
-        let stale = stale(in: commands)
-        var reasons = Dictionary(
-            stale.map { ($0.rawName, $0) }, uniquingKeysWith: { first, _ in first })
-        var isWhole =
-            stale.count == commands.commands.count
-            || !stale.isEmpty && !commands.capabilities.allowsParts
-        func refuse(_ name: [UInt8], _ reason: String) {
-            reasons[name] = PushReport.Rejection(rawName: name, reason: reason)
-            isWhole = true
-        }
-        var seen: Set<[UInt8]> = []
-        for command in commands.commands {
-            if command.update == nil { refuse(command.rawName, "funny refname") }
-            if !seen.insert(command.rawName).inserted {
-                refuse(command.rawName, "multiple updates for one ref")
-            }
-        }
-        guard isWhole else { return nil }
-        return PushReport(
-            unpackError: nil,
-            rejected: commands.commands.map {
-                reasons[$0.rawName]
-                    ?? PushReport.Rejection(
-                        rawName: $0.rawName, reason: "another ref of this push was refused")
-            })
+    /// What git is to receive of a push.
+    enum Verdict {
+        /// Everything except these refs.
+        case receive(without: [PushReport.Rejection])
+        /// Nothing: every ref is refused, or the push cannot be done in part. The refs with a fault
+        /// of their own come first in the report, so that they are the reason that is logged.
+        case refuse(PushReport)
     }
 
-    /// The deletions of another value than the ref has. git deletes whatever is there when it does
-    /// not know the old value's object, so it is not asked.
-    func stale(in commands: PushCommands) -> [PushReport.Rejection] {
-        commands.commands.filter { command in
-            guard let update = command.update, update.new.isZero,
-                let current = manifest.refs[update.name]
-            else { return false }
-            return current != update.old
-        }.map { PushReport.Rejection(rawName: $0.rawName, reason: "stale info") }
+    /// Looks for refs that are refused on their own: an unsafe name, a name that several commands
+    /// have, and a deletion of another value than the ref has.
+    ///
+    /// - Throws: ``ProtocolError`` for ids that are none of the repository's.
+    func verdict(on commands: PushCommands) throws(ProtocolError) -> Verdict {
+        try checkFormat(of: commands)
+        let refused = refused(of: commands)
+        if refused.isEmpty { return .receive(without: []) }
+        let names = Set(refused.map(\.rawName))
+        if commands.capabilities.allowsParts, refused.count < commands.commands.count {
+            return .receive(without: refused)
+        }
+        // git's words for the refs of an atomic push that have no fault of their own.
+        let reason = Array("atomic push failure".utf8)
+        let others = commands.commands.lazy.map(\.rawName).filter { !names.contains($0) }.map {
+            PushReport.Rejection(rawName: $0, reasonBytes: reason)
+        }
+        return .refuse(PushReport(unpackError: nil, rejected: refused + others))
+    }
+
+    /// The refusals, one for each command.
+    private func refused(of commands: PushCommands) -> [PushReport.Rejection] {
+        let repeated = Self.repeatedNames(in: commands)
+        return commands.commands.compactMap { command in
+            let reason: String
+            if let fault = RefName.fault(of: command.rawName) {
+                reason = fault.reason
+            } else if repeated.contains(command.rawName) {
+                reason = "multiple updates for one ref"
+            } else if isStale(command) {
+                reason = "stale info"
+            } else {
+                return nil
+            }
+            return PushReport.Rejection(rawName: command.rawName, reason: reason)
+        }
+    }
+
+    private static func repeatedNames(in commands: PushCommands) -> Set<[UInt8]> {
+        var seen: Set<[UInt8]> = []
+        var repeated: Set<[UInt8]> = []
+        for command in commands.commands where !seen.insert(command.rawName).inserted {
+            repeated.insert(command.rawName)
+        }
+        return repeated
+    }
+
+    /// Whether a command deletes another value than the ref has. git deletes whatever is there when
+    /// it does not know the old value's object, so it is not asked.
+    private func isStale(_ command: PushCommands.Command) -> Bool {
+        guard command.new.isZero, let name = RefName(command.rawName),
+            let current = manifest.refs[name]
+        else { return false }
+        return current != command.old
     }
 
     /// git ends in the middle when it meets another object format than the repository's.

@@ -36,28 +36,29 @@ extension Responder {
         case .absent, .deleted:
             if limits.pushToNothing == .isNotFound { throw RequestError.notFound }
         }
-        guard
-            let commands = try PushCommands.read(from: PktLineReader { try body.read(exactly: $0) })
-        else {
+        if try body.isProbe() {
             call.isProbe = true
             try response.begin(type: PushAnswer.type)
             return
         }
+        let commands = try PushCommands.read(from: PktLineReader { try body.read(exactly: $0) })
         FaultPoint.reach(.pushStarted)
 
         let answer = PushAnswer(
-            response, reporting: commands.capabilities.reporting, keepAlive: limits.pushKeepAlive)
+            response, reporting: commands.capabilities.reporting, keepAlive: limits.pushKeepAlive,
+            commands: commands.commands)
         let parent = PushParent(of: commands, to: name, resolution)
-        let check = PushCheck(parent.manifest)
-        if let refusal = try check.refusal(of: commands) {
+        let refused: [PushReport.Rejection]
+        switch try PushCheck(parent.manifest).verdict(on: commands) {
+        case .receive(let without): refused = without
+        case .refuse(let report):
             drain(call)
-            return try finish(answer, unpublished: refusal, call)
+            return try finish(answer, unpublished: report, call)
         }
         body.onEnd = { answer.arm() }
         let push = Push(
-            call: call, repository: name, commands: commands,
-            refused: check.stale(in: commands), body: body, answer: answer, deadline: deadline,
-            queue: queues.queue(of: name))
+            call: call, repository: name, commands: commands, refused: refused, body: body,
+            answer: answer, deadline: deadline, queue: queues.queue(of: name))
         do {
             let reception = try receive(push, on: parent)
             try settle(push, reception, attempts: limits.pushAttempts)

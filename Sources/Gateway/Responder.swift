@@ -193,7 +193,7 @@ package struct Responder: Sendable {
         "expected something after combine",
         "after already requesting command", "unknown capability", "unknown object format",
         "mismatched object format", "requires an argument", "unexpected line", "expected flush",
-        "Invalid deepen", "hung up unexpectedly",
+        "Invalid deepen", "hung up unexpectedly", "remote error: ",
     ]
 
     /// `git-upload-pack`: a fetch, or protocol v2's `ls-refs`.
@@ -212,6 +212,8 @@ package struct Responder: Sendable {
             try response.begin(type: type)
             return
         }
+        // In version 2 git takes it for a client that wants nothing more.
+        if try body.isEmpty() { throw ProtocolError.truncated("its first pkt-line") }
         if ProtocolVersion(header: request.gitProtocol) == .v2,
             let answer = try answers.lsRefs(body, snapshot.manifest)
         {

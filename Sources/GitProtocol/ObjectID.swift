@@ -1,33 +1,73 @@
 /// The name of a git object: 40 (SHA-1) or 64 (SHA-256) lower-case hex digits.
+///
+/// It is stored as the hash's bytes, without an allocation of its own: repositories have millions of
+/// them.
 package struct ObjectID: Hashable, Sendable, CustomStringConvertible {
-    /// The digits.
-    package let hex: String
+    // The hash, first byte in the highest place; what SHA-1 leaves is zero. Four integers are
+    // smaller than a vector of them, which would be aligned.
+    private let first: UInt64
+    private let second: UInt64
+    private let third: UInt64
+    private let fourth: UInt64
+    /// The format whose ids have this length.
+    package let format: ObjectFormat
 
     /// Takes the digits; nil for another number of them, or for anything else.
     package init?(_ bytes: some Collection<UInt8>) {
-        guard bytes.count == 40 || bytes.count == 64, bytes.allSatisfy(Self.isLowerHex) else {
-            return nil
+        switch bytes.count {
+        case 40: format = .sha1
+        case 64: format = .sha256
+        default: return nil
         }
-        hex = String(decoding: bytes, as: UTF8.self)
+        var words = SIMD4<UInt64>()
+        var index = 0
+        for byte in bytes {
+            guard let value = Self.value(of: byte) else { return nil }
+            words[index / 16] |= value << UInt64(60 - index % 16 * 4)
+            index += 1
+        }
+        (first, second, third, fourth) = (words[0], words[1], words[2], words[3])
     }
 
-    private init(unchecked hex: String) {
-        self.hex = hex
+    private init(zero format: ObjectFormat) {
+        self.format = format
+        (first, second, third, fourth) = (0, 0, 0, 0)
     }
 
     /// The id of no object: in a command, "does not exist". gitprotocol-pack(5), `zero-id`.
-    package static func zero(_ format: ObjectFormat) -> ObjectID {
-        ObjectID(unchecked: String(repeating: "0", count: format.hexLength))
+    package static func zero(_ format: ObjectFormat) -> ObjectID { ObjectID(zero: format) }
+
+    package var isZero: Bool { first | second | third | fourth == 0 }
+
+    /// The digits.
+    package var hex: String {
+        String(unsafeUninitializedCapacity: format.hexLength) { buffer in
+            let words = words
+            for index in 0..<format.hexLength { buffer[index] = Self.digit(at: index, of: words) }
+            return format.hexLength
+        }
     }
 
-    package var isZero: Bool { hex.utf8.allSatisfy { $0 == UInt8(ascii: "0") } }
-
-    /// The format whose ids have this length.
-    package var format: ObjectFormat { hex.utf8.count == 40 ? .sha1 : .sha256 }
+    /// Adds the digits to bytes.
+    package func appendHex(to bytes: inout [UInt8]) {
+        let words = words
+        for index in 0..<format.hexLength { bytes.append(Self.digit(at: index, of: words)) }
+    }
 
     package var description: String { hex }
 
-    private static func isLowerHex(_ byte: UInt8) -> Bool {
-        (0x30...0x39).contains(byte) || (0x61...0x66).contains(byte)
+    private var words: SIMD4<UInt64> { SIMD4(first, second, third, fourth) }
+
+    private static func digit(at index: Int, of words: SIMD4<UInt64>) -> UInt8 {
+        let value = UInt8(truncatingIfNeeded: words[index / 16] >> UInt64(60 - index % 16 * 4)) & 15
+        return value < 10 ? 0x30 + value : 0x57 + value
+    }
+
+    private static func value(of digit: UInt8) -> UInt64? {
+        switch digit {
+        case 0x30...0x39: UInt64(digit) - 0x30
+        case 0x61...0x66: UInt64(digit) - 0x57
+        default: nil
+        }
     }
 }

@@ -1,16 +1,29 @@
-/// Follows the pkt-lines of a stream that passes by in chunks, without keeping their bytes.
+/// Follows the pkt-lines of a request that passes by in chunks, without keeping their bytes.
 package struct PktLineFraming: Sendable {
     private var digits: [UInt8] = []
     private var payloadLeft = 0
+    /// The beginning of a line that would be long for a filter; nil for other lines.
+    private var beginning: [UInt8]?
+
+    /// Bytes of a `filter` line. git's own have less than a hundred; it copies what follows once for
+    /// each `combine:` in it, so that 64 KiB of them take half a gigabyte of memory.
+    package static let maximumFilter = 1024
+
+    private static let filter = Array("filter ".utf8)
 
     package init() {}
 
     /// Takes the next bytes.
+    ///
+    /// - Throws: ``ProtocolError`` for a malformed line, for a filter longer than
+    ///   ``maximumFilter``, and for `0002`: only responses end with it, and in a request git's server
+    ///   takes it for a bug of its own and aborts.
     package mutating func follow(_ bytes: UnsafeRawBufferPointer) throws(ProtocolError) {
         var index = 0
         while index < bytes.count {
             if payloadLeft > 0 {
                 let taken = min(payloadLeft, bytes.count - index)
+                try lookForFilter(UnsafeRawBufferPointer(rebasing: bytes[index..<index + taken]))
                 payloadLeft -= taken
                 index += taken
                 continue
@@ -18,12 +31,27 @@ package struct PktLineFraming: Sendable {
             digits.append(bytes[index])
             index += 1
             if digits.count == 4 {
-                if case .payload(let length) = try PktLine.parseHeader(digits) {
+                switch try PktLine.parseHeader(digits) {
+                case .payload(let length):
                     payloadLeft = length
+                    beginning = length > Self.maximumFilter ? [] : nil
+                case .flush, .delimiter: break
+                case .responseEnd: throw .badPktLine("a response-end packet in a request")
                 }
                 digits.removeAll(keepingCapacity: true)
             }
         }
+    }
+
+    private mutating func lookForFilter(
+        _ bytes: UnsafeRawBufferPointer
+    ) throws(ProtocolError) {
+        guard let known = beginning, known.count < Self.filter.count else { return }
+        let all = known + bytes.prefix(Self.filter.count - known.count)
+        if all == Self.filter {
+            throw .badPktLine("a filter of more than \(Self.maximumFilter) bytes")
+        }
+        beginning = all
     }
 
     /// Says that the stream has ended.

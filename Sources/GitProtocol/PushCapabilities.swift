@@ -2,12 +2,17 @@
 package struct PushCapabilities: Equatable, Sendable {
     private let words: [[UInt8]]
 
+    /// The list as it goes to git. It is put together once: a list may have tens of thousands of
+    /// words, and a push hundreds of thousands of commands.
+    package let bytes: [UInt8]
+
     /// Takes the list as it stands behind the zero byte, as git does: words between white space,
     /// up to another zero byte. git's connect.c, `parse_feature_value`.
     package init(_ bytes: some Collection<UInt8>) {
         words = bytes.prefix { $0 != 0 }.split { byte in
             byte == 0x20 || byte == 0x09 || byte == 0x0a || byte == 0x0d
         }.map { Array($0) }
+        self.bytes = Array(words.joined(separator: [UInt8(ascii: " ")]))
     }
 
     /// Whether a capability is there, with a value or without, as git asks.
@@ -44,11 +49,6 @@ package struct PushCapabilities: Equatable, Sendable {
     /// Whether some refs may be updated without the others: where that was not ruled out, and the
     /// client can be told which.
     package var allowsParts: Bool { !isAtomic && reporting.report == .wanted }
-
-    /// As they stand on the line.
-    package var bytes: [UInt8] {
-        Array(words.joined(separator: [UInt8(ascii: " ")]))
-    }
 }
 
 /// How a push's client wants to be told what became of it.

@@ -12,60 +12,96 @@ package struct PushCommands: Sendable {
             RefName(rawName).map { RefUpdate(name: $0, old: old, new: new) }
         }
 
-        fileprivate var line: [UInt8] { Array("\(old) \(new) ".utf8) + rawName }
+        /// Adds `old-id new-id name` to bytes.
+        func appendLine(to bytes: inout [UInt8]) {
+            old.appendHex(to: &bytes)
+            bytes.append(UInt8(ascii: " "))
+            new.appendHex(to: &bytes)
+            bytes.append(UInt8(ascii: " "))
+            bytes += rawName
+        }
     }
 
-    package private(set) var commands: [Command] = []
+    package private(set) var commands = CommandList()
     package private(set) var capabilities = PushCapabilities([])
     package private(set) var pushOptions: [[UInt8]] = []
-    private var shallows: [[UInt8]] = []
+    /// The shallow lines, as pkt-lines.
+    private var shallows: [UInt8] = []
     /// Of the ids on the shallow lines.
     package private(set) var shallowFormats: Set<ObjectFormat> = []
 
-    /// Bytes that the lines before the pack may have in all; 64 MiB are half a million refs.
-    package static let maximumSize = 64 << 20
+    /// Bounds of what a request may ask this process to keep.
+    package struct Limits: Sendable {
+        /// Bytes of the command and shallow lines.
+        package var size = 64 << 20
+        /// Command and shallow lines. Each command also costs memory of its own later on, in the
+        /// checks, the report and the manifest.
+        package var lines = 500_000
+        /// Bytes of the push options.
+        package var optionSize = 1 << 20
+        package var options = 10_000
+
+        package init() {}
+    }
 
     /// Bytes of the list of capabilities; git's has a few hundred.
     private static let maximumCapabilities = 60_000
 
     /// Reads the commands, and the push options where they were announced.
     ///
-    /// - Returns: nil for the client's probe, a lone `0000`, and for an empty request.
+    /// - Throws: ``ProtocolError`` for anything else, an empty request and a lone `0000` included,
+    ///   and what the reader throws.
     package static func read(
-        from reader: PktLineReader, maximumSize: Int = Self.maximumSize
-    ) throws -> PushCommands? {
+        from reader: PktLineReader, limits: Limits = Limits()
+    ) throws -> PushCommands {
         var push = PushCommands()
-        var size = 0
-        func next(_ place: String) throws -> [UInt8]? {
-            switch try reader.next() {
-            case .data(let payload):
-                size += payload.count + 4
-                if size > maximumSize {
-                    throw ProtocolError.tooLarge("more than \(maximumSize) bytes of commands")
-                }
-                return payload
-            case .flush: return nil
-            case .delimiter, .responseEnd:
-                throw ProtocolError.badCommand("a delimiter among the \(place)")
-            case nil: throw ProtocolError.truncated("the \(place)")
-            }
-        }
-
-        guard let first = try reader.next(), first != .flush else { return nil }
-        guard case .data(var line) = first else {
-            throw ProtocolError.badCommand("a delimiter among the commands")
-        }
-        size = line.count + 4
-        while true {
-            try push.take(line)
-            guard let following = try next("commands") else { break }
-            line = following
-        }
+        var budget = Budget(size: limits.size, count: limits.lines, of: "commands")
+        while let line = try next(from: reader, "commands", &budget) { try push.take(line) }
         if push.commands.isEmpty { throw ProtocolError.badCommand("there is none") }
         if push.capabilities.has("push-options") {
-            while let option = try next("push options") { push.pushOptions.append(option) }
+            budget = Budget(size: limits.optionSize, count: limits.options, of: "push options")
+            while let option = try next(from: reader, "push options", &budget) {
+                push.pushOptions.append(option)
+            }
         }
         return push
+    }
+
+    /// What is left of a limit on lines.
+    private struct Budget {
+        private let size: Int
+        private let count: Int
+        private let subject: String
+        private var sizeLeft: Int
+        private var countLeft: Int
+
+        init(size: Int, count: Int, of subject: String) {
+            (self.size, self.count, self.subject) = (size, count, subject)
+            (sizeLeft, countLeft) = (size, count)
+        }
+
+        /// Takes a line's payload and its length digits into account.
+        mutating func charge(_ payload: [UInt8]) throws(ProtocolError) {
+            sizeLeft -= payload.count + 4
+            countLeft -= 1
+            if sizeLeft < 0 { throw .tooLarge("more than \(size) bytes of \(subject)") }
+            if countLeft < 0 { throw .tooLarge("more than \(count) \(subject)") }
+        }
+    }
+
+    /// Reads the next line of a section; nil at the flush that ends it.
+    private static func next(
+        from reader: PktLineReader, _ section: String, _ budget: inout Budget
+    ) throws -> [UInt8]? {
+        switch try reader.next() {
+        case .data(let payload):
+            try budget.charge(payload)
+            return payload
+        case .flush: return nil
+        case .delimiter, .responseEnd:
+            throw ProtocolError.badCommand("a delimiter among the \(section)")
+        case nil: throw ProtocolError.truncated("the \(section)")
+        }
     }
 
     private mutating func take(_ payload: [UInt8]) throws(ProtocolError) {
@@ -75,7 +111,7 @@ package struct PushCommands: Sendable {
             guard let id = ObjectID(line.dropFirst(8)) else {
                 throw .badCommand("a shallow line without an object id")
             }
-            shallows.append(Array(line))
+            PktLine.append(line, to: &shallows)
             shallowFormats.insert(id.format)
             return
         }
@@ -85,10 +121,7 @@ package struct PushCommands: Sendable {
         if let zero = line.firstIndex(of: 0) {
             // git lets any command carry capabilities; only the first one does in practice.
             if commands.isEmpty {
-                let list = line[(zero + 1)...]
-                // git reads on to the next zero byte only: we and git must see one list.
-                if list.contains(0) { throw .badCommand("a zero byte among the capabilities") }
-                capabilities = PushCapabilities(list)
+                capabilities = try Self.capabilities(line[(zero + 1)...])
             }
             line = line[..<zero]
         }
@@ -99,19 +132,27 @@ package struct PushCommands: Sendable {
         }
         guard old.format == new.format else { throw .badCommand("ids of different lengths") }
         let command = Command(old: old, new: new, rawName: Array(parts[2]))
-        if commands.isEmpty, lineForGit(of: command).count > PktLine.maximumPayload {
+        if commands.isEmpty, lineForGit(of: line).count > PktLine.maximumPayload {
             throw .badCommand("a line without room for 'report-status'")
-        }
-        // Another command may come to be the first one, and its name needs room beside the list.
-        if capabilities.bytes.count > Self.maximumCapabilities {
-            throw .badCommand("more than \(Self.maximumCapabilities) bytes of capabilities")
         }
         commands.append(command)
     }
 
+    private static func capabilities(
+        _ list: ArraySlice<UInt8>
+    ) throws(ProtocolError) -> PushCapabilities {
+        // git reads on to the next zero byte only: we and git must see one list.
+        if list.contains(0) { throw .badCommand("a zero byte among the capabilities") }
+        // Another command may come to be the first one, and its name needs room beside the list.
+        if list.count > maximumCapabilities {
+            throw .badCommand("more than \(maximumCapabilities) bytes of capabilities")
+        }
+        return PushCapabilities(list)
+    }
+
     /// The first command's line, which grows where a report has to be asked for.
-    private func lineForGit(of first: Command) -> [UInt8] {
-        first.line + [0] + capabilities.askingForReport.bytes
+    private func lineForGit(of first: some Collection<UInt8>) -> [UInt8] {
+        Array(first) + [0] + capabilities.askingForReport.bytes
     }
 
     /// The same push with fewer commands, to be received again: `isKept` says of a raw name whether
@@ -124,7 +165,8 @@ package struct PushCommands: Sendable {
         again isKept: ([UInt8]) -> Bool, isFulfilled: (RefUpdate) -> Bool = { _ in false }
     ) -> PushCommands {
         var push = self
-        push.commands = commands.filter { isKept($0.rawName) }.map { command in
+        push.commands = commands.compactMapped { command in
+            guard isKept(command.rawName) else { return nil }
             guard let update = command.update, isFulfilled(update) else { return command }
             return Command(old: command.new, new: command.new, rawName: command.rawName)
         }
@@ -134,8 +176,9 @@ package struct PushCommands: Sendable {
 
     /// The same push without the commands of these raw names.
     package func without(_ names: Set<[UInt8]>) -> PushCommands {
+        if names.isEmpty { return self }
         var push = self
-        push.commands = commands.filter { !names.contains($0.rawName) }
+        push.commands = commands.compactMapped { names.contains($0.rawName) ? nil : $0 }
         return push
     }
 
@@ -155,10 +198,14 @@ package struct PushCommands: Sendable {
     /// The command section for git: as it came, but that a report is always asked for, because
     /// what git reports is part of the proof that a push was received.
     package var requestForGit: [UInt8] {
-        var bytes: [UInt8] = []
-        for shallow in shallows { PktLine.append(shallow, to: &bytes) }
-        for (index, command) in commands.enumerated() {
-            PktLine.append(index == 0 ? lineForGit(of: command) : command.line, to: &bytes)
+        var bytes = shallows
+        for index in commands.indices {
+            let line = commands.line(at: index)
+            if index == 0 {
+                PktLine.append(lineForGit(of: line), to: &bytes)
+            } else {
+                PktLine.append(line, to: &bytes)
+            }
         }
         bytes += PktLine.flushBytes
         if capabilities.has("push-options") {

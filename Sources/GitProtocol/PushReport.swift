@@ -34,7 +34,8 @@ package struct PushReport: Equatable, Sendable {
             self.reason = Array(PrintableText.sentence(reason).utf8)
         }
 
-        fileprivate init(rawName: [UInt8], reasonBytes: [UInt8]) {
+        /// Takes a reason that many refs share.
+        package init(rawName: [UInt8], reasonBytes: [UInt8]) {
             self.rawName = rawName
             reason = reasonBytes
         }
@@ -145,6 +146,22 @@ package struct PushReport: Equatable, Sendable {
         let changed = lines.map { line in reasons[line.rawName].map(Line.rejected) ?? line }
         let added = rejections.filter { !known.contains($0.rawName) }.map(Line.rejected)
         return PushReport(unpackError: unpackError, lines: changed + added)
+    }
+
+    /// The same report in the order of a push's commands, which is that of git's own reports.
+    package func arranged(like commands: CommandList) -> PushReport {
+        if lines.lazy.map(\.rawName).elementsEqual(commands.lazy.map(\.rawName)) {
+            return self
+        }
+        var waiting: [[UInt8]: [Line]] = [:]
+        for line in lines.reversed() { waiting[line.rawName, default: []].append(line) }
+        var arranged = commands.compactMap { waiting[$0.rawName]?.popLast() }
+        if arranged.count < lines.count {
+            // Lines about refs that no command names stay at the end.
+            let names = Set(commands.lazy.map(\.rawName))
+            arranged += lines.filter { !names.contains($0.rawName) }
+        }
+        return PushReport(unpackError: unpackError, lines: arranged)
     }
 
     /// What was refused first, in a sentence that is still to be made printable; nil: nothing.

@@ -66,7 +66,11 @@ package struct RefListing: Sendable {
     }
 
     private static func line(_ id: ObjectID, _ name: [UInt8]) -> [UInt8] {
-        Array(id.hex.utf8) + [UInt8(ascii: " ")] + name
+        var line: [UInt8] = []
+        line.reserveCapacity(id.format.hexLength + 1 + name.count)
+        id.appendHex(to: &line)
+        line.append(UInt8(ascii: " "))
+        return line + name
     }
 
     private static func advertisement(

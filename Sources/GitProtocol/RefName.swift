@@ -13,7 +13,7 @@ package struct RefName: Hashable, Comparable, Sendable, CustomStringConvertible 
     /// Takes a name; nil if it is not a safe one.
     package init?(_ bytes: some Collection<UInt8>) {
         let bytes = Array(bytes)
-        guard Self.isSafe(bytes) else { return nil }
+        guard Self.fault(of: bytes) == nil else { return nil }
         self.bytes = bytes
     }
 
@@ -27,7 +27,7 @@ package struct RefName: Hashable, Comparable, Sendable, CustomStringConvertible 
 
     private init(known name: StaticString) {
         bytes = name.withUTF8Buffer { Array($0) }
-        precondition(Self.isSafe(bytes))
+        precondition(Self.fault(of: bytes) == nil)
     }
 
     package static func < (left: RefName, right: RefName) -> Bool {
@@ -39,10 +39,34 @@ package struct RefName: Hashable, Comparable, Sendable, CustomStringConvertible 
 
     package var description: String { String(decoding: bytes, as: UTF8.self) }
 
-    /// git-check-ref-format(1), rules 1 to 10, and `refs/`, UTF-8 and the length.
-    private static func isSafe(_ name: [UInt8]) -> Bool {
-        guard name.count <= maximumLength, name.starts(with: "refs/".utf8), name.last != dot,
-            name.allSatisfy({ isAllowed($0) }), String(validating: name, as: UTF8.self) != nil
+    /// Why a name is not a safe one.
+    package enum Fault: Equatable, Sendable {
+        /// git refuses it as well.
+        case funny
+        case notUTF8
+        case tooLong
+
+        /// The reason in a push's report. For a funny name it is git's own.
+        package var reason: String {
+            switch self {
+            case .funny: "funny refname"
+            case .notUTF8: "refname is not valid UTF-8"
+            case .tooLong: "refname is longer than \(RefName.maximumLength) bytes"
+            }
+        }
+    }
+
+    /// Returns the reason why a name is unsafe; nil if it is safe.
+    package static func fault(of name: [UInt8]) -> Fault? {
+        if !isWellFormed(name) { return .funny }
+        if String(validating: name, as: UTF8.self) == nil { return .notUTF8 }
+        return name.count > maximumLength ? .tooLong : nil
+    }
+
+    /// git-check-ref-format(1), rules 1 to 10, and `refs/`.
+    private static func isWellFormed(_ name: [UInt8]) -> Bool {
+        guard name.starts(with: "refs/".utf8), name.last != dot,
+            name.allSatisfy({ isAllowed($0) })
         else { return false }
         let components = name.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
         return components.allSatisfy { isSafeComponent($0) } && !contains(name, dot, dot)

@@ -20,11 +20,14 @@ struct Assembly {
     ///   - verification: whether what was published is read back.
     ///   - served: the level of the line of a request that was served.
     init(
-        store: any ObjectStore, statePath: String, limits: Responder.Limits, cacheSize: Int64,
-        compactAt: Int? = nil, verification: UploadVerification = .off,
-        environment: [String: String], log: Logger, served: Logger.Level = .info
+        store: any ObjectStore, statePath: String, limits: Responder.Limits,
+        pushCheck: PushCheckChoice, cacheSize: Int64, compactAt: Int? = nil,
+        verification: UploadVerification = .off, environment: [String: String], log: Logger,
+        served: Logger.Level = .info
     ) throws {
         state = try StateDirectory(path: statePath)
+        let git = try Self.findGit(environment).checkingPushes(
+            pushCheck.level, accepting: pushCheck.accepted, in: state)
         let admission = try Admission.admit(store, stateDirectory: statePath) { change in
             Self.report(change, of: store.location, to: log)
         }
@@ -36,7 +39,6 @@ struct Assembly {
                     "probe.report": "\(admission.report)",
                 ])
         }
-        let git = try Self.findGit(environment)
         let hydration = Hydration(
             store: admission.store, state: state, git: git, hook: try Self.hookPath(),
             cacheSize: cacheSize)

@@ -22,6 +22,7 @@ enum CGIMode {
                 store: try storeOptions.open(environment) { _ in },
                 statePath: try storeOptions.statePath(environment),
                 limits: try options.limits(environment),
+                pushCheck: try options.pushCheck(environment),
                 cacheSize: try options.cacheSize(environment), environment: environment, log: log,
                 // Standard error is the web server's error log; it has an access log, too.
                 served: .debug)

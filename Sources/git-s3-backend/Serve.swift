@@ -15,6 +15,7 @@ struct Serve: ParsableCommand {
     func run() throws {
         let environment = ProcessEnvironment.variables
         let limits = try options.limits(environment)
+        let pushCheck = try options.pushCheck(environment)
         let compactAt = try options.compactionThreshold(environment)
         let verification = try options.verification(environment)
         let cacheSize = try options.cacheSize(environment)
@@ -32,8 +33,8 @@ struct Serve: ParsableCommand {
         FastCGIServer.blockSignals()
         try Failure.explained {
             let assembly = try Assembly(
-                store: store, statePath: statePath, limits: limits, cacheSize: cacheSize,
-                compactAt: compactAt, verification: verification,
+                store: store, statePath: statePath, limits: limits, pushCheck: pushCheck,
+                cacheSize: cacheSize, compactAt: compactAt, verification: verification,
                 environment: environment, log: log)
             let listener = try Listener.open(address)
             try FastCGIServer(

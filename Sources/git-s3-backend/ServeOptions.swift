@@ -3,6 +3,13 @@ import Gateway
 import Glibc
 import Repository
 
+/// How the objects of pushes are checked, before git has been asked about it.
+struct PushCheckChoice {
+    let level: PushObjectCheck.Level
+    /// Messages of git-fsck(1).
+    let accepted: [String]
+}
+
 /// How requests are served.
 struct ServeOptions: ParsableArguments {
     @Option(
@@ -59,6 +66,18 @@ struct ServeOptions: ParsableArguments {
             valueName: "when"))
     var verifyUploads: String?
 
+            "Check pushed objects: strict, warn or off. (default: strict)",
+            discussion: "strict refuses what git fsck complains about, warn only shows it to the "
+                + "pusher, off checks nothing, as git does by default."))
+    var fsck: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Accept pushed objects despite this message of git fsck; can be repeated.",
+            discussion: "A message ID of git-fsck(1), such as zeroPaddedFilemode.",
+            valueName: "message"))
+    var fsckAccept: [String] = []
+
     @Flag(help: "Let a push create the repository that it names.")
     var createOnPush = false
 
@@ -76,6 +95,22 @@ struct ServeOptions: ParsableArguments {
             pushAttempts: try setting(pushAttempts, "push-attempts")?.number(in: 1...1000) ?? 20,
             pushToNothing: try createOnPush || setting(nil, "create-on-push")?.flag() == true
                 ? .creates : .isNotFound)
+    }
+
+    /// How the objects of pushes are checked.
+    func pushCheck(_ environment: [String: String]) throws -> PushCheckChoice {
+        PushCheckChoice(
+            level: try Setting(option: fsck, "fsck", in: environment)?.choice() ?? .strict,
+            accepted: try acceptedMessages(environment))
+    }
+
+    /// The options, or else the words of the variable.
+    private func acceptedMessages(_ environment: [String: String]) throws -> [String] {
+        let settings =
+            fsckAccept.isEmpty
+            ? [Setting(option: nil, "fsck-accept", in: environment)]
+            : fsckAccept.map { Setting(option: $0, "fsck-accept", in: environment) }
+        return try settings.compactMap { $0 }.flatMap { try $0.words() }
     }
 
     /// Bytes that copies of packs and manifests may take.

@@ -54,6 +54,30 @@ struct Setting {
         throw ValidationError("\(source) is '\(text)'; give a time, as 30, 500ms, 10m or 1h.")
     }
 
+    /// One of a few words.
+    func choice<Choice: RawRepresentable & CaseIterable>() throws -> Choice
+    where Choice.RawValue == String {
+        if let choice = Choice(rawValue: text) { return choice }
+        let choices = Choice.allCases.map(\.rawValue).joined(separator: ", ")
+        throw ValidationError("Invalid value '\(text)' for \(source): expected one of \(choices).")
+    }
+
+    /// Words of letters and digits, between commas or spaces.
+    func words() throws -> [String] {
+        let words = text.split { $0 == "," || $0 == " " }.map(String.init)
+        let areValid = words.allSatisfy { $0.utf8.allSatisfy(Self.isLetterOrDigit) }
+        guard !words.isEmpty, areValid else {
+            throw ValidationError(
+                "Invalid value '\(text)' for \(source): expected words of letters and digits.")
+        }
+        return words
+    }
+
+    private static func isLetterOrDigit(_ byte: UInt8) -> Bool {
+        (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte | 0x20)
+            || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte)
+    }
+
     /// Yes or no.
     func flag() throws -> Bool {
         switch text.lowercased() {

@@ -93,6 +93,13 @@ extension EndToEnd {
                                               or auto. (default: auto)
                             In the background, once. auto: if the S3 store does not check what it
                             is sent. A CGI verifies nothing.
+                      --fsck <fsck>           Check pushed objects: strict, warn or off. (default:
+                                              strict)
+                            strict refuses what git fsck complains about, warn only shows it to the
+                            pusher, off checks nothing, as git does by default.
+                      --fsck-accept <message> Accept pushed objects despite this message of git
+                                              fsck; can be repeated.
+                            A message ID of git-fsck(1), such as zeroPaddedFilemode.
                       --create-on-push        Let a push create the repository that it names.
                       --version               Show the version.
                       -h, --help              Show help information.

@@ -79,6 +79,15 @@ extension EndToEnd {
                     "--push-attempts is '0'; give a whole number from 1 to 1000."
                 ),
                 (
+                    ["serve", "--listen", socket, "--fsck", "loose"], [:],
+                    "Invalid value 'loose' for --fsck: expected one of strict, warn, off."
+                ),
+                (
+                    ["serve", "--listen", socket, "--fsck-accept", "bad-date"], [:],
+                    "Invalid value 'bad-date' for --fsck-accept: expected words of letters and "
+                        + "digits."
+                ),
+                (
                     ["serve", "--listen", socket], ["GIT_S3_BACKEND_COMPACT_AT": "-1"],
                     "GIT_S3_BACKEND_COMPACT_AT is '-1'; give a whole number from 0 to 1000000."
                 ),

@@ -16,9 +16,12 @@ extension EndToEnd.HostileRequestTests {
             "refs/heads/\u{1}", "refs/heads/x\\y", "FETCH_HEAD", "config", "refs/heads/",
             "refs/heads/" + String(repeating: "a", count: 4000),
         ] {
+            let what = "the name '\(name.prefix(40))'"
             try ground.expectRefused(
-                "the name '\(name.prefix(40))'",
-                ground.push([one(name), one("refs/heads/fine")]).bytes, [200, 400])
+                what, ground.push([one(name)]).bytes, [200], says: "ng \(name) ")
+            let atomic = ground.push([one(name), one("refs/heads/fine")], "report-status atomic")
+            try ground.expectRefused(
+                what, atomic.bytes, [200], says: "ng refs/heads/fine atomic push failure")
         }
         try ground.expectRefused(
             "one ref twice", ground.push([one("refs/heads/x"), one("refs/heads/x")]).bytes,
@@ -104,6 +107,23 @@ extension EndToEnd.HostileRequestTests {
                 [.init(old: ground.tip, new: ground.next, "refs/heads/main")],
                 "report-status push-options", pack: PktLines.line("option")
             ).bytes, [400])
+    }
+
+    // M4
+    @Test func pushOptionsBeyondTheirLimitsAre413() throws {
+        let ground = try Ground()
+        let commands = ground.push(
+            [.init(old: ground.tip, new: ground.next, "refs/heads/main")],
+            "report-status push-options", pack: []
+        ).bytes
+        for options in [
+            Array(repeating: PktLines.line("x"), count: 10_001),
+            Array(repeating: PktLines.line(String(repeating: "x", count: 60_000)), count: 18),
+        ] {
+            try ground.expectRefused(
+                "\(options.count) push options",
+                commands + options.joined() + PktLines.flush + ground.pack, [413])
+        }
     }
 
     @Test func commandsBeyondTheLimitAre413() throws {

@@ -42,7 +42,7 @@ extension EndToEnd {
         }
 
         @Test(arguments: stores)
-        func nameThatIsNotSafeIsRefusedWithAReason(store: StoreUnderTest) throws {
+        func unsafeNameRefusesAnAtomicPush(store: StoreUnderTest) throws {
             let site = try Site.shared(store)
             let (repository, tree) = try seeded(site)
             let tip = try tree.git("rev-parse", "main")
@@ -61,10 +61,12 @@ extension EndToEnd {
                             .init(old: nil, new: tip, name),
                             .init(old: nil, new: tip, "refs/heads/fine"),
                         ],
-                        capabilities: "report-status", pack: PushBody.emptyPack))
-                #expect(answer.status == 200 || answer.status == 400, "\(text(name))")
+                        capabilities: "report-status atomic", pack: PushBody.emptyPack))
+                #expect(answer.status == 200, "\(text(name))")
                 #expect(!answer.text.contains("ok refs/"), "\(text(name)): \(answer.text)")
-                if answer.status == 200 { #expect(answer.text.contains("ng "), "\(text(name))") }
+                #expect(
+                    answer.text.contains("ng refs/heads/fine atomic push failure"),
+                    "\(text(name)): \(answer.text)")
             }
             try expectServed(site, repository, equals: tree)
         }

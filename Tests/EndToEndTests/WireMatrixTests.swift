@@ -233,6 +233,8 @@ extension EndToEnd {
                         headers: [Self.type("receive-pack")], body: .bytes([])),
                     // Where git http-backend has begun its 200 before it knows, there is an error.
                     Self.fetch(.bytes([]), [], (400, 200)),
+                    Self.fetch(.bytes([]), [Self.v2], (400, 200)),
+                    Self.fetch(.chunks([]), [Self.v2], (400, 200)),
                     Self.fetch(.bytes(Array(wants.dropLast(5))), [], (400, 200)),
                     Self.fetch(.bytes(Array("garbage".utf8)), [], (400, 200)),
                     Self.fetch(.bytes(Array(zipped.prefix(10))), [gzipped], (400, 200)),
@@ -285,6 +287,8 @@ extension EndToEnd {
                     fetch("want-ref refs/heads/main", "done", differing: (400, 200)),
                     fetch("want \(tip)", "sideband-all", "done", differing: (400, 200)),
                     fetch("want \(tip)", "filter none", "done", differing: (400, 200)),
+                    fetch("want \(tip)", "filter sparse:oid=main:none", "done"),
+                    fetch("want \(tip)", "filter tree:1", "done"),
                     fetch("want \(tip)", "deepen x", "done", differing: (400, 200)),
                     fetch("want x", "done", differing: (400, 200)),
                     list("none", differing: (400, 200)),
@@ -328,7 +332,11 @@ extension EndToEnd {
                     Row(
                         method: "POST", tail: "git-receive-pack",
                         headers: [Site.authorization, Self.type("upload-pack")], body: .bytes([])),
-                    Self.push(.bytes([]), [], (200, 200)),
+                    // G5
+                    Self.push(.bytes([]), [], (400, 200)),
+                    Self.push(.chunks([]), [], (400, 200)),
+                    Self.push(.chunks([PktLines.flush])),
+                    Self.push(.bytes(PktLines.flush + PushBody.emptyPack), [], (400, 200)),
                     Self.push(.bytes(Array(refused.dropLast(10)))),
                     Self.push(.bytes(Array(refused.prefix(50))), [], (400, 200)),
                     Self.push(.bytes(Array("garbage".utf8)), [], (400, 200)),

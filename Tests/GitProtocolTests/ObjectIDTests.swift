@@ -25,4 +25,25 @@ struct ObjectIDTests {
         #expect(zero.isZero && zero.format == format && zero.hex.utf8.count == format.hexLength)
         #expect(ObjectID(Array(zero.hex.utf8)) == zero)
     }
+
+    // M4
+    @Test("keep every digit, and take 40 bytes of memory", arguments: [40, 64])
+    func everyDigit(count: Int) throws {
+        #expect(MemoryLayout<ObjectID>.stride == 40)
+        var seen: Set<ObjectID> = []
+        for place in 0..<count {
+            for digit in "123456789abcdef".utf8 {
+                var digits = [UInt8](repeating: UInt8(ascii: "0"), count: count)
+                digits[place] = digit
+                let id = try #require(ObjectID(digits))
+                #expect(Array(id.hex.utf8) == digits && !id.isZero)
+                var bytes = Array("x".utf8)
+                id.appendHex(to: &bytes)
+                #expect(bytes == Array("x".utf8) + digits)
+                seen.insert(id)
+            }
+        }
+        #expect(seen.count == 15 * count)
+        #expect(ObjectID.zero(.sha1) != ObjectID.zero(.sha256))
+    }
 }

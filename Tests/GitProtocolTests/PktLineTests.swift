@@ -78,6 +78,48 @@ struct PktLineTests {
         #expect(rest.elementsEqual("PACK".utf8))
     }
 
+    // G6
+    @Test("a request with a response-end packet is malformed, wherever the packet is")
+    func responseEnd() throws {
+        for (before, after) in [
+            ("", ""), ("0011command=fetch", "0000"), ("0000", "0000"), ("0001", ""),
+            ("00090002x", "0000"),
+        ] {
+            let bytes = Array((before + "0002" + after).utf8)
+            for cut in 0...bytes.count {
+                var framing = PktLineFraming()
+                #expect(throws: ProtocolError.self, "\(before)0002\(after) cut at \(cut)") {
+                    for part in [bytes.prefix(cut), bytes.dropFirst(cut)] {
+                        try Array(part).withUnsafeBytes { try framing.follow($0) }
+                    }
+                }
+            }
+        }
+    }
+
+    @Test("a filter is short, other lines may be long", arguments: [1, 3, 4, 5, 7, 4096])
+    func filters(chunk: Int) throws {
+        func follow(_ payload: String) throws {
+            var bytes: [UInt8] = []
+            PktLine.append(Array(payload.utf8), to: &bytes)
+            var framing = PktLineFraming()
+            for start in stride(from: 0, to: bytes.count, by: chunk) {
+                let part = Array(bytes[start..<min(start + chunk, bytes.count)])
+                try part.withUnsafeBytes { try framing.follow($0) }
+            }
+            try framing.end()
+        }
+        let limit = PktLineFraming.maximumFilter
+        let nested = String(repeating: "combine:", count: 8000)
+        #expect(throws: ProtocolError.self) { try follow("filter \(nested)blob:none") }
+        #expect(throws: ProtocolError.self) {
+            try follow("filter " + String(repeating: "x", count: limit - 6))
+        }
+        try follow("filter " + String(repeating: "x", count: limit - 7))
+        try follow("server-option=" + nested)
+        try follow("filterx" + nested)
+    }
+
     @Test("a long payload goes out in several lines of its band, an empty one in one")
     func bands() throws {
         for count in [0, 1, 65_515, 65_516, 200_000] {

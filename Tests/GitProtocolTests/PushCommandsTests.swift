@@ -32,19 +32,18 @@ struct PushCommandsTests {
     private let capabilities =
         " report-status-v2 side-band-64k object-format=sha1 agent=git/2.39.5"
 
-    private func read(_ bytes: [UInt8]) throws -> PushCommands? {
+    private func read(_ bytes: [UInt8]) throws -> PushCommands {
         try PushCommands.read(from: reading(bytes))
     }
 
     @Test("to be received again are those that are kept, with all that was asked for, quietly")
     func again() throws {
         let list = "report-status push-options atomic"
-        let push = try #require(
-            try read(
-                PushRequest.of(
-                    "shallow \(two)", "\(zero) \(one) refs/heads/a\0\(list)",
-                    "\(zero) \(one) refs/heads/b", "\(one) \(zero) refs/heads/c",
-                    options: ["x=y"])))
+        let push = try read(
+            PushRequest.of(
+                "shallow \(two)", "\(zero) \(one) refs/heads/a\0\(list)",
+                "\(zero) \(one) refs/heads/b", "\(one) \(zero) refs/heads/c",
+                options: ["x=y"]))
         let again = push.received { $0 != Array("refs/heads/a".utf8) }
         #expect(
             again.requestForGit
@@ -63,8 +62,7 @@ struct PushCommandsTests {
         #expect(throws: ProtocolError.self) {
             try read(PushRequest.of("\(zero) \(one) refs/heads/a\0\(list)"))
         }
-        let fits = try #require(
-            try read(PushRequest.of("\(zero) \(one) refs/heads/a\0\(list.dropLast())")))
+        let fits = try read(PushRequest.of("\(zero) \(one) refs/heads/a\0\(list.dropLast())"))
         #expect(!fits.received { _ in true }.requestForGit.isEmpty)
     }
 
@@ -73,7 +71,7 @@ struct PushCommandsTests {
         let request = PushRequest.of(
             "\(zero) \(one) refs/heads/main\0\(capabilities)", "\(one) \(two) refs/heads/é",
             "\(two) \(zero) refs/tags/v1")
-        let push = try #require(try read(request))
+        let push = try read(request)
         #expect(
             push.commands.map { String(decoding: $0.rawName, as: UTF8.self) }
                 == ["refs/heads/main", "refs/heads/é", "refs/tags/v1"])
@@ -92,8 +90,8 @@ struct PushCommandsTests {
         let request = PushRequest.of(
             "shallow \(two)", "\(zero) \(one) refs/heads/main\0\(capabilities) push-options\n",
             "\(one) \(two) refs/heads/x\n", options: ["a=b", "c\n", ""])
-        let push = try #require(try read(request))
-        let again = try #require(try read(push.requestForGit))
+        let push = try read(request)
+        let again = try read(push.requestForGit)
         #expect(again.commands == push.commands)
         #expect(again.capabilities == push.capabilities)
         #expect(again.pushOptions == push.pushOptions)
@@ -108,9 +106,9 @@ struct PushCommandsTests {
             "\(zero) \(one) refs/heads/a", "\(zero) \(one) refs/heads/a\0",
             "\(zero) \(one) refs/heads/a\0 side-band-64k",
         ] {
-            let push = try #require(try read(PushRequest.of(line)))
+            let push = try read(PushRequest.of(line))
             #expect(push.capabilities.reporting.report == .unwanted)
-            let again = try #require(try read(push.requestForGit))
+            let again = try read(push.requestForGit)
             #expect(again.capabilities.reporting.report == .wanted)
             #expect(
                 again.capabilities.reporting.sideBand == push.capabilities.reporting.sideBand)
@@ -121,14 +119,16 @@ struct PushCommandsTests {
         "what was asked for is not asked for twice",
         arguments: ["report-status", "report-status-v2"])
     func keepsReport(word: String) throws {
-        let push = try #require(try read(PushRequest.of("\(zero) \(one) refs/heads/a\0\(word)")))
+        let push = try read(PushRequest.of("\(zero) \(one) refs/heads/a\0\(word)"))
         #expect(push.capabilities.askingForReport == push.capabilities)
     }
 
-    @Test("a lone flush is the probe, and nothing is nothing")
-    func probe() throws {
-        #expect(try read(PktLine.flushBytes) == nil)
-        #expect(try read([]) == nil)
+    // G5
+    @Test("nothing is a truncated push, and a flush one without commands")
+    func nothing() {
+        #expect(throws: ProtocolError.truncated("the commands")) { try read([]) }
+        #expect(throws: ProtocolError.self) { try read(PktLine.flushBytes) }
+        #expect(throws: ProtocolError.self) { try read(PktLine.flushBytes + Array("PACK".utf8)) }
     }
 
     @Test("every cut within the commands or the options is an error")
@@ -141,7 +141,7 @@ struct PushCommandsTests {
                 try read(Array(request.prefix(count)))
             }
         }
-        #expect(try read(request)?.pushOptions.count == 2)
+        #expect(try read(request).pushOptions.count == 2)
     }
 
     @Test("the pack behind them is left alone")
@@ -192,7 +192,7 @@ struct PushCommandsTests {
     func rawNames() throws {
         let names = ["HEAD", "refs/heads/a b", "refs/heads/../x", "", "refs/heads/a\n"]
         for name in names {
-            let push = try #require(try read(PushRequest.of("\(zero) \(one) \(name)\0x")))
+            let push = try read(PushRequest.of("\(zero) \(one) \(name)\0x"))
             #expect(push.commands.first?.rawName == Array(name.utf8))
             #expect(push.commands.first?.update == nil)
         }
@@ -202,27 +202,24 @@ struct PushCommandsTests {
     func sha256() throws {
         let zero = String(repeating: "0", count: 64)
         let one = String(repeating: "1", count: 64)
-        let push = try #require(
-            try read(PushRequest.of("\(zero) \(one) refs/heads/a\0object-format=sha256")))
+        let push = try read(PushRequest.of("\(zero) \(one) refs/heads/a\0object-format=sha256"))
         #expect(push.commands.first?.new.format == .sha256)
         #expect(push.commands.first?.old.isZero == true)
     }
 
     @Test("deletions alone bring no pack")
     func deletions() throws {
-        let push = try #require(
-            try read(
-                PushRequest.of("\(one) \(zero) refs/heads/a", "\(two) \(zero) refs/heads/b")))
+        let push = try read(
+            PushRequest.of("\(one) \(zero) refs/heads/a", "\(two) \(zero) refs/heads/b"))
         #expect(!push.bringsPack)
     }
 
     @Test("capabilities of a later command do not count, nor do they reach git")
     func laterCapabilities() throws {
-        let push = try #require(
-            try read(
-                PushRequest.of(
-                    "\(zero) \(one) refs/heads/a\0 report-status",
-                    "\(zero) \(one) refs/heads/b\0 side-band-64k push-options")))
+        let push = try read(
+            PushRequest.of(
+                "\(zero) \(one) refs/heads/a\0 report-status",
+                "\(zero) \(one) refs/heads/b\0 side-band-64k push-options"))
         #expect(push.capabilities.reporting.sideBand == .none)
         #expect(!String(decoding: push.requestForGit, as: UTF8.self).contains("side-band"))
     }
@@ -239,8 +236,10 @@ struct PushCommandsTests {
             let start = read % line.count
             return Array(line[start..<start + count])
         }
+        var limits = PushCommands.Limits()
+        limits.size = 1 << 20
         #expect {
-            try PushCommands.read(from: reader, maximumSize: 1 << 20)
+            try PushCommands.read(from: reader, limits: limits)
         } throws: { error in
             if case ProtocolError.tooLarge = error { true } else { false }
         }
@@ -257,7 +256,7 @@ struct PushCommandsTests {
         let result = Result { try read(PushRequest.of(line)) }
         if let push = try? result.get() {
             // It fits: git gets it whole.
-            #expect(try read(push.requestForGit)?.commands == push.commands)
+            #expect(try read(push.requestForGit).commands == push.commands)
         } else {
             #expect(throws: ProtocolError.self) { try result.get() }
         }

@@ -129,7 +129,7 @@ final class Bench: Sendable {
             defer { request = request.dropFirst(count) }
             return Array(request.prefix(count))
         }
-        let commands = try #require(try PushCommands.read(from: reader))
+        let commands = try PushCommands.read(from: reader)
         let hydration = try hydration ?? self.hydration(hook: hook)
         let workspace = try hydration.writeWorkspace(
             on: try new ?? .published(try snapshot ?? published()), log: Self.log)

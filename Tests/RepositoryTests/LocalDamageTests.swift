@@ -97,12 +97,11 @@ struct LocalDamageTests {
         var push = try bench.onePush()
         push.capabilities = capabilities
         var request = push.request[...]
-        let commands = try #require(
-            try PushCommands.read(
-                from: PktLineReader { count in
-                    defer { request = request.dropFirst(count) }
-                    return Array(request.prefix(count))
-                }))
+        let commands = try PushCommands.read(
+            from: PktLineReader { count in
+                defer { request = request.dropFirst(count) }
+                return Array(request.prefix(count))
+            })
         #expect(try kept(bench).count == 2)
         let target = try bench.hydration().writeWorkspace(bench.published(), log: Bench.log)
         let reception = try ReceivedPush.receive(

@@ -32,7 +32,7 @@ struct PushOutcomeTests {
             }
             let head = try #require(RefName("refs/heads/main"))
             return try PushOutcome(
-                commands: try #require(try PushCommands.read(from: reader)),
+                commands: try PushCommands.read(from: reader),
                 report: try PushReport(parsing: text + PktLine.flushBytes),
                 allowed: try allowed.map { try #require(RefUpdate(line: Array($0.utf8))) },
                 parent: Manifest(head: head, refs: try Self.refs(before)),

@@ -285,7 +285,7 @@ struct ReceivingTests {
             defer { request = request.dropFirst(count) }
             return Array(request.prefix(count))
         }
-        let commands = try #require(try PushCommands.read(from: reader))
+        let commands = try PushCommands.read(from: reader)
         let workspace = try bench.hydration().writeWorkspace(try bench.published(), log: Bench.log)
         let bridge = ScriptedBridge { channel in
             _ = try? channel.receive()

@@ -10,7 +10,8 @@ package final class HTTPBackendSite: GitHost {
     private let root: String
     private let git: GitClient
 
-    package init() throws {
+    /// - Parameter settings: configuration of its git that overrides ours.
+    package init(overriding settings: String = "") throws {
         directory = try TemporaryDirectory()
         root = try directory.directory("root")
         git = try GitClient()
@@ -29,7 +30,20 @@ package final class HTTPBackendSite: GitHost {
             [uploadpack]
             \tallowFilter = true
             \tallowAnySHA1InWant = true
-
+            [uploadpackfilter]
+            \tallow = false
+            [uploadpackfilter "blob:none"]
+            \tallow = true
+            [uploadpackfilter "blob:limit"]
+            \tallow = true
+            [uploadpackfilter "object:type"]
+            \tallow = true
+            [uploadpackfilter "tree"]
+            \tallow = true
+            \tmaxDepth = 0
+            [uploadpackfilter "combine"]
+            \tallow = true
+            \(settings)
             """)
         wrapper = try FCGIWrap(environment: [
             "PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "LC_ALL": "C.UTF-8",

@@ -6,6 +6,8 @@ import Posix
 package struct GitProgram: Sendable {
     /// The executable.
     package let path: String
+    /// How it checks the objects of pushes.
+    package internal(set) var pushCheck = PushObjectCheck.strict
 
     /// Takes the first `git` on a search path such as `$PATH`'s; nil if there is none.
     package init?(searching searchPath: String) {
@@ -31,10 +33,14 @@ package struct GitProgram: Sendable {
 
     /// What every git of ours is told on its command line, where no file overrides it.
     ///
+    /// ``PushObjectCheck`` adds to it.
+    ///
     /// `core.fsync=none`: a workspace is disposable; what counts is synced by the store.
     /// `receive.unpackLimit` and `transfer.unpackLimit`: a push is kept as the pack it came in,
     /// however small. The wants that a partial clone fetches later are no tips, hence
-    /// `uploadpack.allowAnySHA1InWant`, which protocol v2 grants anyway.
+    /// `uploadpack.allowAnySHA1InWant`, which protocol v2 grants anyway. The filters that are
+    /// allowed are those that a bitmap answers: `sparse:oid` and `tree:1` and deeper would walk all
+    /// trees for each request.
     private static let configuration = [
         "core.fsync=none",
         "core.logAllRefUpdates=false",
@@ -45,25 +51,30 @@ package struct GitProgram: Sendable {
         "receive.unpackLimit=1",
         "transfer.unpackLimit=1",
         "receive.shallowUpdate=false",
-        "receive.fsckObjects=true",
-        "transfer.fsckObjects=true",
         "receive.advertisePushOptions=true",
         "receive.advertiseAtomic=true",
         "receive.keepAlive=0",
         "transfer.advertiseSID=false",
         "uploadpack.allowFilter=true",
         "uploadpack.allowAnySHA1InWant=true",
+        "uploadpackfilter.allow=false",
+        "uploadpackfilter.blob:none.allow=true",
+        "uploadpackfilter.blob:limit.allow=true",
+        "uploadpackfilter.object:type.allow=true",
+        "uploadpackfilter.tree.allow=true",
+        "uploadpackfilter.tree.maxDepth=0",
+        "uploadpackfilter.combine.allow=true",
     ]
 
     /// The pinned configuration, as it goes into the identity of what is learned under it.
-    var pinned: [String] { Self.configuration }
+    var pinned: [String] { Self.configuration + pushCheck.configuration }
 
     /// The arguments and environment for one command in a workspace; descriptors are the caller's.
     func launch(
         _ arguments: [String], in workspace: borrowing Workspace, for client: Client? = nil,
         input: Int32, output: Int32, error: Int32, channel: Int32? = nil
     ) -> ChildProcess.Launch {
-        let pinned = (Self.configuration + ["core.hooksPath=\(workspace.path)/hooks"])
+        let pinned = (self.pinned + ["core.hooksPath=\(workspace.path)/hooks"])
             .flatMap { ["-c", $0] }
         let directory = Files.parent(of: path) ?? "/usr/bin"
         var environment = [

@@ -121,7 +121,7 @@ package enum ProtocolVersion: Int, Sendable {
 
 extension GitProgram {
     /// Changes with the program and with the configuration that we pin.
-    fileprivate var identity: String {
+    var identity: String {
         get throws(SystemError) {
             var status = stat()
             if stat(path, &status) != 0 { throw SystemError("stat", path) }

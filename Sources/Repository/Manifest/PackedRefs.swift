@@ -15,13 +15,13 @@ struct PackedRefs {
         var file = Array(
             "# pack-refs with:\(isPeeled ? " peeled fully-peeled" : "") sorted \n".utf8)
         for (name, id) in manifest.refs.sorted(by: { $0.key < $1.key }) {
-            file += Array(id.hex.utf8)
+            id.appendHex(to: &file)
             file.append(UInt8(ascii: " "))
             file += name.bytes
             file.append(UInt8(ascii: "\n"))
             if let peeled = manifest.peeled?[name] {
                 file.append(UInt8(ascii: "^"))
-                file += Array(peeled.hex.utf8)
+                peeled.appendHex(to: &file)
                 file.append(UInt8(ascii: "\n"))
             }
         }

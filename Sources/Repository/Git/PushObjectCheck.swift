@@ -1,0 +1,128 @@
+import GitProtocol
+import Glibc
+import ObjectStore
+import Posix
+
+/// How git checks the objects of a push before it takes them. git-config(1),
+/// `receive.fsckObjects`.
+package struct PushObjectCheck: Equatable, Sendable {
+    /// What an operator chooses.
+    package enum Level: String, CaseIterable, Sendable {
+        /// What git reports as an error or a warning is refused.
+        case strict
+        /// It is shown to the pusher and taken, except for what git never takes.
+        case warn
+        /// Nothing is checked, as by git's default.
+        case off
+    }
+
+    package let level: Level
+    /// Messages of git-fsck(1) that are shown and taken.
+    let accepted: [String]
+
+    fileprivate init(_ level: Level, accepting accepted: [String]) {
+        self.level = level
+        self.accepted = accepted
+    }
+
+    package static let strict = PushObjectCheck(.strict, accepting: [])
+
+    /// The part of git's configuration that it comes to.
+    var configuration: [String] {
+        let isOn = level != .off
+        return ["receive.fsckObjects=\(isOn)", "transfer.fsckObjects=\(isOn)"]
+            + accepted.map { "receive.fsck.\($0)=warn" }
+    }
+
+    /// A message that the installed git does not know, or does not let pass.
+    package struct BadMessage: Error, Equatable, CustomStringConvertible {
+        package let message: String
+        /// In git's words.
+        let reason: String
+
+        package var description: String {
+            "Invalid value '\(message)' for --fsck-accept: git says '\(reason)'. See git-fsck(1) "
+                + "for the messages that it knows."
+        }
+    }
+}
+
+extension GitProgram {
+    /// Returns the same git, but with pushes checked at this level. Which messages the installed git
+    /// knows is learned from it once, and kept in the state directory.
+    ///
+    /// - Parameter accepted: messages of git-fsck(1), such as `zeroPaddedFilemode`, that are only
+    ///   warnings.
+    /// - Throws: ``PushObjectCheck/BadMessage``, ``RepositoryError``, ``StoreError``.
+    package func checkingPushes(
+        _ level: PushObjectCheck.Level, accepting accepted: [String] = [], in state: StateDirectory
+    ) throws -> GitProgram {
+        var git = self
+        switch level {
+        case .off: git.pushCheck = PushObjectCheck(.off, accepting: [])
+        case .strict:
+            let unknown = accepted.isEmpty ? [] : Set(accepted).subtracting(try messages(in: state))
+            // The list is asked first because it is kept; what it lacks has a reason of git's.
+            for message in unknown.sorted() {
+                if let reason = try refusal(of: message, in: state) {
+                    throw PushObjectCheck.BadMessage(message: message, reason: reason)
+                }
+            }
+            git.pushCheck = PushObjectCheck(.strict, accepting: accepted)
+        case .warn:
+            git.pushCheck = PushObjectCheck(.warn, accepting: try messages(in: state))
+        }
+        return git
+    }
+
+    /// The messages that can be made warnings.
+    private func messages(in state: StateDirectory) throws -> [String] {
+        let path = try local("find git's size and time") { () throws(SystemError) in
+            "\(state.path)/capabilities/\(try identity)/fsck-messages"
+        }
+        // A list that is missing, or was cut by a crash, is learned anew.
+        if let kept = try? Files.read(path), kept.last == UInt8(ascii: "\n") {
+            return Self.words(kept)
+        }
+        let learned = try learnMessages(in: state)
+        try local("keep the messages of git's checks") { () throws(SystemError) in
+            try Files.makeDirectories(Files.parent(of: path) ?? "/")
+            let temporary = "\(path).\(randomHex(bytes: 8))"
+            try Files.write(Array(learned.map { "\($0)\n" }.joined().utf8), to: temporary)
+            _ = try check("rename", path) { rename(temporary, path) }
+        }
+        return learned
+    }
+
+    /// git lists the messages among its variables. Those that are always fatal are told by itself.
+    private func learnMessages(in state: StateDirectory) throws -> [String] {
+        let step = "learn the messages of git's checks"
+        let workspace = try Workspace.empty(head: .main, format: .sha1, in: state)
+        let result = try run(["help", "--config-for-completion"], in: workspace, step: step)
+        guard result.ending == .exited(0) else {
+            throw RepositoryError.git(
+                step: step, reason: "\(result.ending): \(workspace.gitErrors())")
+        }
+        let prefix = "receive.fsck."
+        return try Self.words(result.output).filter { $0.hasPrefix(prefix) }
+            .map { String($0.dropFirst(prefix.count)) }
+            // A file of objects, which is no message.
+            .filter { $0 != "skipList" }
+            .filter { try refusal(of: $0, in: state) == nil }
+    }
+
+    /// Why git does not let a message be a warning, in its words; nil if it does.
+    private func refusal(of message: String, in state: StateDirectory) throws -> String? {
+        let workspace = try Workspace.empty(head: .main, format: .sha1, in: state)
+        let result = try run(
+            ["-c", "fsck.\(message)=warn", "fsck", "--no-dangling"], in: workspace,
+            step: "ask git about the messages of its checks")
+        if result.ending == .exited(0) { return nil }
+        let errors = workspace.gitErrors()
+        return errors.isEmpty ? "\(result.ending)" : errors
+    }
+
+    private static func words(_ text: [UInt8]) -> [String] {
+        text.split(separator: UInt8(ascii: "\n")).map { String(decoding: $0, as: UTF8.self) }
+    }
+}

@@ -1,0 +1,69 @@
+import Posix
+import TestSupport
+import Testing
+
+extension EndToEnd {
+    /// A branch gives way to a directory of its name in one push, and back: G3.
+    @Suite struct BranchToDirectoryTests {
+        @Test(arguments: fronts, [("foo", "foo/bar"), ("foo/bar", "foo")])
+        func branchBecomesADirectoryAsByGit(front: Front, names: (String, String)) throws {
+            let (old, new) = names
+            try sameAsGit(front, "\(names)") { stage in
+                let repository = try stage.publish()
+                let tree = try stage.clone(repository, "-q")
+                try stage.git(tree, "push", "origin", "HEAD:refs/heads/\(old)")
+
+                let atomic = try stage.attempt(
+                    tree, "push", "--atomic", "origin", ":refs/heads/\(old)",
+                    "HEAD:refs/heads/\(new)")
+                #expect(!atomic.succeeded)
+                #expect(atomic.errors.contains("atomic transaction failed"), "\(atomic)")
+                stage.note("kept", try tree.git("ls-remote", "origin", "refs/heads/foo*"))
+
+                let push = try stage.attempt(
+                    tree, "push", "origin", ":refs/heads/\(old)", "HEAD:refs/heads/\(new)")
+                #expect(push.succeeded, "\(push)")
+                let refs = try tree.git("ls-remote", "origin", "refs/heads/foo*")
+                #expect(refs.hasSuffix("\trefs/heads/\(new)"), "\(refs)")
+                stage.note("changed", refs)
+            }
+        }
+
+        /// While another push wins the swap: once with packs of the winner's own, where the push is
+        /// applied to them, and once with its packs folded, where git receives it again.
+        @Test(arguments: [false, true])
+        func branchBecomesADirectoryThoughAnotherPushWins(isFolded: Bool) throws {
+            let barrier = try TemporaryDirectory()
+            var setup = Responder.Setup(try StoreUnderTest.file.makeBucket())
+            let direct = try Site(setup)
+            setup.environment = ["GIT_S3_BACKEND_FAULT": "push-hydrated=barrier:\(barrier.path)"]
+            let site = try Site(setup)
+            let (repository, tree) = try seeded(direct)
+            try tree.git("push", "-q", "origin", "main:refs/heads/foo")
+            let tip = try tree.commit("topic")
+
+            let push = Background {
+                try tree.client.run(
+                    ["push", site.url(repository), ":refs/heads/foo", "\(tip):refs/heads/foo/bar"],
+                    in: tree.path)
+            }
+            try wait(for: "the push to be held") { try !Files.names(in: barrier.path).isEmpty }
+            let winner = Result {
+                try tree.commit("other")
+                try tree.git("push", "-q", direct.url(repository), "main")
+                if isFolded { try direct.command("compact", [repository, "--full"]).checked() }
+            }
+            try barrier.file("go", "")
+            let result = try push.value()
+            try winner.get()
+            #expect(result.succeeded, "\(result)")
+            let served = try tree.git("ls-remote", direct.anonymousURL(repository))
+            #expect(served.contains("\(tip)\trefs/heads/foo/bar"), "\(served)")
+            #expect(!served.contains("refs/heads/foo\n"), "\(served)")
+            let main = try tree.git("rev-parse", "main")
+            #expect(served.contains("\(main)\trefs/heads/main"), "\(served)")
+            let copy = try WorkTree.clone(direct.anonymousURL(repository), "-q", "--mirror")
+            try copy.git("fsck", "--full", "--strict", "--no-dangling")
+        }
+    }
+}
