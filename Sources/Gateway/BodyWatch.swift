@@ -5,10 +5,6 @@ import Synchronization
 /// Cuts off connections whose bytes come in slower than a minimum rate: libfcgi's blocking reads
 /// know no time-out.
 final class BodyWatch: Sendable {
-    /// How long one read may take. Reads are of 8 KiB, so this is a minimum of 8 KiB a minute; a
-    /// client that computes may be silent that long.
-    static let patience = Duration.seconds(60)
-
     private let entries = Mutex<[ObjectIdentifier: Entry]>([:])
 
     /// Starts the watching thread, which ends with the process.
@@ -26,6 +22,7 @@ final class BodyWatch: Sendable {
     final class Entry: Sendable {
         private struct State {
             var readingSince: ContinuousClock.Instant?
+            var patience = BodyPatience.request
             var isOpen = true
             var wasShutDown = false
         }
@@ -46,6 +43,9 @@ final class BodyWatch: Sendable {
             return body()
         }
 
+        /// Sets how long one read may take.
+        func allow(_ patience: BodyPatience) { state.withLock { $0.patience = patience } }
+
         /// Makes reads of the connection fail.
         func shutDown() {
             state.withLock { state in
@@ -65,8 +65,8 @@ final class BodyWatch: Sendable {
         }
 
         fileprivate func cutIfSlow(_ now: ContinuousClock.Instant) {
-            let since = state.withLock { $0.readingSince }
-            if let since, now - since > BodyWatch.patience { shutDown() }
+            let (since, patience) = state.withLock { ($0.readingSince, $0.patience) }
+            if let since, now - since > patience.duration { shutDown() }
         }
     }
 

@@ -5,7 +5,7 @@ import Synchronization
 /// One-shot CGI: the body on standard input, the answer on standard output. RFC 3875.
 package final class CGIConnection: Connection {
     /// How long no byte of the body may come before it is given up.
-    private static let patience = Duration.seconds(60)
+    private let patience = Mutex(BodyPatience.request)
 
     /// Milliseconds between two looks at whether the body is still wanted.
     private static let interval: Int32 = 200
@@ -23,6 +23,8 @@ package final class CGIConnection: Connection {
     /// The server sends SIGTERM to a CGI whose client is gone.
     package var hangupDescriptor: Int32? { nil }
 
+    package func allow(_ patience: BodyPatience) { self.patience.withLock { $0 = patience } }
+
     package func cancel() { isCancelled.store(true, ordering: .relaxed) }
 
     package func read(into buffer: UnsafeMutableRawBufferPointer) throws(RequestError) -> Int {
@@ -30,10 +32,12 @@ package final class CGIConnection: Connection {
             rebasing: buffer.prefix(Int(clamping: left.load(ordering: .relaxed))))
         if buffer.isEmpty { return 0 }
         var polled = pollfd(fd: STDIN_FILENO, events: Int16(POLLIN), revents: 0)
-        let deadline = ContinuousClock.now + Self.patience
+        let deadline = ContinuousClock.now + patience.withLock { $0.duration }
         do {
             repeat {
                 if isCancelled.load(ordering: .relaxed) || ContinuousClock.now >= deadline {
+                    // Nothing more is waited for, as when a socket was shut down.
+                    cancel()
                     throw RequestError.bodyTooSlow
                 }
             } while try check("poll") { poll(&polled, 1, Self.interval) } == 0

@@ -12,6 +12,9 @@ package protocol Connection: AnyObject, Sendable {
     /// Writes bytes of the answer and sends them.
     func write(_ bytes: UnsafeRawBufferPointer) throws(RequestError)
 
+    /// Sets how long the client may be silent from now on; ``BodyPatience/request`` at first.
+    func allow(_ patience: BodyPatience)
+
     /// Makes a blocked read fail.
     func cancel()
 
@@ -29,6 +32,7 @@ extension Connection {
     /// Reads what is left of the body and drops it, so that the client is done sending when it is
     /// answered. A body that cannot be read to its end, or takes too long, is left.
     func drain() {
+        allow(.request)
         var buffer = [UInt8](repeating: 0, count: 1 << 16)
         var left = Self.maximumDrained
         let deadline = ContinuousClock.now + Self.drainTime

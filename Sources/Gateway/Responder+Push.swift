@@ -30,7 +30,12 @@ extension Responder {
         _ response: Response, _ log: Logger
     ) throws {
         let requester = Requester(user: request.user)
-        try authorize(rule.write(name, by: requester))
+        let verdict = rule.write(name, by: requester)
+        if try isProbe(request, on: connection, verdict) {
+            return try response.begin(type: PushAnswer.type)
+        }
+        try authorize(verdict)
+        connection.allow(.push)
         let body = try Body(
             of: request, from: connection, limit: limits.body, deadline: deadline,
             framing: .commandsAndPack)

@@ -49,6 +49,7 @@ final class FakeConnection: Connection {
     }
 
     var hangupDescriptor: Int32? { nil }
+    func allow(_ patience: BodyPatience) {}
     func cancel() { state.withLock { $0.isCancelled = true } }
 
     func read(into buffer: UnsafeMutableRawBufferPointer) throws(RequestError) -> Int {
