@@ -5,10 +5,6 @@ import Synchronization
 /// Cuts off connections whose bytes come in slower than a minimum rate: libfcgi's blocking reads
 /// know no time-out.
 final class BodyWatch: Sendable {
-    /// How long one read may take. Reads are of 8 KiB, so this is a minimum of 8 KiB a minute; a
-    /// client that computes may be silent that long.
-    static let patience = Duration.seconds(60)
-
     private let entries = Mutex<[ObjectIdentifier: Entry]>([:])
 
     /// Starts the watching thread, which ends with the process.
@@ -28,6 +24,7 @@ final class BodyWatch: Sendable {
             var readingSince: ContinuousClock.Instant?
             /// When reading ends, whatever comes; nil: never.
             var end: ContinuousClock.Instant?
+            var patience = BodyPatience.request
             var isOpen = true
             var wasShutDown = false
         }
@@ -51,6 +48,9 @@ final class BodyWatch: Sendable {
         /// Makes reads of the connection fail from then on.
         func endReading(at end: ContinuousClock.Instant) { state.withLock { $0.end = end } }
 
+        /// Sets how long one read may take.
+        func allow(_ patience: BodyPatience) { state.withLock { $0.patience = patience } }
+
         /// Makes reads of the connection fail.
         func shutDown() {
             state.withLock { state in
@@ -70,9 +70,11 @@ final class BodyWatch: Sendable {
         }
 
         fileprivate func cutIfSlow(_ now: ContinuousClock.Instant) {
-            let (since, end) = state.withLock { ($0.readingSince, $0.end) }
+            let (since, patience, end) = state.withLock {
+                ($0.readingSince, $0.patience, $0.end)
+            }
             guard let since else { return }
-            if now - since > BodyWatch.patience || end.map({ now >= $0 }) == true { shutDown() }
+            if now - since > patience.duration || end.map({ now >= $0 }) == true { shutDown() }
         }
     }
 

@@ -5,7 +5,7 @@ import Synchronization
 /// One-shot CGI: the body on standard input, the answer on standard output. RFC 3875.
 package final class CGIConnection: Connection {
     /// How long no byte of the body may come before it is given up.
-    private static let patience = Duration.seconds(60)
+    private let patience = Mutex(BodyPatience.request)
 
     /// Milliseconds between two looks at whether the body is still wanted.
     private static let interval: Int32 = 200
@@ -28,6 +28,8 @@ package final class CGIConnection: Connection {
 
     package func endReading(after time: Duration) { end.withLock { $0 = .now + time } }
 
+    package func allow(_ patience: BodyPatience) { self.patience.withLock { $0 = patience } }
+
     package func cancel() { isCancelled.store(true, ordering: .relaxed) }
 
     package func read(into buffer: UnsafeMutableRawBufferPointer) throws(RequestError) -> Int {
@@ -35,11 +37,13 @@ package final class CGIConnection: Connection {
             rebasing: buffer.prefix(Int(clamping: left.load(ordering: .relaxed))))
         if buffer.isEmpty { return 0 }
         var polled = pollfd(fd: STDIN_FILENO, events: Int16(POLLIN), revents: 0)
-        let silence = ContinuousClock.now + Self.patience
+        let silence = ContinuousClock.now + patience.withLock { $0.duration }
         let deadline = end.withLock { $0.map { min($0, silence) } ?? silence }
         do {
             repeat {
                 if isCancelled.load(ordering: .relaxed) || ContinuousClock.now >= deadline {
+                    // Nothing more is waited for, as when a socket was shut down.
+                    cancel()
                     throw RequestError.bodyTooSlow
                 }
             } while try check("poll") { poll(&polled, 1, Self.interval) } == 0

@@ -17,6 +17,9 @@ package protocol Connection: AnyObject, Sendable {
     /// Makes reads fail once this time is over, one that is blocked then, too.
     func endReading(after time: Duration)
 
+    /// Sets how long the client may be silent from now on; ``BodyPatience/request`` at first.
+    func allow(_ patience: BodyPatience)
+
     /// Makes a blocked read fail.
     func cancel()
 
@@ -32,6 +35,7 @@ extension Connection {
     /// answered: not every client sees an answer before that. A body that cannot be read to its end,
     /// or takes longer than `time`, is left.
     func drain(atMost time: Duration) {
+        allow(.request)
         endReading(after: time)
         var buffer = [UInt8](repeating: 0, count: 1 << 16)
         var left = Self.maximumDrained
@@ -65,6 +69,7 @@ final class CountedConnection: Connection {
 
     func write(_ bytes: UnsafeRawBufferPointer) throws(RequestError) { try inner.write(bytes) }
     func endReading(after time: Duration) { inner.endReading(after: time) }
+    func allow(_ patience: BodyPatience) { inner.allow(patience) }
     func cancel() { inner.cancel() }
     var hangupDescriptor: Int32? { inner.hangupDescriptor }
 }

@@ -13,7 +13,7 @@ final class FastCGIConnection: Connection, @unchecked Sendable {
     private let watch: BodyWatch.Entry
 
     /// Bytes read at once. `FCGX_GetStr` blocks until it has them all, so this is also what must
-    /// arrive within ``BodyWatch/patience``.
+    /// arrive within ``BodyPatience/duration``.
     private static let readSize = 8192
 
     /// Seconds that a write waits for a client who does not read: `send_timeout` in our nginx
@@ -61,6 +61,8 @@ final class FastCGIConnection: Connection, @unchecked Sendable {
     func endReading(after time: Duration) { watch.endReading(at: .now + time) }
 
     func cancel() { watch.shutDown() }
+
+    func allow(_ patience: BodyPatience) { watch.allow(patience) }
 
     func read(into buffer: UnsafeMutableRawBufferPointer) throws(RequestError) -> Int {
         let wanted = min(buffer.count, Self.readSize)

@@ -12,7 +12,7 @@ package struct Listener: ~Copyable, Sendable {
     package enum Address: Equatable, Sendable {
         /// A socket that listens already, as descriptor 0: mod_fcgid, spawn-fcgi, systemd.
         case inherited
-        case unix(String)
+        case unix(String, SocketAccess = SocketAccess())
         case tcp(host: String, port: String)
     }
 
@@ -27,8 +27,8 @@ package struct Listener: ~Copyable, Sendable {
         case .inherited:
             let copy = try check("fcntl", "descriptor 0") { fcntl(0, F_DUPFD_CLOEXEC, 3) }
             return try nonBlocking(OwnedDescriptor(taking: copy))
-        case .unix(let path):
-            return try nonBlocking(listen(onUnix: path), removing: path)
+        case .unix(let path, let access):
+            return try nonBlocking(listen(onUnix: path, access), removing: path)
         case .tcp(let host, let port):
             return try nonBlocking(listen(onHost: host, port: port))
         }
@@ -67,7 +67,9 @@ package struct Listener: ~Copyable, Sendable {
 
     private static let backlog: Int32 = 1024
 
-    private static func listen(onUnix path: String) throws(SystemError) -> OwnedDescriptor {
+    private static func listen(
+        onUnix path: String, _ access: SocketAccess
+    ) throws(SystemError) -> OwnedDescriptor {
         var address = sockaddr_un()
         let capacity = MemoryLayout.size(ofValue: address.sun_path)
         guard path.utf8.count < capacity else {
@@ -77,14 +79,14 @@ package struct Listener: ~Copyable, Sendable {
         withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
         let socket = try Self.socket(AF_UNIX)
         try removeStale(path, &address)
+        try access.restrict(socket)
         try withUnsafePointer(to: &address) { (pointer) throws(SystemError) in
             let general = UnsafeRawPointer(pointer).assumingMemoryBound(to: sockaddr.self)
             _ = try check("bind", path) {
                 bind(socket.raw, general, socklen_t(MemoryLayout<sockaddr_un>.size))
             }
         }
-        // The web server runs as another user; who may connect is for the directory to say.
-        _ = chmod(path, 0o666)
+        try access.apply(to: path)
         _ = try check("listen", path) { Glibc.listen(socket.raw, backlog) }
         return socket
     }

@@ -25,7 +25,13 @@ extension Responder {
     /// `git-receive-pack`: a push.
     func push(to name: RepositoryName, _ call: Call) throws {
         let (request, response) = (call.request, call.response)
-        try authorize(rule.write(name, by: call.requester))
+        let verdict = rule.write(name, by: call.requester)
+        if try isProbe(request, on: call.connection, verdict) {
+            call.isProbe = true
+            return try response.begin(type: PushAnswer.type)
+        }
+        try authorize(verdict)
+        call.connection.allow(.push)
         let body = try Body(
             of: request, from: call.connection, limit: limits.body, deadline: deadline,
             framing: .commandsAndPack)

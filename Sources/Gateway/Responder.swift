@@ -22,13 +22,15 @@ package struct Responder: Sendable {
         package var pushAttempts: Int
         /// What a push to a repository that is not there does.
         package var pushToNothing: PushToNothing
+        /// How the URLs of repositories end.
+        package var urlSuffix: Route.Suffix
 
         package enum PushToNothing: Sendable { case isNotFound, creates }
 
         package init(
             git: Int, body: Int64 = 0, gitTime: Duration = .seconds(3600),
             pushKeepAlive: Duration = .seconds(5), pushAttempts: Int = 20,
-            pushToNothing: PushToNothing = .isNotFound
+            pushToNothing: PushToNothing = .isNotFound, urlSuffix: Route.Suffix = .both
         ) {
             self.git = git
             self.body = body
@@ -36,6 +38,7 @@ package struct Responder: Sendable {
             self.pushKeepAlive = pushKeepAlive
             self.pushAttempts = pushAttempts
             self.pushToNothing = pushToNothing
+            self.urlSuffix = urlSuffix
         }
     }
 
@@ -78,7 +81,7 @@ package struct Responder: Sendable {
         let call = Call(request, on: connection, lines: lines)
         StoreMeter.$current.withValue(call.meter) {
             do {
-                switch try Route(request) {
+                switch try Route(request, suffix: limits.urlSuffix) {
                 case .advertise(.uploadPack, let name):
                     call.take(.refsForFetch, of: name)
                     try advertise(.uploadPack, of: name, call)

@@ -10,9 +10,21 @@ package enum Route: Equatable, Sendable {
     /// `POST /OWNER/REPO/git-receive-pack`.
     case push(RepositoryName)
 
+    /// How the URL of a repository ends.
+    package enum Suffix: String, CaseIterable, Sendable {
+        /// `OWNER/REPO.git`.
+        case git
+        /// `OWNER/REPO`.
+        case none
+        /// Either.
+        case both
+    }
+
     /// Finds the route of a request.
-    package init(_ request: Request) throws(RequestError) {
-        guard let (name, tail) = Self.split(request.path) else { throw .notFound }
+    ///
+    /// - Parameter suffix: which spelling of a repository's URL is found.
+    package init(_ request: Request, suffix: Suffix = .both) throws(RequestError) {
+        guard let (name, tail) = Self.split(request.path, suffix) else { throw .notFound }
         switch tail {
         case "info/refs":
             try Self.require(request, ["GET", "HEAD"])
@@ -35,10 +47,14 @@ package enum Route: Equatable, Sendable {
     }
 
     /// `/OWNER/REPO[.git]/TAIL`.
-    private static func split(_ path: String) -> (RepositoryName, tail: String)? {
+    private static func split(
+        _ path: String, _ suffix: Suffix
+    ) -> (RepositoryName, tail: String)? {
         let parts = path.split(separator: "/", maxSplits: 3, omittingEmptySubsequences: false)
         guard parts.count == 4, parts[0].isEmpty else { return nil }
-        let repository = parts[2].hasSuffix(".git") ? parts[2].dropLast(4) : parts[2]
+        let hasSuffix = parts[2].hasSuffix(".git")
+        guard suffix == .both || (suffix == .git) == hasSuffix else { return nil }
+        let repository = hasSuffix ? parts[2].dropLast(4) : parts[2]
         guard let name = RepositoryName("\(parts[1])/\(repository)") else { return nil }
         return (name, String(parts[3]))
     }

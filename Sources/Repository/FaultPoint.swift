@@ -1,7 +1,8 @@
 /// A place at which a test build can be stopped or killed.
 ///
 /// `GIT_S3_BACKEND_FAULT` lists `point=action`, with commas: `kill` sends SIGKILL to the process
-/// itself, `barrier:DIR` leaves a file in DIR and waits for `DIR/go`. Release builds have none of it.
+/// itself, `barrier:DIR` leaves a file in DIR and waits for `DIR/go`. `NAME=MILLISECONDS` shortens a
+/// patience, so that no test waits for minutes. Release builds have none of it.
 package enum FaultPoint: String, Sendable {
     case pushStarted = "push-started"
     case pushHydrated = "push-hydrated"
@@ -37,6 +38,11 @@ package enum FaultPoint: String, Sendable {
             }
         }
 
+        /// Returns how long something is waited for: `duration`, unless the environment says otherwise.
+        package static func patience(_ name: String, _ duration: Duration) -> Duration {
+            actions[name].flatMap { Int64($0) }.map { .milliseconds($0) } ?? duration
+        }
+
         private static let actions: [String: String] = {
             guard let list = getenv("GIT_S3_BACKEND_FAULT") else { return [:] }
             let pairs = String(cString: list).split(separator: ",").compactMap { entry in
@@ -49,6 +55,10 @@ package enum FaultPoint: String, Sendable {
     #else
         /// Nothing, in a release build.
         @inline(__always) package static func reach(_ point: FaultPoint) {}
+
+        /// Returns `duration`, in a release build.
+        @inline(__always)
+        package static func patience(_ name: String, _ duration: Duration) -> Duration { duration }
     #endif
 }
 

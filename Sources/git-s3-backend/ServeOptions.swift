@@ -23,6 +23,21 @@ struct ServeOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
+            "Group of the socket that --listen unix: creates.",
+            discussion: "By default this process's. Anyone who can connect can push as any user."))
+    var listenGroup: String?
+
+    @Option(help: "Permissions of the socket that --listen unix: creates. (default: 0660)")
+    var listenMode: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "URLs of repositories: git, none or both. (default: both)",
+            discussion: "Serve OWNER/REPO.git only, OWNER/REPO only, or both."))
+    var urlSuffix: String?
+
+    @Option(
+        help: ArgumentHelp(
             "Bytes of the state directory for copies of packs. (default: 10G)",
             discussion: "What was used least recently goes first; 0: nothing is kept between "
                 + "requests."))
@@ -94,7 +109,8 @@ struct ServeOptions: ParsableArguments {
             pushKeepAlive: try setting(pushKeepalive, "push-keepalive")?.duration() ?? .seconds(5),
             pushAttempts: try setting(pushAttempts, "push-attempts")?.number(in: 1...1000) ?? 20,
             pushToNothing: try createOnPush || setting(nil, "create-on-push")?.flag() == true
-                ? .creates : .isNotFound)
+                ? .creates : .isNotFound,
+            urlSuffix: try setting(urlSuffix, "url-suffix")?.choice() ?? .both)
     }
 
     /// How the objects of pushes are checked.
@@ -144,6 +160,7 @@ struct ServeOptions: ParsableArguments {
     /// Where to listen.
     func address(_ environment: [String: String]) throws -> Listener.Address {
         guard let setting = Setting(option: listen, "listen", in: environment) else {
+            try requireNoAccess(environment)
             if Listener.isInherited { return .inherited }
             throw ValidationError(
                 "There is nowhere to listen: descriptor 0 is no listening socket. Give --listen "
@@ -151,17 +168,46 @@ struct ServeOptions: ParsableArguments {
         }
         if setting.text.hasPrefix("unix:") {
             let path = String(setting.text.dropFirst("unix:".count))
-            if path.hasPrefix("/") { return .unix(path) }
+            if path.hasPrefix("/") { return .unix(path, try access(environment)) }
         } else if let colon = setting.text.lastIndex(of: ":") {
             let host = String(setting.text[..<colon])
             let port = String(setting.text[setting.text.index(after: colon)...])
             if !host.isEmpty, UInt16(port) != nil {
                 try requireLoopback(host, environment)
+                try requireNoAccess(environment)
                 return .tcp(host: host, port: port)
             }
         }
         throw ValidationError(
             "\(setting.source) is '\(setting.text)'; give unix:/path or host:port.")
+    }
+
+    private func groupSetting(_ environment: [String: String]) -> Setting? {
+        Setting(option: listenGroup, "listen-group", in: environment)
+    }
+
+    private func modeSetting(_ environment: [String: String]) -> Setting? {
+        Setting(option: listenMode, "listen-mode", in: environment)
+    }
+
+    private func access(_ environment: [String: String]) throws -> SocketAccess {
+        var access = SocketAccess()
+        if let mode = try modeSetting(environment)?.mode() { access.mode = mode }
+        guard let setting = groupSetting(environment) else { return access }
+        guard let group = SocketAccess.findGroup(setting.text) else {
+            throw ValidationError(
+                "Group '\(setting.text)' of \(setting.source) does not exist. Create it, or give "
+                    + "another one.")
+        }
+        access.group = group
+        return access
+    }
+
+    /// A socket that somebody else made, or a port, has no permissions for us to set: whoever sets
+    /// them must not believe that they hold.
+    private func requireNoAccess(_ environment: [String: String]) throws {
+        guard let setting = groupSetting(environment) ?? modeSetting(environment) else { return }
+        throw ValidationError("\(setting.source) applies only to --listen unix:/path.")
     }
 
     private func requireLoopback(_ host: String, _ environment: [String: String]) throws {

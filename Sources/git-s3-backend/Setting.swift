@@ -1,4 +1,5 @@
 import ArgumentParser
+import Glibc
 import ObjectStore
 
 /// Where a setting's text came from, for the error that names it.
@@ -30,6 +31,25 @@ struct Setting {
                     + "\(range.upperBound).")
         }
         return number
+    }
+
+    /// One of a few words.
+    func choice<Choice: CaseIterable & RawRepresentable<String>>() throws -> Choice {
+        guard let choice = Choice(rawValue: text) else {
+            let words = Choice.allCases.map(\.rawValue).joined(separator: ", ")
+            throw ValidationError(
+                "Invalid value '\(text)' for \(source): expected one of \(words).")
+        }
+        return choice
+    }
+
+    /// The permissions of a file, in octal digits.
+    func mode() throws -> mode_t {
+        guard let mode = mode_t(text, radix: 8), mode <= 0o777 else {
+            throw ValidationError(
+                "Invalid value '\(text)' for \(source): expected octal permissions such as 0660.")
+        }
+        return mode
     }
 
     /// Bytes: a number, with K, M, G or T (and `iB`, if you like) for powers of 1024.

@@ -67,6 +67,16 @@ extension EndToEnd {
                             By default descriptor 0, if it is a listening socket.
                       --listen-anywhere       Let --listen name an address beyond loopback. FastCGI
                                               has no authentication.
+                      --listen-group <listen-group>
+                                              Group of the socket that --listen unix: creates.
+                            By default this process's. Anyone who can connect can push as any user.
+                      --listen-mode <listen-mode>
+                                              Permissions of the socket that --listen unix:
+                                              creates. (default: 0660)
+                      --url-suffix <url-suffix>
+                                              URLs of repositories: git, none or both. (default:
+                                              both)
+                            Serve OWNER/REPO.git only, OWNER/REPO only, or both.
                       --cache-size <cache-size>
                                               Bytes of the state directory for copies of packs.
                                               (default: 10G)

@@ -83,8 +83,8 @@ extension EndToEnd {
                     [
                         "REQUEST_METHOD": "POST", "PATH_INFO": "/a/b/git-receive-pack",
                         "CONTENT_TYPE": "application/x-git-receive-pack-request",
-                        "CONTENT_LENGTH": "4",
-                    ].merging(user) { $1 }, body: PktLines.flush)
+                        "CONTENT_LENGTH": "5",
+                    ].merging(user) { $1 }, body: PktLines.flush + [0])
                 #expect(push.status == 403, "\(push.text)")
             }
             kill(child.identifier, SIGTERM)

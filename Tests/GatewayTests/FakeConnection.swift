@@ -55,6 +55,7 @@ final class FakeConnection: Connection {
     /// How long reading may go on, where it is limited.
     var readingTime: Duration? { state.withLock { $0.readingTime } }
     func endReading(after time: Duration) { state.withLock { $0.readingTime = time } }
+    func allow(_ patience: BodyPatience) {}
     func cancel() { state.withLock { $0.isCancelled = true } }
 
     func read(into buffer: UnsafeMutableRawBufferPointer) throws(RequestError) -> Int {

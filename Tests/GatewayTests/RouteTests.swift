@@ -52,6 +52,32 @@ struct RouteTests {
         }
     }
 
+    // W4
+    @Test(
+        "of the two URLs of a repository one may be served alone", arguments: Route.Suffix.allCases)
+    func suffixes(suffix: Route.Suffix) throws {
+        for (path, served) in [
+            ("/owner/repo", suffix != .git), ("/owner/repo.git", suffix != .none),
+            ("/owner/repo.git.git", false), ("/owner/.git", false),
+        ] {
+            for (method, tail) in [
+                ("GET", "info/refs"), ("POST", "git-upload-pack"), ("GET", "HEAD"),
+                ("PUT", "git-receive-pack"),
+            ] {
+                let request = Request.with([
+                    "REQUEST_METHOD": method, "PATH_INFO": "\(path)/\(tail)",
+                    "QUERY_STRING": "service=git-upload-pack", "CONTENT_TYPE": Self.uploadType,
+                ])
+                do {
+                    _ = try Route(request, suffix: suffix)
+                    #expect(served, "\(path)/\(tail)")
+                } catch {
+                    #expect((error == .notFound) == !served, "\(path)/\(tail): \(error)")
+                }
+            }
+        }
+    }
+
     @Test(
         "hostile and odd paths are not found",
         arguments: [

@@ -57,16 +57,19 @@ package final class Apache: Sendable {
     private static let commonModules = [
         "authn_core", "authn_file", "authz_core", "authz_host", "authz_user", "auth_basic",
         "access_compat", "alias", "deflate", "dir", "env", "filter", "mime", "negotiation",
-        "reqtimeout", "setenvif", "ssl",
+        "headers", "http2", "reqtimeout", "setenvif", "ssl",
     ]
 
     /// Starts Apache and waits until it accepts connections.
     ///
     /// - Parameters:
     ///   - program: what Apache starts, where it does.
-    ///   - certificate: then it is the shipped site, with TLS, which is for ``Way/proxy(socket:)``.
+    ///   - certificate: then it speaks TLS, and HTTP/2 where the site is not the shipped one, which
+    ///     is for ``Way/proxy(socket:)``.
+    ///   - added: directives of an operator, for the virtual host.
     package init(
-        _ way: Way, program: String, account: Account?, certificate: Certificate? = nil
+        _ way: Way, program: String, account: Account?, certificate: Certificate? = nil,
+        added: String = ""
     ) throws {
         let apache = try Programs.find("apache2", remedy: "apt install apache2")
         let fcgid = Self.modules + "/mod_fcgid.so"
@@ -81,7 +84,7 @@ package final class Apache: Sendable {
             }
         }
         try directory.file("git-s3-backend.htpasswd", try Nginx.passwordFile())
-        let site = try certificate.map { try Self.site(with: $0) }
+        let host = try Self.host(way, certificate, added)
         let run = try directory.directory("run")
         if let account {
             try account.give(run)
@@ -94,7 +97,7 @@ package final class Apache: Sendable {
             let port = try Sockets.freePort()
             try directory.file(
                 "apache2.conf",
-                Self.configuration(way, port, directory.path, program, account, site))
+                Self.configuration(way, port, directory.path, program, account, host))
             let service = try Service(
                 apache,
                 [
@@ -132,6 +135,9 @@ package final class Apache: Sendable {
         return service.log + String(decoding: errors, as: UTF8.self)
     }
 
+    /// Bytes of files that it keeps.
+    package func bytesOnDisk() throws -> Int { try service.bytesOnDisk(in: directory.path) }
+
     /// A graceful restart: what runs may finish. httpd(8), `graceful`.
     package func reload() { service.signal(SIGUSR1) }
 
@@ -145,19 +151,13 @@ package final class Apache: Sendable {
 
     private static func configuration(
         _ way: Way, _ port: UInt16, _ directory: String, _ program: String, _ account: Account?,
-        _ site: String?
+        _ host: String
     ) -> String {
         let load = (way.modules + commonModules).map {
             "LoadModule \($0)_module \(modules)/mod_\($0).so"
         }.joined(separator: "\n")
         var socket = "/nonexistent"
         if case .proxy(let path) = way { socket = path }
-        let host = """
-            <VirtualHost 127.0.0.1:\(port)>
-                \(way.settings)
-                Include \(way.file)
-            </VirtualHost>
-            """
         return """
             \(load)
             \(account.map { "User \($0.name)\nGroup \($0.groupName)" } ?? "")
@@ -189,8 +189,31 @@ package final class Apache: Sendable {
             </Directory>
             Define GIT_S3_BACKEND_SOCKET \(socket)
             Define GIT_S3_BACKEND_PROGRAM \(program)
-            \(site?.replacing("*:443", with: "127.0.0.1:\(port)") ?? host)
+            \(host.replacing("*:443", with: "127.0.0.1:\(port)"))
 
+            """
+    }
+
+    /// The virtual host, on `*:443`.
+    private static func host(
+        _ way: Way, _ certificate: Certificate?, _ added: String
+    ) throws -> String {
+        if case .proxy = way, let certificate { return try site(with: certificate) }
+        let tls = certificate.map {
+            """
+            Protocols h2 http/1.1
+                SSLEngine on
+                SSLCertificateFile \($0.file)
+                SSLCertificateKeyFile \($0.key)
+            """
+        }
+        return """
+            <VirtualHost *:443>
+                \(tls ?? "")
+                \(way.settings)
+                Include \(way.file)
+                \(added)
+            </VirtualHost>
             """
     }
 

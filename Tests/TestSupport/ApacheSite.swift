@@ -41,10 +41,13 @@ package final class ApacheSite: BackendHost {
         let way: Apache.Way
         switch kind {
         case .proxy:
+            // Apache's children are another user.
+            if let group = try Account.ofWebServers()?.groupName {
+                setup.options += ["--listen-group", group]
+            }
             let responder = try Responder(setup)
             self.responder = responder
             way = .proxy(socket: responder.socket)
-            // Apache's children are another user.
             try responder.letOthersConnect()
         case .fcgid:
             responder = nil
@@ -57,7 +60,8 @@ package final class ApacheSite: BackendHost {
             way = .cgi(variables)
         }
         apache = try Apache(
-            way, program: program, account: try Account.ofWebServers(), certificate: certificate)
+            way, program: program, account: try Account.ofWebServers(), certificate: certificate,
+            added: setup.serverConfiguration)
     }
 
     package var port: UInt16 { apache.port }
@@ -66,6 +70,8 @@ package final class ApacheSite: BackendHost {
     package var log: String { responder?.log ?? apache.log }
 
     package func reload() { apache.reload() }
+
+    package func bytesOnDisk() throws -> Int { try apache.bytesOnDisk() }
 
     /// As the user whose the store is.
     package func command(_ name: String, _ arguments: [String]) throws -> CommandResult {

@@ -2,11 +2,18 @@ import Posix
 
 /// What the documentation tells people to do, for tests to do.
 package enum Documentation {
+    /// A file of the repository.
+    package static func file(_ path: String) throws -> String {
+        String(decoding: try Files.read("\(root)/\(path)"), as: UTF8.self)
+    }
+
+    private static let root =
+        "/" + #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
+
     /// A page's indented block that begins with a line.
     package static func block(_ first: String, of page: String) throws -> String {
-        let root = #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
-        let path = "/\(root)/Sources/git-s3-backend/Documentation.docc/\(page).md"
-        let lines = String(decoding: try Files.read(path), as: UTF8.self)
+        let path = "Sources/git-s3-backend/Documentation.docc/\(page).md"
+        let lines = try file(path)
             .split(separator: "\n", omittingEmptySubsequences: false)
         guard let start = lines.firstIndex(of: "    \(first)") else {
             throw TestFailure("'\(path)' has no block that begins with '\(first)'.")

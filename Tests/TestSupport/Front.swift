@@ -89,7 +89,8 @@ package final class CGISite: BackendHost {
                 "GIT_S3_BACKEND_STORE": setup.storeURL, "GIT_S3_BACKEND_STATE_DIR": state.path,
             ]) { $1 })
         nginx = try Nginx(
-            before: .cgi(wrapper, program: try setup.program ?? Programs.responder()))
+            before: .cgi(wrapper, program: try setup.program ?? Programs.responder()),
+            added: setup.serverConfiguration)
     }
 
     package var port: UInt16 { nginx.port }
@@ -98,4 +99,6 @@ package final class CGISite: BackendHost {
     package var log: String { wrapper.log }
 
     package func reload() { nginx.reload() }
+
+    package func bytesOnDisk() throws -> Int { try nginx.bytesOnDisk() }
 }

@@ -47,6 +47,9 @@ package protocol BackendHost: GitHost {
     /// What the program has logged so far, by way of the web server or not.
     var log: String { get }
 
+    /// Bytes of the files that the web server keeps, deleted ones included.
+    func bytesOnDisk() throws -> Int
+
     /// Restarts the web server gracefully: what runs may finish.
     func reload()
 

@@ -32,6 +32,7 @@ package final class LighttpdSite: BackendHost {
                 # Else a restart waits for no request.
                 server.feature-flags = ( "server.graceful-shutdown-timeout" => 60 )
                 \(documented)
+                \(setup.serverConfiguration)
                 """)
             let service = try Service(
                 lighttpd, ["-D", "-f", path], environment: ["PATH": "/usr/bin:/bin"],
@@ -49,6 +50,8 @@ package final class LighttpdSite: BackendHost {
     }
 
     package var log: String { responder.log }
+
+    package func bytesOnDisk() throws -> Int { try service.bytesOnDisk(in: directory.path) }
 
     /// lighttpd(8), "SIGNALS".
     package func reload() { service.signal(SIGUSR1) }

@@ -32,11 +32,12 @@ package final class Nginx: Sendable {
         }
     }
 
-    /// The configuration file under test.
-    private static let shipped: String = {
+    /// The configuration files under test.
+    private static let directory: String = {
         let here = #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
-        return "/\(here)/nginx/git-s3-backend.conf"
+        return "/\(here)/nginx"
     }()
+    private static let shipped = directory + "/git-s3-backend.conf"
 
     /// The configuration for `upstream`: the shipped file itself, or, since fcgiwrap has to be told
     /// what to run, a copy with that added.
@@ -45,15 +46,19 @@ package final class Nginx: Sendable {
     ) throws -> String {
         guard case .cgi(_, let program) = upstream else { return shipped }
         let pass = "fastcgi_pass git_s3_backend;"
-        let parts = String(decoding: try Files.read(shipped), as: UTF8.self).split(separator: pass)
-        guard parts.count == 2 else { throw TestFailure("'\(shipped)' has not one '\(pass)'") }
+        let text = String(decoding: try Files.read(shipped), as: UTF8.self)
+        guard let start = text.firstRange(of: pass) else {
+            throw TestFailure("'\(shipped)' has no '\(pass)'")
+        }
+        // The location of pushes inherits them.
         let added = """
             \(pass)
                 fastcgi_param SCRIPT_FILENAME \(program);
                 # Else fcgiwrap holds an answer back that is made slowly.
                 fastcgi_param NO_BUFFERING 1;
             """
-        return try directory.file("git-s3-backend.conf", parts.joined(separator: added))
+        return try directory.file(
+            "git-s3-backend.conf", text[..<start.lowerBound] + added + text[start.upperBound...])
     }
 
     /// Starts nginx before a responder.
@@ -63,12 +68,23 @@ package final class Nginx: Sendable {
 
     /// Starts nginx and waits until it accepts connections.
     ///
-    /// - Parameter certificate: then it speaks TLS, and HTTP/2 with whoever wants it.
-    package init(before upstream: Upstream, certificate: Certificate? = nil) throws {
+    /// - Parameters:
+    ///   - certificate: then it speaks TLS, and HTTP/2 with whoever wants it.
+    ///   - isSite: whether the server around the location is the shipped one, too.
+    ///   - added: directives of an operator, for the location.
+    package init(
+        before upstream: Upstream, certificate: Certificate? = nil, isSite: Bool = false,
+        added: String = ""
+    ) throws {
         let program = try Programs.find("nginx", remedy: "apt install nginx-light")
         directory = try TemporaryDirectory()
         try directory.file("git-s3-backend.htpasswd", try Self.passwordFile())
+        if !added.isEmpty {
+            let place = try directory.directory("git-s3-backend.d")
+            try Files.write(Array(added.utf8), to: place + "/own.conf")
+        }
         let location = try Self.location(upstream, directory)
+        let site = isSite ? try Self.site(upstream, certificate, directory.path) : nil
 
         // The port may be taken between being found free and being bound: then the next one.
         var attempt = 1
@@ -76,7 +92,7 @@ package final class Nginx: Sendable {
             let port = try Sockets.freePort()
             try directory.file(
                 "nginx.conf",
-                Self.configuration(port, upstream, location, directory, certificate))
+                Self.configuration(port, upstream, location, directory, certificate, site))
             let service = try Service(
                 program,
                 [
@@ -101,6 +117,9 @@ package final class Nginx: Sendable {
         String(decoding: (try? Files.read(directory.path + "/error.log")) ?? [], as: UTF8.self)
     }
 
+    /// Bytes of files that it keeps.
+    package func bytesOnDisk() throws -> Int { try service.bytesOnDisk(in: directory.path) }
+
     package var client: HTTPClient { HTTPClient(port: port) }
 
     /// Reads its configuration again, with new workers; the old ones finish what runs. nginx(8).
@@ -116,10 +135,18 @@ package final class Nginx: Sendable {
 
     private static func configuration(
         _ port: UInt16, _ upstream: Upstream, _ location: String, _ directory: TemporaryDirectory,
-        _ certificate: Certificate?
+        _ certificate: Certificate?, _ site: String?
     ) -> String {
         let tls =
             certificate.map { "ssl_certificate \($0.file); ssl_certificate_key \($0.key);" } ?? ""
+        let server = """
+            upstream git_s3_backend { \(upstream.servers) }
+            server {
+                listen 127.0.0.1:\(port)\(certificate == nil ? "" : " ssl http2");
+                \(tls)
+                include \(location);
+            }
+            """
         return """
             # Without it, root's nginx gives its workers to a user that cannot reach the socket.
             \(geteuid() == 0 ? "user root;" : "")
@@ -128,19 +155,45 @@ package final class Nginx: Sendable {
             events { worker_connections 512; }
             http {
                 access_log off;
+                # What is delayed is logged, too.
+                error_log \(directory.path)/error.log warn;
                 client_body_temp_path \(directory.path)/body;
                 fastcgi_temp_path \(directory.path)/fastcgi;
                 proxy_temp_path \(directory.path)/proxy;
                 scgi_temp_path \(directory.path)/scgi;
                 uwsgi_temp_path \(directory.path)/uwsgi;
-                upstream git_s3_backend { \(upstream.servers) }
-                server {
-                    listen 127.0.0.1:\(port)\(certificate == nil ? "" : " ssl http2");
-                    \(tls)
-                    include \(location);
-                }
+                \(site?.replacing("127.0.0.1:443", with: "127.0.0.1:\(port)") ?? server)
             }
 
             """
+    }
+
+    /// The shipped site on 127.0.0.1:443; in the clear without a certificate.
+    private static func site(
+        _ upstream: Upstream, _ certificate: Certificate?, _ scratch: String
+    ) throws -> String {
+        var text = String(
+            decoding: try Files.read(directory + "/git-s3-backend-site.conf"), as: UTF8.self)
+        let live = "/etc/letsencrypt/live/git.example.org"
+        let keys =
+            "ssl_certificate     \(live)/fullchain.pem;\n    ssl_certificate_key \(live)/privkey.pem;"
+        let own = certificate.map {
+            "ssl_certificate \($0.file);\n    ssl_certificate_key \($0.key);"
+        }
+        for (part, replacement) in [
+            ("server unix:/run/git-s3-backend.sock;", upstream.servers),
+            (keys, own ?? ""),
+            ("/etc/nginx/git-s3-backend.conf", shipped),
+            // The server that only says where the other one is.
+            ("listen 80;\n    listen [::]:80;", "listen unix:\(scratch)/redirection;"),
+            (
+                "listen 443 ssl http2;\n    listen [::]:443 ssl http2;",
+                "listen 127.0.0.1:443\(certificate == nil ? "" : " ssl http2");"
+            ),
+        ] {
+            guard text.contains(part) else { throw TestFailure("The site has no '\(part)'.") }
+            text = text.replacing(part, with: replacement)
+        }
+        return text
     }
 }

@@ -23,6 +23,9 @@ package final class Responder: Sendable {
         /// Further query items of the store's URL, each with its `&`; for a store on the network.
         package var storeItems = ""
 
+        /// Directives of an operator, besides those that are shipped or documented.
+        package var serverConfiguration = ""
+
         /// Where the store's admission comes from.
         package var admission = AdmissionSource.given
 
@@ -88,7 +91,7 @@ package final class Responder: Sendable {
         case .spawnFCGI:
             return (
                 try Programs.find("spawn-fcgi", remedy: "apt install spawn-fcgi"),
-                ["-n", "-s", socket, "-M", "0666", "--", program] + words + setup.options
+                ["-n", "-s", socket, "-M", "0660", "--", program] + words + setup.options
             )
         case .systemd:
             return (

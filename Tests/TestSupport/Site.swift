@@ -14,7 +14,8 @@ package final class Site: BackendHost {
         setup.state = state
         self.setup = setup
         responder = try Responder(setup)
-        nginx = try Nginx(before: responder)
+        nginx = try Nginx(
+            before: .fastCGI(socket: responder.socket), added: setup.serverConfiguration)
     }
 
     /// A site of its own on a fresh store.
@@ -43,4 +44,6 @@ package final class Site: BackendHost {
     package var log: String { responder.log }
 
     package func reload() { nginx.reload() }
+
+    package func bytesOnDisk() throws -> Int { try nginx.bytesOnDisk() }
 }

@@ -1,0 +1,84 @@
+import Posix
+import TestSupport
+import Testing
+
+extension EndToEnd {
+    /// The units that are shipped, and how the documentation runs the program under systemd.
+    @Suite struct SystemdUnitTests {
+        /// The shipped unit and socket, with a program that exists, in a directory of their own.
+        private func units() throws -> TemporaryDirectory {
+            let directory = try TemporaryDirectory()
+            for name in ["git-s3-backend.service", "git-s3-backend.socket"] {
+                let text = try Documentation.file("nginx/\(name)")
+                try directory.file(
+                    name,
+                    text.replacing(
+                        "/usr/local/libexec/git-s3-backend/git-s3-backend",
+                        with: try Programs.responder()))
+            }
+            return directory
+        }
+
+        private func analyze(_ arguments: [String]) throws -> CommandResult {
+            try Command(
+                try Programs.find("systemd-analyze", remedy: "apt install systemd"), arguments,
+                environment: ["PATH": "/usr/bin:/bin"]
+            ).run()
+        }
+
+        // W5
+        @Test func unitsAreValidAndHardened() throws {
+            let directory = try units()
+            let paths = ["service", "socket"].map { "\(directory.path)/git-s3-backend.\($0)" }
+            let verified = try analyze(["verify", "--man=no"] + paths)
+            #expect(verified.succeeded && verified.errors.isEmpty, "\(verified)")
+            // 20 is an exposure of 2.0 of 10.
+            let security = try analyze([
+                "security", "--offline=yes", "--no-pager", "--threshold=20", paths[0],
+            ])
+            #expect(security.succeeded, "\(security)")
+        }
+
+        // W5: one git that the kernel ends for want of memory is no reason to end the others.
+        @Test func serviceOutlivesAGitThatIsKilledForMemory() throws {
+            let lines = try Documentation.file("nginx/git-s3-backend.service")
+                .split(separator: "\n").map(String.init)
+            for line in ["OOMPolicy=continue", "LimitCORE=0", "#MemoryHigh=75%", "#MemoryMax=90%"] {
+                #expect(lines.contains(line), "\(line)")
+            }
+        }
+
+        // W3
+        @Test func socketIsTheWebServersAlone() throws {
+            let lines = try Documentation.file("nginx/git-s3-backend.socket")
+                .split(separator: "\n").map(String.init)
+            for line in ["SocketUser=root", "SocketGroup=www-data", "SocketMode=0660"] {
+                #expect(lines.contains(line), "\(line)")
+            }
+        }
+
+        // W11: a foreign repository is not read as root.
+        @Test(arguments: [
+            "README.md", "Sources/git-s3-backend/Documentation.docc/Operations.md",
+        ])
+        func commandsRunAsAUserOfTheirOwn(page: String) throws {
+            let text = try Documentation.file(page).replacing("\\\n", with: " ")
+            let runs = text.split(separator: "\n").filter { $0.contains("systemd-run --") }
+            #expect(runs.count == (page == "README.md" ? 2 : 1))
+            for run in runs {
+                #expect(
+                    run.contains("-p DynamicUser=yes") || run.contains("-p User="),
+                    "\(page): \(run)")
+                // Each property is one that systemd knows, with a value that it takes.
+                let words = run.split(separator: " ")
+                let properties = zip(words, words.dropFirst()).filter { $0.0 == "-p" }.map(\.1)
+                let directory = try TemporaryDirectory()
+                let unit = try directory.file(
+                    "run.service",
+                    "[Service]\nExecStart=/bin/true\n" + properties.joined(separator: "\n") + "\n")
+                let verified = try analyze(["verify", "--man=no", unit])
+                #expect(verified.succeeded && verified.errors.isEmpty, "\(run): \(verified)")
+            }
+        }
+    }
+}

@@ -1,0 +1,24 @@
+import TestSupport
+import Testing
+
+@testable import Gateway
+
+@Suite("How long a client may be silent")
+struct BodyPatienceTests {
+    // C5
+    @Test("the responder and the configurations of the web servers agree")
+    func agreement() throws {
+        #expect(BodyPatience.request.duration == .seconds(60))
+        #expect(BodyPatience.push.duration == .seconds(300))
+        let nginx = try Documentation.file("nginx/git-s3-backend.conf")
+        #expect(nginx.contains("    client_body_timeout 60s;"))
+        #expect(nginx.contains("        client_body_timeout 5m;"))
+        // Apache knows one number for a virtual host.
+        let apache = try Documentation.file("apache/git-s3-backend-access.conf")
+        #expect(apache.contains("\nTimeout 300\n"))
+        #expect(apache.contains("RequestReadTimeout body=300,"))
+        let lighttpd = try Documentation.block("# lighttpd", of: "WebServers")
+        #expect(lighttpd.contains("server.max-read-idle = 60\n"))
+        #expect(lighttpd.contains("server.max-read-idle = 300\n"))
+    }
+}
