@@ -65,7 +65,7 @@ extension EndToEnd {
                 let answer = try post(site, repository, body.bytes)
                 #expect(answer.text.hasSuffix("funny refname\n0000"), "\(answer.start)")
             }
-            #expect(growth < 12 * Self.size, "\(growth >> 10) KiB")
+            #expect(growth < 7 * Self.size, "\(growth >> 10) KiB")
         }
     }
 }
