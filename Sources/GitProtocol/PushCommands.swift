@@ -185,7 +185,7 @@ package struct PushCommands: Sendable {
     /// The same push with other old values.
     package func withOldValues(_ value: (RefUpdate) -> ObjectID) -> PushCommands {
         var push = self
-        push.commands = commands.map { command in
+        push.commands = commands.compactMapped { command in
             guard let update = command.update else { return command }
             return Command(old: value(update), new: command.new, rawName: command.rawName)
         }
