@@ -126,6 +126,23 @@ extension CachedHydrationTests {
         #expect(try kept(bench).count == 4)
     }
 
+    @Test("a disk that is full is first freed of what dead processes left")
+    func fullOfLeftovers() throws {
+        let bench = try filled()
+        let dead = bench.state.path + "/workspaces/live-2-dead"
+        try Files.makeDirectories(dead + "/w")
+        let isThere = try bench.hydration().makingRoom {
+            let isThere = access(dead, F_OK) == 0
+            if isThere {
+                throw RepositoryError.local(
+                    step: "write", SystemError("write", dead, code: ENOSPC))
+            }
+            return isThere
+        }
+        #expect(!isThere)
+        #expect(access(dead, F_OK) != 0)
+    }
+
     @Test("a disk that stays full is an error of this machine, and leaves nothing")
     func fullForGood() throws {
         let bench = try filled { memory in

@@ -114,19 +114,20 @@ final class ProcessDirectory: Sendable {
             else { continue }
             // Held until the directory is gone: nobody can begin to use it.
             defer { _ = directory }
+            let hasStarted = name.hasPrefix("live-")
+            // Not even locked for a moment: its process is about to lock it.
+            if !hasStarted, age(of: directory) <= startTime { continue }
             let lock = lock(directory, path)
             if lock == .held { continue }
             let isAbandoned =
                 switch fileLock(in: path) {
                 case .held, .unknown: false
-                case .free: !name.hasPrefix("new-") || age(of: directory) > startTime
+                case .free: true
                 case .missing:
                     if name.hasPrefix(prefix) {
                         lock == .taken
-                    } else if name.hasPrefix("live-") {
-                        age(of: directory) > lockLossTime
                     } else {
-                        age(of: directory) > startTime
+                        !hasStarted || age(of: directory) > lockLossTime
                     }
                 }
             if isAbandoned, Files.isNamed(directory.raw, path) { Files.removeTree(path) }

@@ -5,7 +5,7 @@ import Testing
 
 extension EndToEnd {
     /// A state directory that is cleared, ages, or is taken over while the program runs.
-    @Suite struct VanishedStateTests {
+    @Suite struct LostStateTests {
         /// Sets the times of a directory and all that is in it to long ago.
         private func age(_ path: String) {
             for name in (try? Files.names(in: path)) ?? [] { age(path + "/" + name) }
