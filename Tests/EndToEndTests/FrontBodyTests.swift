@@ -138,6 +138,22 @@ extension EndToEnd {
                     headers: headers + [Self.fetchType], body: .chunks([Site.wants([tip])]))
                 #expect(answer.status == status, "\(answer)")
             }
+
+            // So many commits that the server does not know that git sends their names in chunks.
+            let reader = try WorkTree.make(remote: site.anonymousURL(repository))
+            let commits = (1...3000).map {
+                "commit refs/heads/own\ncommitter T <t@example.org> \(1_700_000_000 + $0) +0000\n"
+                    + "data 1\nx\n"
+            }
+            try reader.git(
+                "fast-import", "--quiet", input: .bytes(Array(commits.joined().utf8)))
+            try reader.git("config", "http.postBuffer", "65536")
+            let fetch = try reader.traced("fetch", "-q", "origin", "main")
+            #expect(fetch.succeeded == (front != .apacheFCGID), "\(fetch.result)")
+            let named = try reader.traced("fetch", "-q", site.url(repository), "main")
+            #expect(named.succeeded, "\(named.result)")
+            #expect(named.sentHeaders.contains("Transfer-Encoding: chunked"))
+            #expect(try reader.git("rev-parse", "FETCH_HEAD") == tip)
         }
 
         /// A site whose patience with one kind of body is a second.

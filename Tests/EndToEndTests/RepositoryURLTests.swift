@@ -47,6 +47,7 @@ extension EndToEnd {
             let tree = try WorkTree.make(remote: site.url("acme/x"))
             try tree.commit("README", "first")
             try tree.git("push", "-q", "origin", "main")
+            let list = PktLines.line("command=ls-refs\n") + PktLines.flush
             for (path, isPrivate) in [
                 ("acme/x", true), ("acme/x.git", true), ("acme/xy", false), ("acme/xy.git", false),
                 ("acme2/x", false), ("acme2/x.git", false),
@@ -56,13 +57,24 @@ extension EndToEnd {
                         try site.http.send(
                             tail == "git-upload-pack" ? "POST" : "GET", "/git/\(path)/\(tail)",
                             headers: headers + [
-                                ("Content-Type", "application/x-git-upload-pack-request")
+                                ("Content-Type", "application/x-git-upload-pack-request"),
+                                ("Git-Protocol", "version=2"),
                             ],
-                            body: tail == "git-upload-pack" ? .bytes(PktLines.flush) : .none
+                            body: tail == "git-upload-pack" ? .bytes(list) : .none
                         ).status
                     }
                     #expect(answers == [isPrivate ? 401 : 200, 200], "\(path)/\(tail)")
                 }
+            }
+            // However it is spelled: a server that tidies a path up does so before it looks for a rule.
+            for path in [
+                "/git//acme/x", "//git/acme/x.git", "/git/./acme/x", "/git/acme/%78",
+                "/git/acme/x%2Egit", "/git/acme/y/../x.git", "/git%2Facme/x", "/git/acme%2Fx",
+                "/git/acme/x/.", "/git/acme/x;/", "/git/acme/x.git/",
+            ] {
+                let answer = try site.http.send(
+                    "GET", "\(path)/info/refs?service=git-upload-pack")
+                #expect((400..<500).contains(answer.status), "\(path): \(answer)")
             }
             let url = "http://alice:wonderland@127.0.0.1:\(site.port)/git/acme/x"
             let copy = try WorkTree.clone(url, "-q")
