@@ -54,6 +54,7 @@ final class Exchange {
     /// Ends as libcurl says.
     func end(_ code: CURLcode, explanation: @autoclosure () -> String) {
         let body = sink?.finish()
+        let wasResent = source?.wasRewound == true
         source = nil
         sink = nil
         if let failure {
@@ -62,7 +63,11 @@ final class Exchange {
             // To libcurl a connection that ends there ends the answer.
             outcome = .failure(.unreachable(request.attempt, cause: "the answer's head was cut"))
         } else if code == CURLE_OK || isErrorRead(code) {
-            outcome = complete(body)
+            outcome = complete(body).map { answer in
+                var answer = answer
+                answer.wasResent = wasResent
+                return answer
+            }
         } else {
             outcome = .failure(.unreachable(request.attempt, cause: explanation()))
         }
@@ -157,7 +162,9 @@ extension Exchange {
         do {
             return try source?.read(into: buffer) ?? 0
         } catch {
-            failure = .local(request.attempt, error)
+            var attempt = request.attempt
+            attempt.wasResent = source?.wasRewound == true
+            failure = .local(attempt, error)
             return nil
         }
     }

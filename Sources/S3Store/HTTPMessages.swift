@@ -64,6 +64,8 @@ struct HTTPAnswer: Sendable {
     var received = Received()
     /// Of any other: what its body says.
     var error = ErrorBody()
+    /// Whether the request's body was sent more than once; this is the answer to the last copy.
+    var wasResent = false
 
     /// The body of a 2xx.
     struct Received: Sendable {

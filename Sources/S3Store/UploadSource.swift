@@ -16,6 +16,9 @@ final class UploadSource {
     private let path: String
     /// From ``start``.
     private var offset: Int64 = 0
+    /// Whether bytes that had been given out were asked for again: another copy of the request is,
+    /// or may be, on its way.
+    private(set) var wasRewound = false
 
     convenience init(_ body: HTTPBody) throws(SystemError) {
         try self.init(body.range, of: body.whole)
@@ -40,7 +43,10 @@ final class UploadSource {
     }
 
     /// Goes on from here.
-    func seek(to offset: Int64) { self.offset = offset }
+    func seek(to offset: Int64) {
+        if offset < self.offset { wasRewound = true }
+        self.offset = offset
+    }
 
     /// Reads what comes next; 0 at the end. pread(2).
     func read(into buffer: UnsafeMutableRawBufferPointer) throws(SystemError) -> Int {
