@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
@@ -95,3 +96,5 @@ int gs3_sync(int descriptor) {
 }
 
 short gs3_poll_hangup(void) { return POLLRDHUP | POLLHUP | POLLERR; }
+
+void gs3_trim_memory(void) { malloc_trim(0); }

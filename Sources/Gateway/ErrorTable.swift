@@ -70,10 +70,8 @@ enum ErrorTable {
         case .unreachable, .unavailable:
             failed(503, "The store cannot be reached. Nothing was changed; try again in a moment.")
         case .undetermined:
-            failed(503, "The push may have landed: the store gave no answer. A fetch will tell.")
-        case .nonConforming(let attempt, _)
-        where attempt.verb == .put && attempt.key.hasSuffix("/pointer"):
-            failed(500, "The push may have landed: the store gave a bad answer. A fetch will tell.")
+            failed(
+                503, "The push may have landed: the store gave no clear answer. A fetch will tell.")
         case .altered:
             failed(500, "The store did not keep what was sent; the server's log says where.")
         case .sourceChanged:

@@ -1,8 +1,7 @@
 /// A repository's refs as git's services tell them, without git.
 package struct RefListing: Sendable {
     private let head: RefName
-    /// Sorted by name.
-    private let refs: [(name: RefName, id: ObjectID)]
+    private let refs: [RefName: ObjectID]
     private let peeled: [RefName: ObjectID]
     /// What HEAD's branch names; nil where it is unborn.
     private let headID: ObjectID?
@@ -10,18 +9,25 @@ package struct RefListing: Sendable {
     /// - Parameter peeled: annotated tag ref → what it fully peels to; others do not peel.
     package init(head: RefName, refs: [RefName: ObjectID], peeled: [RefName: ObjectID]) {
         self.head = head
-        self.refs = refs.map { ($0.key, $0.value) }.sorted { $0.name < $1.name }
+        self.refs = refs
         self.peeled = peeled
         headID = refs[head]
     }
 
     package var isEmpty: Bool { refs.isEmpty }
 
+    /// Those whose names `isWanted`, sorted by name: a few of many are found before they are sorted.
+    private func sorted(
+        where isWanted: (RefName) -> Bool = { _ in true }
+    ) -> [(name: RefName, id: ObjectID)] {
+        refs.filter { isWanted($0.key) }.map { ($0.key, $0.value) }.sorted { $0.name < $1.name }
+    }
+
     /// What `git upload-pack` advertises in v0 and v1; there must be refs.
     package func uploadPackAdvertisement(_ capabilities: AdvertisedCapabilities) -> [UInt8] {
         var lines: [[UInt8]] = []
         if let headID { lines.append(Self.line(headID, Array("HEAD".utf8))) }
-        for (name, id) in refs {
+        for (name, id) in sorted() {
             lines.append(Self.line(id, name.bytes))
             if let target = peeled[name] {
                 lines.append(Self.line(target, name.bytes + Array("^{}".utf8)))
@@ -33,7 +39,7 @@ package struct RefListing: Sendable {
 
     /// What `git receive-pack` advertises in v0 and v1.
     package func receivePackAdvertisement(_ capabilities: AdvertisedCapabilities) -> [UInt8] {
-        var lines = refs.map { Self.line($0.id, $0.name.bytes) }
+        var lines = sorted().map { Self.line($0.id, $0.name.bytes) }
         if lines.isEmpty {
             let zero = ObjectID.zero(capabilities.objectFormat)
             lines.append(Self.line(zero, Array("capabilities^{}".utf8)))
@@ -55,7 +61,7 @@ package struct RefListing: Sendable {
                 PktLine.append(line + [UInt8(ascii: "\n")], to: &bytes)
             }
         }
-        for (name, id) in refs where request.matches(name.bytes) {
+        for (name, id) in sorted(where: { request.matches($0.bytes) }) {
             var line = Self.line(id, name.bytes)
             if request.peel, let target = peeled[name] {
                 line += Array(" peeled:\(target)".utf8)

@@ -75,15 +75,15 @@ extension ObjectStore {
 
     /// Advances the pointer if it still carries `expected`; nil: if there is none yet.
     ///
-    /// An answer that may hide a win (409, 412, 404, none at all) is provisional, and settled by
-    /// reading the pointer: ours, or ours among the ancestors of what it names: won; another: lost;
-    /// unchanged: the same conditional PUT again, a bounded number of times.
+    /// An answer that may hide a win (409, 412, 404, none at all, and any other that follows an
+    /// earlier copy of the request) is provisional, and settled by reading the pointer: ours, or
+    /// ours among the ancestors of what it names: won; another: lost; unchanged: the same
+    /// conditional PUT again, a bounded number of times.
     ///
     /// - Parameter lineage: whether our digest is among the ancestors of the one given.
     /// - Returns: `.lost` when another writer won; that is normal.
-    /// - Throws: an error whose ``StoreError/leavesWriteUnknown`` says whether the write may have
-    ///   landed: ``StoreError/undetermined(_:reason:)``, or ``StoreError/nonConforming(_:reason:)``
-    ///   for a 2xx without a strong ETag. After any other, nothing of it was written or will be.
+    /// - Throws: ``StoreError/undetermined(_:reason:)`` when the write may have landed, or has, with
+    ///   a 2xx that gave no strong ETag. After any other, nothing of it was written or will be.
     ///
     /// S3 `PutObject` with `If-Match` (RFC 9110 §13.1.1).
     package func advancePointer(
@@ -130,17 +130,18 @@ extension ObjectStore {
             answer = try performOnce(request)
         } catch {
             doubts.append("\(error)")
-            if error.isTransient { return .unheard }
-            // With an earlier copy that may be on its way, a refusal of this one proves nothing.
-            if doubts.count > 1 || error.leavesWriteUnknown {
-                throw .undetermined(key, reason: doubts.sentence)
-            }
+            // With an earlier copy that may have landed or be on its way, sent by us or by the HTTP
+            // library, a refusal of this one proves nothing.
+            if doubts.count > 1 || error.leavesWriteUnknown { return .unheard }
             throw error
         }
         switch answer {
         case .stored(let etag?): return .won(etag)
         case .stored(nil):
-            throw .nonConforming(.init(request), reason: "a successful write gave no strong ETag")
+            throw .undetermined(
+                key,
+                reason: "the store does not conform: it reported success, but without a strong ETag"
+            )
         case .notStored(let refusal):
             doubts.append("the store answered \(refusal)")
             return .refused(refusal)
@@ -173,7 +174,7 @@ private enum SwapAnswer: Equatable {
     case won(ETag)
     /// Provisional: an earlier copy of the same request may have won.
     case refused(StoreAnswer.Refusal)
-    /// Provisional: no answer that says anything.
+    /// Provisional: no answer that says anything of every copy.
     case unheard
 }
 

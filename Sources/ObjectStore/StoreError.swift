@@ -38,6 +38,9 @@ package enum StoreError: Error, Sendable, CustomStringConvertible {
     package struct Attempt: Sendable, CustomStringConvertible {
         package let verb: Verb
         package let key: String
+        /// Whether the body may have been sent more than once: an HTTP library sends it again where
+        /// a kept connection turns out dead. An answer then says nothing of the earlier copy.
+        package var wasResent = false
 
         package enum Verb: String, Sendable {
             case get = "read"
@@ -86,13 +89,13 @@ package enum StoreError: Error, Sendable, CustomStringConvertible {
     }
 
     /// Whether a PUT that ended so may have been applied, or may be applied yet. The others say that
-    /// nothing was written.
+    /// nothing was written, unless an earlier copy of the request may have been.
     package var leavesWriteUnknown: Bool {
         switch self {
         case .unreachable, .unavailable, .undetermined, .nonConforming, .altered: true
-        case .denied, .rejected, .missing, .corrupt, .tooLarge, .local, .misconfigured,
-            .sourceChanged, .notAdmitted:
-            false
+        case .denied(let attempt, _), .rejected(let attempt, _), .local(let attempt, _):
+            attempt.wasResent
+        case .missing, .corrupt, .tooLarge, .misconfigured, .sourceChanged, .notAdmitted: false
         }
     }
 

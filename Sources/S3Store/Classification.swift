@@ -9,7 +9,8 @@ struct Classification {
     func answer(
         to request: StoreRequest, _ answer: HTTPAnswer
     ) throws(StoreError) -> StoreAnswer {
-        let attempt = StoreError.Attempt(request)
+        var attempt = StoreError.Attempt(request)
+        attempt.wasResent = answer.wasResent
         switch request {
         case .get:
             // No other 2xx carries the whole object; 206, for one, carries a part.
@@ -32,12 +33,14 @@ struct Classification {
     /// The error that an answer is.
     func error(_ attempt: StoreError.Attempt, _ answer: HTTPAnswer) -> StoreError {
         let code = answer.error.code
-        if code == "NoSuchBucket" {
+        // What is said of the configuration says nothing of an earlier copy of the request.
+        let isOnlyCopy = !attempt.wasResent
+        if isOnlyCopy, code == "NoSuchBucket" {
             return .misconfigured(
                 "Could not \(attempt): there is no bucket '\(bucket)'. Make it, or correct the "
                     + "store's location.")
         }
-        if let hint = redirection(answer) {
+        if isOnlyCopy, let hint = redirection(answer) {
             return .misconfigured("Could not \(attempt): \(hint)")
         }
         // 501 and 505 refuse what was asked; every other 5xx may have happened after it was done.

@@ -58,7 +58,10 @@ final class Exchange {
 
     private func sourceFailure(_ failure: UploadSource.Failure) -> StoreError {
         switch failure {
-        case .system(let error): return .local(request.attempt, error)
+        case .system(let error):
+            var attempt = request.attempt
+            attempt.wasResent = source?.wasRewound == true
+            return .local(attempt, error)
         case .changed(let digest):
             // An earlier copy had left whole, and the server may have it: nothing is known.
             if source?.hasSentAll == true {
@@ -83,6 +86,7 @@ final class Exchange {
     func end(_ code: CURLcode, explanation: @autoclosure () -> String) {
         let body = sink?.finish()
         let sentMD5 = request.md5 == .sent ? request.body?.md5 : source?.md5
+        let wasResent = source?.wasRewound == true
         source = nil
         sink = nil
         if let failure {
@@ -91,7 +95,11 @@ final class Exchange {
             // To libcurl a connection that ends there ends the answer.
             outcome = .failure(.unreachable(request.attempt, cause: "the answer's head was cut"))
         } else if code == CURLE_OK || isErrorRead(code) {
-            outcome = complete(body, sentMD5)
+            outcome = complete(body, sentMD5).map { answer in
+                var answer = answer
+                answer.wasResent = wasResent
+                return answer
+            }
         } else {
             outcome = .failure(.unreachable(request.attempt, cause: explanation()))
         }

@@ -71,6 +71,8 @@ struct HTTPAnswer: Sendable {
     var error = ErrorBody()
     /// The MD5 of the request's body as it was sent; nil where it was not taken.
     var sentMD5: [UInt8]?
+    /// Whether the request's body was sent more than once; this is the answer to the last copy.
+    var wasResent = false
 
     /// The body of a 2xx.
     struct Received: Sendable {

@@ -14,6 +14,9 @@ final class UploadSource {
     private var runningMD5: MD5?
     /// Whether a whole copy has left, which the server may have received.
     private(set) var hasSentAll = false
+    /// Whether bytes that had been given out were asked for again: another copy of the request is,
+    /// or may be, on its way.
+    private(set) var wasRewound = false
     /// The MD5 of what left; nil before all of it has, or where it is not taken.
     private(set) var md5: [UInt8]?
 
@@ -44,6 +47,7 @@ final class UploadSource {
     /// Begins again; false: it cannot go on from there. libcurl goes back to the beginning only.
     func seek(to offset: Int64) -> Bool {
         guard offset == 0 else { return false }
+        if reader.offset > 0 { wasRewound = true }
         reader.rewind()
         hash = SHA256()
         runningMD5 = takesMD5 ? MD5() : nil

@@ -41,7 +41,7 @@ struct Delete: ParsableCommand {
         switch try Snapshot.resolve(repository, in: store) {
         case .absent: throw LifecycleError.absent(repository, location: store.location)
         case .deleted(let tombstone):
-            throw LifecycleError.deleted(repository, last: tombstone.manifest.parent)
+            throw LifecycleError.deleted(repository, last: try tombstone.lastLive(in: store))
         case .live(let snapshot):
             let count = snapshot.manifest.refs.count
             try Confirmation.ask(

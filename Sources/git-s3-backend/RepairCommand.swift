@@ -18,7 +18,7 @@ struct RepairCommand: ParsableCommand {
             The exit status is 0 if everything is good at the end, 1 otherwise.
             """)
 
-    @Argument(help: "The repository, OWNER/REPO.")
+    @Argument(help: "The repository, OWNER/REPO.", transform: RepositoryName.argument)
     var repository: RepositoryName?
 
     @Flag(help: "Check every repository in the store.")

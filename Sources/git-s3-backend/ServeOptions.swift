@@ -81,6 +81,8 @@ struct ServeOptions: ParsableArguments {
             valueName: "when"))
     var verifyUploads: String?
 
+    @Option(
+        help: ArgumentHelp(
             "Check pushed objects: strict, warn or off. (default: strict)",
             discussion: "strict refuses what git fsck complains about, warn only shows it to the "
                 + "pusher, off checks nothing, as git does by default."))
@@ -147,14 +149,7 @@ struct ServeOptions: ParsableArguments {
 
     /// Whether what was published is read back.
     func verification(_ environment: [String: String]) throws -> UploadVerification {
-        guard let setting = Setting(option: verifyUploads, "verify-uploads", in: environment) else {
-            return .auto
-        }
-        guard let choice = UploadVerification(rawValue: setting.text.lowercased()) else {
-            throw ValidationError(
-                "Invalid value '\(setting.text)' for \(setting.source): expected on, off or auto.")
-        }
-        return choice
+        try Setting(option: verifyUploads, "verify-uploads", in: environment)?.choice() ?? .auto
     }
 
     /// Where to listen.

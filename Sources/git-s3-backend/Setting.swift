@@ -74,14 +74,6 @@ struct Setting {
         throw ValidationError("\(source) is '\(text)'; give a time, as 30, 500ms, 10m or 1h.")
     }
 
-    /// One of a few words.
-    func choice<Choice: RawRepresentable & CaseIterable>() throws -> Choice
-    where Choice.RawValue == String {
-        if let choice = Choice(rawValue: text) { return choice }
-        let choices = Choice.allCases.map(\.rawValue).joined(separator: ", ")
-        throw ValidationError("Invalid value '\(text)' for \(source): expected one of \(choices).")
-    }
-
     /// Words of letters and digits, between commas or spaces.
     func words() throws -> [String] {
         let words = text.split { $0 == "," || $0 == " " }.map(String.init)

@@ -51,7 +51,7 @@ struct Show: ParsableCommand {
             return state
         }
         if case .deleted = resolution, !json {
-            throw LifecycleError.deleted(repository, last: latest.manifest.parent)
+            throw LifecycleError.deleted(repository, last: try latest.lastLive(in: store))
         }
         return latest
     }

@@ -243,7 +243,7 @@ extension EndToEnd {
                 #expect(result.ending == .exited(64))
                 #expect(
                     result.errors.contains(
-                        "Invalid value 'some' for \(source): expected on, off or auto."))
+                        "Invalid value 'some' for \(source): expected one of on, off, auto."))
             }
         }
     }

@@ -77,11 +77,15 @@ import Testing
         #expect(pointer == ours)
     }
 
-    @Test func aSuccessWithoutTokenIsNonConforming() {
-        #expect(advance(faulty(FaultRule(.dropETag))) == .nonConforming)
+    @Test func aSuccessWithoutTokenIsUndetermined() {
+        #expect(advance(faulty(FaultRule(.dropETag))) == .undetermined)
+        #expect(pointer == ours)
     }
 
-    @Test(arguments: [Fault.dropReply, .failAfterApplying, .resend])
+    // P9
+    @Test(arguments: [
+        Fault.dropReply, .failAfterApplying, .resend, .resendRefused(403), .resendRefused(400),
+    ])
     func aLostAnswerIsFoundToBeAWin(_ fault: Fault) {
         #expect(advance(faulty(FaultRule(fault))) == .won)
         #expect(pointer == ours)
@@ -156,7 +160,22 @@ import Testing
         #expect(advance(store) == .undetermined)
     }
 
-    @Test(arguments: [Fault.dropReply, .conflict, .resend])
+    // P9
+    @Test(arguments: [0, 1])
+    func aDenialAfterDoubtMayHideAWin(_ requests: Int) {
+        let late = FaultRule(.late(requests: requests + 1), limit: 1)
+        let store = faulty(late, FaultRule(.denied, on: [.put]))
+        #expect(advance(store) == .won, "\(store.story)")
+        #expect(pointer == ours)
+    }
+
+    // P9
+    @Test func aDenialOfASecondCopyIsALossWhereAnotherWon() {
+        memory.plant(Array(theirs.bytes), at: key)
+        #expect(advance(faulty(FaultRule(.resendRefused(403)))) == .lost(theirs))
+    }
+
+    @Test(arguments: [Fault.dropReply, .conflict, .resend, .resendRefused(403)])
     func aLookThatFailsLeavesItUndetermined(_ doubt: Fault) {
         let store = faulty(FaultRule(doubt), FaultRule(.unavailable, on: [.get]))
         #expect(advance(store) == .undetermined)

@@ -285,7 +285,7 @@ struct RenamingTests {
                     FaultRule(.dropReply, keys: Self.isPointer(of: name), limit: 1),
                     FaultRule(
                         .dropRequest, on: [.get], keys: Self.isPointer(of: name),
-                        sparing: name == new ? 2 : 1),
+                        sparing: 1),
                 ])
             #expect {
                 try rename(bench, faulty)

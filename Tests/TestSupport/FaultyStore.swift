@@ -16,6 +16,8 @@ package enum Fault: Sendable {
     /// Applied, then sent again, as an HTTP library does on a dead connection; the second answer
     /// is what the caller sees.
     case resend
+    /// The same, with this status in answer to the second copy.
+    case resendRefused(Int)
     /// 503, not applied.
     case unavailable
     /// 500 after applying.
@@ -221,6 +223,12 @@ package final class FaultyStore: ObjectStore {
         case .resend:
             _ = send(request)
             return send(request)
+        case .resendRefused(let status):
+            _ = send(request)
+            var resent = attempt
+            resent.wasResent = true
+            let answer = StoreError.Answer(status: status, code: "")
+            return .failure(status == 403 ? .denied(resent, answer) : .rejected(resent, answer))
         case .unavailable:
             return .failure(.unavailable(attempt, .init(status: 503, code: "SlowDown")))
         case .failAfterApplying:

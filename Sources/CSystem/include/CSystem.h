@@ -33,6 +33,9 @@ int gs3_lock(int descriptor, int wait);
 /* syncs a file's data and metadata: fsync(2), restarted on EINTR. */
 int gs3_sync(int descriptor);
 
+/* malloc_trim(3): gives free memory back to the system. */
+void gs3_trim_memory(void);
+
 /* poll(2) event bits: POLLRDHUP | POLLHUP | POLLERR. */
 short gs3_poll_hangup(void);
 

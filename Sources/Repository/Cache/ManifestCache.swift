@@ -6,46 +6,60 @@ import Synchronization
 /// Manifests, kept between requests: parsed ones in memory, bounded, and as they are stored under
 /// `<state>/manifests/<sha256>`, for other processes and later ones. They never change, and what
 /// is read from the disk is checked against its name.
+///
+/// A manifest is read and parsed once however many ask for it at once, and what is parsed at once is
+/// bounded.
 package final class ManifestCache: Sendable {
     private let directory: String
     private let space: CacheSpace
-    private let memoryLimit: Int
-    private let memory = Mutex(Memory())
-
-    private struct Memory {
-        var entries: [Digest: Entry] = [:]
-        var cost = 0
-        var uses = 0
-    }
-
-    private struct Entry {
-        let manifest: Manifest
-        var packedRefs: [UInt8]?
-        /// Bytes, about.
-        var cost: Int
-        var lastUse: Int
-    }
+    private let memory: Mutex<ManifestMemory>
+    private let parse: @Sendable ([UInt8]) throws -> Manifest
+    private let parsing: ByteBudget
+    private let parsed = SharedWork<Digest, Manifest>()
+    private let listed = SharedWork<Digest, [UInt8]>()
 
     /// Bytes in memory for each byte of JSON: names and ids as values of their own, in tables.
     private static let memoryFactor = 5
+    /// Bytes that are worth giving back.
+    private static let large = 16 << 20
 
-    /// - Parameter memoryLimit: bytes, about.
-    init(in state: String, space: CacheSpace, memoryLimit: Int = 128 << 20) {
+    /// - Parameters:
+    ///   - memoryLimit: bytes, about, of the manifests in memory, but for one larger one; of those
+    ///     that are being parsed, too.
+    ///   - parse: how bytes become a manifest.
+    init(
+        in state: String, space: CacheSpace, memoryLimit: Int = 128 << 20,
+        parse: @escaping @Sendable ([UInt8]) throws -> Manifest = { try Manifest(parsing: $0) }
+    ) {
         directory = state + "/manifests"
         self.space = space
-        self.memoryLimit = memoryLimit
+        self.parse = parse
+        memory = Mutex(ManifestMemory(limit: memoryLimit))
+        parsing = ByteBudget(memoryLimit)
         // Found out again with each manifest.
         try? Files.makeDirectories(directory)
     }
 
+    /// Threads that wait for a manifest which another one reads.
+    var waiting: Int { parsed.waiting }
+
     /// A manifest from memory, from the disk, or, checked, from the store.
     ///
-    /// - Throws: what `read` does, and ``Manifest/Invalid``.
+    /// - Throws: what `read` does, here or for another who asked first, and ``Manifest/Invalid``.
     func manifest(_ digest: Digest, reading read: () throws -> [UInt8]) throws -> Manifest {
         if let known = use(digest)?.manifest {
             StoreMeter.countCacheHit()
             return known
         }
+        return try parsed.value(of: digest) {
+            // Another may have been done with it just now.
+            if let known = use(digest)?.manifest { return known }
+            return try make(digest, reading: read)
+        }
+    }
+
+    private func make(_ digest: Digest, reading read: () throws -> [UInt8]) throws -> Manifest {
+        parsing.waitForSome()
         let bytes: [UInt8]
         if let kept = kept(digest) {
             StoreMeter.countCacheHit()
@@ -54,27 +68,24 @@ package final class ManifestCache: Sendable {
             bytes = try read()
             keep(bytes, as: digest)
         }
-        let manifest = try Manifest(parsing: bytes)
-        remember(
-            Entry(
-                manifest: manifest, packedRefs: nil, cost: bytes.count * Self.memoryFactor,
-                lastUse: 0), as: digest)
+        let cost = bytes.count * Self.memoryFactor
+        let manifest = try parsing.with(cost) { try parse(bytes) }
+        let dropped = memory.withLock { $0.remember(manifest, cost: cost, as: digest) }
+        if cost + dropped >= Self.large { Memory.giveBack() }
         // What it supersedes is not asked for any more, but where pushes race.
         if let parent = manifest.parent { unlink(path(parent)) }
         return manifest
     }
 
     /// A manifest's refs as a file of git's, made once for each manifest in memory.
-    func packedRefs(of digest: Digest, _ manifest: Manifest) -> [UInt8] {
+    func packedRefs(of digest: Digest, _ manifest: Manifest) throws -> [UInt8] {
         if let known = use(digest)?.packedRefs { return known }
-        let bytes = PackedRefs(manifest).bytes
-        memory.withLock { memory in
-            guard memory.entries[digest]?.packedRefs == nil else { return }
-            memory.entries[digest]?.packedRefs = bytes
-            memory.entries[digest]?.cost += bytes.count
-            if memory.entries[digest] != nil { memory.cost += bytes.count }
+        return try listed.value(of: digest) {
+            if let known = use(digest)?.packedRefs { return known }
+            let bytes = PackedRefs(manifest).bytes
+            memory.withLock { $0.add(packedRefs: bytes, to: digest) }
+            return bytes
         }
-        return bytes
     }
 
     /// Keeps a manifest's bytes on the disk. Whatever fails here fails nothing.
@@ -109,31 +120,8 @@ package final class ManifestCache: Sendable {
         return bytes
     }
 
-    private func use(_ digest: Digest) -> Entry? {
-        memory.withLock { memory in
-            memory.uses += 1
-            memory.entries[digest]?.lastUse = memory.uses
-            return memory.entries[digest]
-        }
-    }
-
-    private func remember(_ entry: Entry, as digest: Digest) {
-        memory.withLock { memory in
-            guard entry.cost <= memoryLimit, memory.entries[digest] == nil else { return }
-            memory.uses += 1
-            var entry = entry
-            entry.lastUse = memory.uses
-            memory.entries[digest] = entry
-            memory.cost += entry.cost
-            guard memory.cost > memoryLimit else { return }
-            // Somewhat more than must go, so that this is not done each time.
-            for (digest, entry) in memory.entries.sorted(by: { $0.value.lastUse < $1.value.lastUse }
-            )
-            where memory.cost > memoryLimit / 8 * 7 {
-                memory.entries[digest] = nil
-                memory.cost -= entry.cost
-            }
-        }
+    private func use(_ digest: Digest) -> ManifestMemory.Entry? {
+        memory.withLock { $0.use(digest) }
     }
 }
 

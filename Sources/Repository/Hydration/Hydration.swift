@@ -102,7 +102,7 @@ package struct Hydration: Sendable {
             manifest.packs.sorted { $0.hex < $1.hex }, manifest.objectFormat, in: workspace,
             log: log)
         let refs =
-            (store as? CachedStore)?.manifests.packedRefs(of: snapshot.digest, manifest)
+            try (store as? CachedStore)?.manifests.packedRefs(of: snapshot.digest, manifest)
             ?? PackedRefs(manifest).bytes
         let path = workspace.path + "/packed-refs"
         try makingRoom {

@@ -25,23 +25,15 @@ package struct Deletion: Sendable {
     /// - Throws: ``LifecycleError``, ``StoreError`` or ``RepositoryError``.
     ///   ``StoreError/undetermined(_:reason:)``: it may be deleted.
     package func run(in store: any ObjectStore) throws -> Done {
-        try run(in: store) { $0.manifest }.done
-    }
-
-    /// The same, after something was made of the last state; it fails before anything is changed.
-    func run<Value>(
-        in store: any ObjectStore, preparing: (Snapshot) throws -> Value
-    ) throws -> (done: Done, value: Value) {
         for _ in 0..<LifecycleError.attempts {
             switch try Snapshot.resolve(repository, in: store) {
             case .absent: throw LifecycleError.absent(repository, location: store.location)
             case .deleted(let tombstone):
-                throw LifecycleError.deleted(repository, last: tombstone.manifest.parent)
+                throw LifecycleError.deleted(repository, last: try tombstone.lastLive(in: store))
             case .live(let last):
-                let value = try preparing(last)
                 let swap = Swap(of: repository, from: last, in: store)
                 if case .won(let digest, _) = try swap.publish(.tombstone(for: last.manifest)) {
-                    return (Done(last: last, tombstone: digest), value)
+                    return Done(last: last, tombstone: digest)
                 }
             }
         }

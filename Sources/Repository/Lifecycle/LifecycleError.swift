@@ -14,6 +14,14 @@ package enum LifecycleError: Error, Equatable, CustomStringConvertible, Sendable
     case sameName(RepositoryName)
     /// This is no state that the repository ever had; a tombstone is none to go back to.
     case noSuchState(RepositoryName, Digest)
+    /// Its pointer names a tombstone, and so did all before.
+    case neverLive(RepositoryName)
+    /// It goes on under another name.
+    case renamed(RepositoryName, to: RepositoryName)
+    /// A tombstone of it names something that is no name.
+    case strangeName(RepositoryName, to: String)
+    /// The states under a name could not be followed as far as must be.
+    case untold(RepositoryName, reason: String)
     /// Others published in between, as often as was tried.
     case busy(RepositoryName)
 
@@ -32,6 +40,15 @@ package enum LifecycleError: Error, Equatable, CustomStringConvertible, Sendable
         case .noSuchState(let name, let digest):
             "'\(digest)' is no state that '\(name)' ever had. 'git-s3-backend show' tells the "
                 + "parent of a state, and with --manifest that of an earlier one."
+        case .neverLive(let name): "'\(name)' never had a state to go back to."
+        case .renamed(let name, let target):
+            "'\(name)' was renamed to '\(target)', and nobody else may have that repository: rename "
+                + "'\(target)' instead, after 'git-s3-backend restore \(target)' if it is deleted."
+        case .strangeName(let name, let target):
+            "'\(name)' was renamed to '\(target)', which is no name that this program knows. Use the "
+                + "release that renamed it."
+        case .untold(let name, let reason):
+            "Could not find out what was published as '\(name)': \(reason)."
         case .busy(let name): "'\(name)' keeps changing; try again."
         }
     }

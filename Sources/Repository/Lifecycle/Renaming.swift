@@ -2,10 +2,12 @@ package import Logging
 package import ObjectStore
 
 /// Gives a repository another name. That takes two pointers, and a store swaps one at a time: the old
-/// name becomes a tombstone, which pins the last state, and then the new name gets that state.
+/// name becomes a tombstone, which pins the last state and claims it for the new name, and then the new
+/// name gets that state.
 ///
 /// In between there is neither, with everything kept: the renaming can be finished, or the old name
-/// restored. At no time can both be pushed to.
+/// restored. At no time has the repository two names, however many renamings and restorations are at
+/// it, and however late their writes land: ``PastState``.
 package struct Renaming: Sendable {
     package let source: RepositoryName
     package let target: RepositoryName
@@ -22,33 +24,35 @@ package struct Renaming: Sendable {
         package let manifest: Manifest
     }
 
+    /// A state that is claimed for the new name.
+    private struct Claim {
+        /// The swap that makes it good, predicated on what was there before it was laid.
+        let swap: Swap
+        let next: Swap.Prepared
+        /// What claims it, under the old name; with the token.
+        let tombstone: Snapshot
+    }
+
     /// Renames.
     ///
     /// - Throws: ``LifecycleError``, or what stands in the way: nothing was changed.
     ///   ``RenamingFailure``: it says how things stand.
     package func run(in hydration: Hydration, log: Logger) throws -> Done {
-        let store = hydration.store
         if source == target { throw LifecycleError.sameName(source) }
-        if case .live = try Snapshot.resolve(target, in: store) { throw targetPresent }
-
-        let deletion: (done: Deletion.Done, value: Manifest)
-        do {
-            deletion = try Deletion(of: source).run(in: store) {
-                try hydration.publishableState(of: $0, log: log)
-            }
-        } catch LifecycleError.deleted {
-            throw LifecycleError.nothingToRename(source, to: target)
-        } catch let error as StoreError where error.leavesSwapUnknown {
-            throw RenamingFailure(self, error, .mayHaveBegun)
-        }
+        let (first, state, last) = try begin(in: hydration, log: log)
         FaultPoint.reach(.renameTombstoned)
 
+        var claim = first
         do {
-            return try publish(deletion.value, in: store)
+            return try finish(&claim, state, last, in: hydration.store)
         } catch let error as StoreError where error.leavesSwapUnknown {
             throw RenamingFailure(self, error, .mayBeDone)
+        } catch let error as RenamingFailure {
+            throw error
         } catch {
-            throw RenamingFailure(self, error, undo(deletion.done, in: hydration, log: log))
+            // Nothing of ours is under the new name, nor will be.
+            throw RenamingFailure(
+                self, error, undo(claim, state, last, in: hydration.store, log: log))
         }
     }
 
@@ -59,94 +63,140 @@ package struct Renaming: Sendable {
     package func resume(in hydration: Hydration, log: Logger) throws -> Done {
         let store = hydration.store
         if source == target { throw LifecycleError.sameName(source) }
-        switch try Snapshot.resolve(source, in: store) {
-        case .absent: throw LifecycleError.absent(source, location: store.location)
-        case .live:
-            throw LifecycleError.present(
-                source, remedy: ", and no renaming of it was cut off: leave out --resume.")
-        case .deleted(let tombstone):
-            let last = try Restoration.state(before: tombstone, in: store)
-            return try publish(try hydration.publishableState(of: last, log: log), in: store)
+        for _ in 0..<LifecycleError.attempts {
+            let tombstone: Snapshot
+            switch try Snapshot.resolve(source, in: store) {
+            case .absent: throw LifecycleError.absent(source, location: store.location)
+            case .live:
+                throw LifecycleError.present(
+                    source, remedy: ", and no renaming of it was cut off: leave out --resume.")
+            case .deleted(let snapshot): tombstone = snapshot
+            }
+            let past = try PastState(before: tombstone, in: store)
+            // Before the claim is laid, and never again for it.
+            let seen = try Snapshot.resolve(target, in: store)
+            if case .live(let snapshot) = seen {
+                guard try isDone(snapshot, past, in: store) else { throw targetPresent }
+                return Done(digest: snapshot.digest, manifest: snapshot.manifest)
+            }
+            let state = try hydration.publishableState(of: past.snapshot, log: log)
+            try past.closeClaims(except: target, in: store)
+            if var claim = try lay(state, past.snapshot.digest, on: tombstone, seen, in: store) {
+                return try finish(&claim, state, past.snapshot.digest, in: store)
+            }
+        }
+        throw LifecycleError.busy(source)
+    }
+
+    /// Lays claim to the last state.
+    private func begin(
+        in hydration: Hydration, log: Logger
+    ) throws -> (Claim, state: Manifest, last: Digest) {
+        let store = hydration.store
+        for _ in 0..<LifecycleError.attempts {
+            let seen = try Snapshot.resolve(target, in: store)
+            if case .live = seen { throw targetPresent }
+            switch try Snapshot.resolve(source, in: store) {
+            case .absent: throw LifecycleError.absent(source, location: store.location)
+            case .deleted: throw LifecycleError.nothingToRename(source, to: target)
+            case .live(let last):
+                let state = try hydration.publishableState(of: last, log: log)
+                if let claim = try lay(state, last.digest, on: last, seen, in: store) {
+                    return (claim, state, last.digest)
+                }
+            }
+        }
+        throw LifecycleError.busy(source)
+    }
+
+    /// Swaps the old name to a tombstone that claims a state for the new name.
+    ///
+    /// - Parameter seen: the new name as it was before.
+    /// - Returns: nil where another writer came first.
+    private func lay(
+        _ state: Manifest, _ last: Digest, on base: Snapshot, _ seen: Snapshot.Resolution,
+        in store: any ObjectStore
+    ) throws -> Claim? {
+        let swap = Swap(of: target, from: seen.latest, in: store)
+        let next = try swap.prepare(state)
+        let claiming = Swap(of: source, from: base, in: store)
+        let tombstone = try claiming.prepare(
+            .tombstone(
+                for: state,
+                movingTo: .init(name: target.description, digest: next.body.digest)))
+        // Whoever reads the claim reads what is claimed.
+        try store.write([.manifest(next.body), .manifest(tombstone.body)])
+        do {
+            switch try claiming.advance(to: tombstone) {
+            case .lost: return nil
+            // It was published, and another has taken the state up by now.
+            case .won(nil):
+                throw RenamingFailure(self, LifecycleError.busy(source), standing(last, in: store))
+            case .won(let etag?):
+                return Claim(
+                    swap: swap, next: next,
+                    tombstone: Snapshot(
+                        repository: source, etag: etag, digest: tombstone.body.digest,
+                        manifest: tombstone.manifest))
+            }
+        } catch let error as StoreError where error.leavesSwapUnknown {
+            throw RenamingFailure(self, error, .mayHaveBegun)
         }
     }
 
-    /// Publishes a state under the new name, where there is none.
-    private func publish(_ state: Manifest, in store: any ObjectStore) throws -> Done {
+    /// Publishes what is claimed under the new name. Where that has changed since the claim was laid,
+    /// and has no repository, another claim is laid on top.
+    private func finish(
+        _ claim: inout Claim, _ state: Manifest, _ last: Digest, in store: any ObjectStore
+    ) throws -> Done {
         for _ in 0..<LifecycleError.attempts {
-            let resolution = try Snapshot.resolve(target, in: store)
-            if case .live(let snapshot) = resolution {
-                guard snapshot.manifest.isSameState(as: state) else { throw targetPresent }
-                return Done(digest: snapshot.digest, manifest: snapshot.manifest)
+            if case .won = try claim.swap.advance(to: claim.next) {
+                return Done(digest: claim.next.body.digest, manifest: claim.next.manifest)
             }
-            let swap = Swap(of: target, from: resolution.latest, in: store)
-            if case .won(let digest, let manifest) = try swap.publish(state) {
-                return Done(digest: digest, manifest: manifest)
+            let seen = try Snapshot.resolve(target, in: store)
+            if case .live = seen { throw targetPresent }
+            guard let next = try lay(state, last, on: claim.tombstone, seen, in: store) else {
+                throw RenamingFailure(self, LifecycleError.busy(source), standing(last, in: store))
             }
+            claim = next
         }
         throw LifecycleError.busy(target)
     }
 
+    /// Whether what is under the new name is the repository that was to be renamed.
+    private func isDone(
+        _ snapshot: Snapshot, _ past: PastState, in store: any ObjectStore
+    ) throws -> Bool {
+        // Tombstones of older releases claim nothing.
+        if past.claims.isEmpty { return snapshot.manifest.isSameState(as: past.snapshot.manifest) }
+        return try past.wasPublished(as: target, in: store)
+    }
+
     private var targetPresent: LifecycleError { .present(target, remedy: ".") }
 
-    /// Restores the old name, unless somebody has made it anew.
+    /// Restores the old name, unless another has taken it up.
     private func undo(
-        _ deletion: Deletion.Done, in hydration: Hydration, log: Logger
+        _ claim: Claim, _ state: Manifest, _ last: Digest, in store: any ObjectStore, log: Logger
     ) -> RenamingFailure.Standing {
         do {
-            _ = try Restoration(of: source, to: deletion.last.digest).run(in: hydration, log: log)
-            return .undone
-        } catch LifecycleError.present {
-            return .sourceTaken(last: deletion.last.digest)
+            let swap = Swap(of: source, from: claim.tombstone, in: store)
+            if case .won = try swap.publish(state) { return .undone }
+            return standing(last, in: store)
         } catch {
             log.error("could not undo a renaming", metadata: ["error": "\(error)"])
             return .begun
         }
     }
-}
 
-/// Why a renaming that had begun did not come to its end, and how things stand.
-package struct RenamingFailure: Error, CustomStringConvertible {
-    let renaming: Renaming
-    package let cause: any Error
-    package let standing: Standing
-
-    /// How things stand.
-    package enum Standing: Equatable, Sendable {
-        /// The old name is there again, as it was.
-        case undone
-        /// The old name is a tombstone, and the new one is not there.
-        case begun
-        /// The old name may be a tombstone; the new one is not there.
-        case mayHaveBegun
-        /// The old name is a tombstone; the new one may be there.
-        case mayBeDone
-        /// Somebody made the old name anew; `last` is the state that it had.
-        case sourceTaken(last: Digest)
-    }
-
-    init(_ renaming: Renaming, _ cause: any Error, _ standing: Standing) {
-        self.renaming = renaming
-        self.cause = cause
-        self.standing = standing
-    }
-
-    package var description: String {
-        let (source, target) = (renaming.source, renaming.target)
-        let ways =
-            "'git-s3-backend rename --resume \(source) \(target)' finishes it, 'git-s3-backend "
-            + "restore \(source)' undoes it."
-        let how =
-            switch standing {
-            case .undone: "'\(source)' is as it was."
-            case .begun: "'\(source)' is deleted, and all of it is kept: \(ways)"
-            case .mayHaveBegun: "If '\(source)' is gone, all of it is kept: \(ways)"
-            case .mayBeDone:
-                "'\(source)' is deleted. If '\(target)' is not there, all of it is kept: \(ways)"
-            case .sourceTaken(let last):
-                "'\(source)' was created anew meanwhile. Its last state is kept: delete the new "
-                    + "one, and 'git-s3-backend restore --manifest \(last) \(source)' brings it back."
-            }
-        return "Could not rename '\(source)' to '\(target)': \(cause) \(how)"
+    /// How things stand once another has taken the old name up.
+    private func standing(
+        _ last: Digest, in store: any ObjectStore
+    ) -> RenamingFailure.Standing {
+        // Where it cannot be read, it is not known to be there.
+        if case .live? = try? Snapshot.resolve(source, in: store) {
+            return .sourceTaken(last: last)
+        }
+        return .overtaken(last: last)
     }
 }
 
@@ -154,18 +204,6 @@ extension StoreError {
     /// Whether a swap that ended so may have landed. What failed before it in passing has not
     /// touched the pointer.
     fileprivate var leavesSwapUnknown: Bool {
-        switch self {
-        case .undetermined, .nonConforming: true
-        default: false
-        }
-    }
-}
-
-extension Manifest {
-    /// Whether two manifests say the same, whatever came before them.
-    fileprivate func isSameState(as other: Manifest) -> Bool {
-        var copy = self
-        copy.parent = other.parent
-        return copy == other
+        if case .undetermined = self { true } else { false }
     }
 }

@@ -18,6 +18,7 @@ extension Manifest {
             parent: parent?.hex,
             peeled: peeled.map { $0.map { ($0.key.bytes, $0.value.hex) } },
             objectFormat: objectFormat == .sha1 ? nil : objectFormat.rawValue,
+            to: destination.map { ($0.name, $0.digest.hex) },
             mark: mark?.hex
         ).canonicalBytes
         if bytes.count > limit { throw Invalid("it has more than \(limit) bytes") }
@@ -78,7 +79,17 @@ extension Manifest {
         if kind == .tombstone, case .string(let hex) = member("mark") {
             mark = Digest(hex: hex)
         }
+        if kind == .tombstone, let to = member("to") { destination = try Self.destination(to) }
         try validate()
+    }
+
+    /// A claim that is passed over would give one repository two names.
+    private static func destination(_ value: JSONBytes) throws(Invalid) -> Destination {
+        guard case .array(let parts) = value, parts.count == 2,
+            case .string(let name) = parts[0], case .string(let hex) = parts[1],
+            let digest = Digest(hex: hex)
+        else { throw Invalid("its 'to' is no name with a digest") }
+        return Destination(name: String(decoding: name, as: UTF8.self), digest: digest)
     }
 
     private static func idMap(

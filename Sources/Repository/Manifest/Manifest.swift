@@ -30,6 +30,17 @@ package struct Manifest: Equatable, Sendable {
     /// Of a tombstone: tells it from any other on top of the same state. Without it two deletions at
     /// once would publish the same bytes, and each take the other's swap for its own.
     package var mark: Digest?
+    /// Of a tombstone that a renaming leaves: where it goes on. Until that state is published there,
+    /// it is a claim: ``PastState/closeClaims(except:in:)``.
+    var destination: Destination?
+
+    /// Where a renamed repository goes on.
+    struct Destination: Hashable, Sendable {
+        /// The new name.
+        let name: String
+        /// The first state there.
+        let digest: Digest
+    }
 
     package init(
         kind: Kind = .live, head: RefName, refs: [RefName: ObjectID] = [:],
@@ -47,10 +58,14 @@ package struct Manifest: Equatable, Sendable {
     }
 
     /// A tombstone for a state, unlike any other.
-    static func tombstone(for state: Manifest) -> Manifest {
-        Manifest(
+    static func tombstone(
+        for state: Manifest, movingTo destination: Destination? = nil
+    ) -> Manifest {
+        var tombstone = Manifest(
             kind: .tombstone, head: state.head, objectFormat: state.objectFormat,
             mark: Digest(of: Array(randomHex().utf8)))
+        tombstone.destination = destination
+        return tombstone
     }
 
     /// Bytes that a manifest may have; 256 MiB are some two million refs.
@@ -82,5 +97,6 @@ package struct Manifest: Equatable, Sendable {
         }
         if kind == .tombstone, !refs.isEmpty { throw Invalid("a tombstone with refs") }
         if kind == .live, mark != nil { throw Invalid("a mark on what is no tombstone") }
+        if kind == .live, destination != nil { throw Invalid("'to' in what is no tombstone") }
     }
 }

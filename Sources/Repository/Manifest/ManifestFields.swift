@@ -10,6 +10,7 @@ struct ManifestFields {
     var parent: String?
     var peeled: [(name: [UInt8], id: String)]?
     var objectFormat: String?
+    var to: (name: String, digest: String)?
     var mark: String?
 
     /// The canonical bytes.
@@ -37,6 +38,13 @@ struct ManifestFields {
         if let objectFormat {
             json += Array(",\"objectFormat\":".utf8)
             Self.append(Array(objectFormat.utf8), to: &json)
+        }
+        if let to {
+            json += Array(",\"to\":[".utf8)
+            Self.append(Array(to.name.utf8), to: &json)
+            json.append(UInt8(ascii: ","))
+            Self.append(Array(to.digest.utf8), to: &json)
+            json.append(UInt8(ascii: "]"))
         }
         if let mark {
             json += Array(",\"mark\":".utf8)

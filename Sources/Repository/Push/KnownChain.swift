@@ -1,17 +1,26 @@
 import ObjectStore
 
 /// A state that this process knows to be published, and what it knows of the states before it.
+///
+/// Bounded: what was known of older states is given up. They can be read again.
 struct KnownChain: Sendable {
     /// The latest state.
     private(set) var tip: PushParent
-    /// The digests of the tip and of its ancestors, as far as they were followed. nil is among them
-    /// once that was to the first state, which had none before it.
-    private var followed: Set<Digest?>
-    /// How far that was.
-    private var deepest: Deepest
+    /// The digests of the tip and of its ancestors, without a gap, the oldest first. The oldest is
+    /// nil once they were followed to the first state, which had none before it.
+    private var followed: [Digest?]
+    /// The same, to be looked up.
+    private var members: Set<Digest?>
+    /// Older ancestors that somebody needs.
+    private var needed: Set<Digest?> = []
+    /// How to go on from the oldest.
+    private var oldest: Oldest
 
-    private enum Deepest {
-        /// A state whose manifest is at hand.
+    /// States that are remembered; up to as many again before the older ones are given up.
+    static let capacity = 1000
+
+    private enum Oldest {
+        /// Its manifest is at hand.
         case read(Manifest)
         case unread(Digest)
         /// Nothing more is to be followed: the first state, or a tombstone. What lies before that
@@ -23,51 +32,92 @@ struct KnownChain: Sendable {
     init(_ tip: PushParent) {
         self.tip = tip
         followed = [tip.digest]
+        members = [tip.digest]
         switch tip {
-        case .published(let snapshot): deepest = .read(snapshot.manifest)
-        case .nothing: deepest = .end
+        case .published(let snapshot): oldest = .read(snapshot.manifest)
+        case .nothing: oldest = .end
         }
     }
 
     /// Whether a state that is not known to be an ancestor is none.
-    var isComplete: Bool { if case .end = deepest { true } else { false } }
+    var isComplete: Bool { if case .end = oldest { true } else { false } }
+
+    /// States that are remembered.
+    var count: Int { followed.count + needed.count }
 
     /// Whether a state is known to be the tip, or an ancestor of it.
-    func includes(_ digest: Digest?) -> Bool { followed.contains(digest) }
+    func includes(_ digest: Digest?) -> Bool {
+        members.contains(digest) || needed.contains(digest)
+    }
 
     /// Takes a state that was published on top of the tip.
     mutating func advance(to snapshot: Snapshot) {
         tip = .published(snapshot)
-        followed.insert(snapshot.digest)
+        followed.append(snapshot.digest)
+        members.insert(snapshot.digest)
+        giveUpOldest()
     }
 
-    /// Follows the ancestors until all of `digests` are found, or there are no more.
+    /// Follows the ancestors until all of `digests` are found, or there are no more. Those that are
+    /// found stay known until the next time.
     ///
-    /// - Parameter older: what was known before: it is not read again.
+    /// - Parameters:
+    ///   - others: what was known before: it is not read again.
+    ///   - bound: manifests read at most.
     /// - Throws: ``StoreError`` or ``RepositoryError`` when a manifest cannot be read.
     mutating func follow(
-        downTo digests: [Digest?], by ancestry: Ancestry, joining older: KnownChain? = nil
+        downTo digests: [Digest?], by ancestry: Ancestry, joining others: [KnownChain] = [],
+        atMost bound: Int = Ancestry.bound
     ) throws {
-        var missing = Set(digests).subtracting(followed)
-        for _ in 0..<Ancestry.bound {
-            if missing.isEmpty { return }
+        let wanted = Set(digests)
+        defer {
+            needed = wanted.filter { includes($0) }
+            giveUpOldest()
+            needed.subtract(members)
+        }
+        // The oldest last.
+        var older: [Digest?] = []
+        defer { followed = older.reversed() + followed }
+
+        func join(_ other: KnownChain, _ older: inout [Digest?]) {
+            older += other.followed.dropLast().reversed()
+            members.formUnion(other.members)
+            needed.formUnion(other.needed)
+            oldest = other.oldest
+        }
+        // The same state, observed anew.
+        if followed.count == 1, let other = others.first(where: { $0.tip.digest == tip.digest }) {
+            join(other, &older)
+        }
+        let end = ContinuousClock.now + Ancestry.patience
+        for _ in 0..<bound where ContinuousClock.now < end {
+            if wanted.allSatisfy(includes) { return }
             let manifest: Manifest
-            switch deepest {
+            switch oldest {
             case .end: return
             case .read(let known): manifest = known
             case .unread(let digest): manifest = try ancestry.manifest(digest)
             }
             guard manifest.kind == .live else {
-                deepest = .end
+                oldest = .end
                 return
             }
-            followed.insert(manifest.parent)
-            deepest = manifest.parent.map(Deepest.unread) ?? .end
-            if let older, older.tip.digest == manifest.parent {
-                followed.formUnion(older.followed)
-                deepest = older.deepest
+            older.append(manifest.parent)
+            members.insert(manifest.parent)
+            oldest = manifest.parent.map(Oldest.unread) ?? .end
+            if let other = others.first(where: { $0.tip.digest == manifest.parent }) {
+                join(other, &older)
             }
-            missing.subtract(followed)
         }
+    }
+
+    private mutating func giveUpOldest() {
+        guard followed.count > 2 * Self.capacity else { return }
+        let rest = followed.suffix(Self.capacity)
+        // Only the very first state has none before it.
+        guard case let first?? = rest.first else { return }
+        followed = Array(rest)
+        members = Set(followed)
+        oldest = .unread(first)
     }
 }

@@ -56,6 +56,7 @@ struct SharedSwap: Sendable {
         var outcomes = candidates.map(Outcome.waiting)
         guard let first = candidates.first else { return outcomes }
 
+        let former = chain
         let known = knownChain(for: first.parent)
         chain = known
         var group: Group?
@@ -72,7 +73,7 @@ struct SharedSwap: Sendable {
                 }
             }
         }
-        if let group { swap(for: group, known, &outcomes) }
+        if let group { swap(for: group, known, former, &outcomes) }
         return outcomes
     }
 
@@ -100,8 +101,12 @@ struct SharedSwap: Sendable {
         return chain
     }
 
+    /// Swaps for a group.
+    ///
+    /// - Parameter former: what was known before `known`; not the same where its tip, now published
+    ///   or superseded, is not known to be on top of the parent, or to be below it.
     private mutating func swap(
-        for group: Group, _ known: KnownChain, _ outcomes: inout [Outcome]
+        for group: Group, _ known: KnownChain, _ former: KnownChain?, _ outcomes: inout [Outcome]
     ) {
         var group = group
         chain = nil
@@ -109,9 +114,12 @@ struct SharedSwap: Sendable {
             let base = known.tip
             let digest = try store(&group, on: base)
             let ancestry = Ancestry(repository: repository, store: store)
+            // What is not sent yet cannot be an ancestor of a state that is published already.
+            var before: Set<Digest?> = [base.digest]
+            if let former { before.insert(former.tip.digest) }
             let advance = try store.advancePointer(
                 of: repository, expecting: base.etag, to: digest
-            ) { ancestry.lineage(of: digest, in: $0, downTo: base.digest) }
+            ) { ancestry.lineage(of: digest, in: $0, downTo: before) }
             switch advance {
             case .won(let etag):
                 FaultPoint.reach(.pushSwapped)
@@ -133,7 +141,7 @@ struct SharedSwap: Sendable {
                         candidate.afterLoss().map(Outcome.waiting)
                         ?? .settled(.lost(.attemptsUsedUp, moved: candidate.moved))
                 }
-                try learn(current, known, &outcomes)
+                try learn(current, [known] + (former.map { [$0] } ?? []), &outcomes)
             }
         } catch {
             for (position, _) in group.members {
@@ -174,13 +182,13 @@ struct SharedSwap: Sendable {
         // more is tried in vain.
         try? chain.follow(
             downTo: outcomes.parentsOfWaiting,
-            by: Ancestry(repository: repository, store: store))
+            by: Ancestry(repository: repository, store: store), atMost: KnownChain.capacity)
         return chain
     }
 
     /// Reads the state that a swap was lost to, and its ancestors down to everyone's parent.
     private mutating func learn(
-        _ current: PointerValue, _ known: KnownChain, _ outcomes: inout [Outcome]
+        _ current: PointerValue, _ known: [KnownChain], _ outcomes: inout [Outcome]
     ) throws {
         let parents = outcomes.parentsOfWaiting
         if parents.isEmpty { return }

@@ -1,7 +1,7 @@
 package import ObjectStore
 
 /// Whether what was published is read back from the store.
-package enum UploadVerification: String, Sendable {
+package enum UploadVerification: String, CaseIterable, Sendable {
     case on, off
     /// Where damage on the way to the store could be stored: if the store is reached over a network,
     /// and does not compare what it is sent with a checksum.

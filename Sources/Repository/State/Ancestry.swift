@@ -5,13 +5,21 @@ struct Ancestry {
     let repository: RepositoryName
     let store: any ObjectStore
 
-    /// Manifests read at most, before the answer is "unknown". Between reading the pointer and
-    /// swapping it no repository sees as many pushes.
-    static let bound = 1000
+    /// Manifests read at most, before the answer is "unknown".
+    static let bound = 10_000
+    /// The longest time spent on reading them.
+    static let patience = Duration.seconds(60)
 
-    /// Whether `ours` is among the ancestors of `current`, which are followed down to `parent`,
-    /// the state that ours was derived from.
-    func lineage(of ours: Digest, in current: Digest, downTo parent: Digest?) -> Lineage {
+    /// Whether `ours` is among the ancestors of `current`.
+    ///
+    /// - Parameter known: where following them ends: states that were published before `ours` was
+    ///   first sent, the one that `ours` was derived from among them. `current` may be one itself,
+    ///   as when only the pointer's token has changed.
+    func lineage(
+        of ours: Digest, in current: Digest, downTo known: Set<Digest?>
+    ) -> Lineage {
+        if known.contains(current) { return .excludesOurs }
+        let end = ContinuousClock.now + Self.patience
         var next = current
         for _ in 0..<Self.bound {
             let manifest: Manifest
@@ -20,10 +28,14 @@ struct Ancestry {
             } catch {
                 return .unknown(reason: "\(error)")
             }
-            guard let before = manifest.parent else { return .excludesOurs }
-            if before == ours { return .includesOurs }
-            if before == parent { return .excludesOurs }
+            if manifest.parent == ours { return .includesOurs }
+            guard let before = manifest.parent, !known.contains(before) else {
+                return .excludesOurs
+            }
             next = before
+            if ContinuousClock.now > end {
+                return .unknown(reason: "the states published since could not be read in time")
+            }
         }
         return .unknown(reason: "more than \(Self.bound) states were published since")
     }

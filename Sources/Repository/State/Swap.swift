@@ -29,18 +29,33 @@ package struct Swap: Sendable {
     /// - Throws: ``StoreError/undetermined(_:reason:)`` when the swap may have landed; otherwise it
     ///   has not.
     package func publish(_ state: Manifest, with writes: [ObjectWrite] = []) throws -> Outcome {
+        let next = try prepare(state)
+        try store.write(writes + [.manifest(next.body)])
+        switch try advance(to: next) {
+        case .won: return .won(next.body.digest, next.manifest)
+        case .lost(let current): return .lost(current)
+        }
+    }
+
+    /// A state on top of the base, and its bytes.
+    struct Prepared {
+        let manifest: Manifest
+        let body: ObjectBody
+    }
+
+    /// Puts a state on top of the base; stores nothing.
+    func prepare(_ state: Manifest) throws -> Prepared {
         var manifest = state
         manifest.parent = base?.digest
-        let body = ObjectBody.bytes(try manifest.bytesToPublish())
-        try store.write(writes + [.manifest(body)])
+        return Prepared(manifest: manifest, body: .bytes(try manifest.bytesToPublish()))
+    }
 
+    /// Swaps the pointer to a state that is stored.
+    func advance(to next: Prepared) throws -> PointerAdvance {
+        let digest = next.body.digest
         let ancestry = Ancestry(repository: repository, store: store)
-        let advance = try store.advancePointer(
-            of: repository, expecting: base?.etag, to: body.digest
-        ) { ancestry.lineage(of: body.digest, in: $0, downTo: base?.digest) }
-        switch advance {
-        case .won: return .won(body.digest, manifest)
-        case .lost(let current): return .lost(current)
+        return try store.advancePointer(of: repository, expecting: base?.etag, to: digest) {
+            ancestry.lineage(of: digest, in: $0, downTo: [base?.digest])
         }
     }
 }

@@ -1,0 +1,78 @@
+import ObjectStore
+
+/// Parsed manifests, the ones used last, bounded. The one used last of those that are larger than the
+/// bound is kept besides: it is the dearest to parse.
+struct ManifestMemory {
+    /// Bytes, about.
+    private let limit: Int
+    private var entries: [Digest: Entry] = [:]
+    /// Of the entries within the bound.
+    private var cost = 0
+    private var uses = 0
+
+    struct Entry {
+        let manifest: Manifest
+        var packedRefs: [UInt8]?
+        /// Bytes, about, of the manifest alone.
+        let manifestCost: Int
+        fileprivate var lastUse: Int
+
+        /// Bytes, about.
+        var cost: Int { manifestCost + (packedRefs?.count ?? 0) }
+    }
+
+    init(limit: Int) {
+        self.limit = limit
+    }
+
+    /// What is kept, used now.
+    mutating func use(_ digest: Digest) -> Entry? {
+        uses += 1
+        entries[digest]?.lastUse = uses
+        return entries[digest]
+    }
+
+    /// Keeps a manifest, and drops others if it must.
+    ///
+    /// - Returns: bytes, about, of what was dropped.
+    mutating func remember(_ manifest: Manifest, cost: Int, as digest: Digest) -> Int {
+        guard entries[digest] == nil else { return 0 }
+        uses += 1
+        let entry = Entry(
+            manifest: manifest, packedRefs: nil, manifestCost: cost, lastUse: uses)
+        if isOversized(entry) {
+            let dropped = entries.filter { isOversized($0.value) }
+            for digest in dropped.keys { entries[digest] = nil }
+            entries[digest] = entry
+            return dropped.values.reduce(0) { $0 + $1.cost }
+        }
+        entries[digest] = entry
+        self.cost += entry.cost
+        return shrink()
+    }
+
+    /// Adds to what is kept of a manifest.
+    mutating func add(packedRefs bytes: [UInt8], to digest: Digest) {
+        guard let entry = entries[digest], entry.packedRefs == nil else { return }
+        entries[digest]?.packedRefs = bytes
+        guard !isOversized(entry) else { return }
+        cost += bytes.count
+        _ = shrink()
+    }
+
+    private func isOversized(_ entry: Entry) -> Bool { entry.manifestCost > limit }
+
+    /// Drops what was used longest ago, until the rest is within the bound.
+    private mutating func shrink() -> Int {
+        guard cost > limit else { return 0 }
+        let before = cost
+        // Somewhat more than must go, so that this is not done each time; never the last one.
+        let oldestFirst = entries.filter { !isOversized($0.value) }
+            .sorted { $0.value.lastUse < $1.value.lastUse }.dropLast()
+        for (digest, entry) in oldestFirst where cost > limit / 8 * 7 {
+            entries[digest] = nil
+            cost -= entry.cost
+        }
+        return before - cost
+    }
+}

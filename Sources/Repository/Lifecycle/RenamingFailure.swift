@@ -1,0 +1,55 @@
+package import ObjectStore
+
+/// Why a renaming that had begun did not come to its end, and how things stand.
+package struct RenamingFailure: Error, CustomStringConvertible {
+    let renaming: Renaming
+    package let cause: any Error
+    package let standing: Standing
+
+    /// How things stand.
+    package enum Standing: Equatable, Sendable {
+        /// The old name is there again, as it was.
+        case undone
+        /// The old name is a tombstone, and the new one is not there.
+        case begun
+        /// The old name may be a tombstone; the new one is not there.
+        case mayHaveBegun
+        /// The old name is a tombstone; the new one may be there.
+        case mayBeDone
+        /// Somebody restored the old name, or made it anew; `last` is the state that it had.
+        case sourceTaken(last: Digest)
+        /// Another renaming has taken it up, or it was taken up and deleted again; `last` is the state
+        /// that it had.
+        case overtaken(last: Digest)
+    }
+
+    init(_ renaming: Renaming, _ cause: any Error, _ standing: Standing) {
+        self.renaming = renaming
+        self.cause = cause
+        self.standing = standing
+    }
+
+    package var description: String {
+        let (source, target) = (renaming.source, renaming.target)
+        let ways =
+            "'git-s3-backend rename --resume \(source) \(target)' finishes it, 'git-s3-backend "
+            + "restore \(source)' undoes it."
+        let how =
+            switch standing {
+            case .undone: "'\(source)' is as it was."
+            case .begun: "'\(source)' is deleted, and all of it is kept: \(ways)"
+            case .mayHaveBegun: "If '\(source)' is gone, all of it is kept: \(ways)"
+            case .mayBeDone:
+                "'\(source)' is deleted. If '\(target)' is not there, all of it is kept: \(ways)"
+            case .sourceTaken(let last):
+                "'\(source)' was restored or created anew meanwhile. Where it was created anew, its "
+                    + "last state is kept: delete the new one, and 'git-s3-backend restore --manifest "
+                    + "\(last) \(source)' brings it back."
+            case .overtaken(let last):
+                "'\(source)' was taken up by another renaming meanwhile, or deleted again. If there "
+                    + "is no new name, its last state is kept: 'git-s3-backend restore --manifest "
+                    + "\(last) \(source)' brings it back."
+            }
+        return "Could not rename '\(source)' to '\(target)': \(cause) \(how)"
+    }
+}
