@@ -246,7 +246,7 @@ package struct Responder: Sendable {
         if response.hasBegun {
             // The client sees an answer that ends too early; the cause is for the log.
             if ending != .exited(0) {
-                workspace.lookForDamage()
+                workspace.doubtPacks()
                 call.fail(
                     RepositoryError.git(
                         step: "finish a fetch", reason: "\(ending): \(workspace.gitErrors())"))
@@ -261,7 +261,7 @@ package struct Responder: Sendable {
         if Self.complaints.contains(where: { errors.contains($0) }) {
             throw ProtocolError.badPktLine("git does not understand the request")
         }
-        workspace.lookForDamage()
+        workspace.doubtPacks()
         throw RepositoryError.git(step: "answer a fetch", reason: "\(ending): \(errors)")
     }
 

@@ -30,6 +30,12 @@ extension EndToEnd {
                 chmod(script, 0o755)
             }
 
+            /// Forgets what was reported before.
+            func drain() {
+                var bytes = [UInt8](repeating: 0, count: 1000)
+                while read(fifo.raw, &bytes, bytes.count) > 0 {}
+            }
+
             /// Waits for the end of a `show-ref`.
             func wait() throws {
                 var polled = pollfd(fd: fifo.raw, events: Int16(POLLIN), revents: 0)
@@ -88,6 +94,7 @@ extension EndToEnd {
                     try scratch.file("in", body.bytes), O_RDONLY)
                 let output = try OwnedDescriptor.open(
                     scratch.path + "/out", O_RDWR | O_CREAT | O_TRUNC)
+                try git.get().drain()
                 let child = try ChildProcess(
                     ChildProcess.Launch(
                         path: try Programs.responder(), arguments: [], environment: environment,

@@ -201,7 +201,7 @@ extension CachedHydrationTests {
             let workspace = try hydration.readWorkspace(bench.published(), log: Bench.log)
             let log = try bench.git.run(["log", "--stat"], in: workspace, step: "read")
             #expect(log.ending != .exited(0))
-            workspace.lookForDamage()
+            workspace.doubtPacks()
         }
         try hydrate(bench)
         #expect(try requests(bench) { try hydrate(bench) } == 2)

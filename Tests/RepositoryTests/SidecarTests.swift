@@ -272,7 +272,7 @@ struct SidecarTests {
         }
         let found = try large.hydrate { workspace in
             let before = try files()
-            workspace.lookForDamage()
+            workspace.doubtPacks()
             #expect(try files() == before)
             #expect(access(base + ".bitmap", F_OK) == 0)
         }

@@ -135,7 +135,7 @@ package struct Compaction: Sendable {
                 .run(packs, in: workspace)
         } catch {
             // It may be a copy of this machine's that is damaged.
-            if !cancellation.isWanted { workspace.lookForDamage() }
+            if !cancellation.isWanted { workspace.doubtPacks() }
             throw error
         }
     }

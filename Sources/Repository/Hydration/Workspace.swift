@@ -76,7 +76,7 @@ package struct Workspace: ~Copyable, Sendable {
     ///
     /// What git printed decides nothing, since clients choose much of it. ``PackCache/prove(_:_:)``
     /// bounds what a client that makes git fail at will can cause.
-    package func lookForDamage() {
+    package func doubtPacks() {
         // The directory is gone: nothing to look at.
         guard let cache, let names = try? Files.names(in: packDirectory) else { return }
         let packs = names.compactMap { name -> Digest? in
@@ -90,7 +90,7 @@ package struct Workspace: ~Copyable, Sendable {
     /// cached packs that are damaged.
     func lookForTrouble() {
         lookForFullDisk()
-        lookForDamage()
+        doubtPacks()
     }
 
     /// The same after a report. Most refusals have nothing to do with this machine.
