@@ -9,11 +9,13 @@ struct NameLives {
     /// Of the tombstones that were passed since the last live state.
     private var pending: [Manifest.Destination] = []
     /// The live state that was passed last; nil: it was a tombstone.
-    private var current: Manifest?
+    private var current: Snapshot?
 
     private struct Life {
         /// By the tombstones that ended it.
         let claims: [Manifest.Destination]
+        /// The digest of what it began with, as far as it was followed.
+        var beginning: Digest
         /// What it began with; nil: that is not known yet, or could be any repository's.
         var first: Manifest?
         /// The position of an earlier life that it was restored from.
@@ -21,17 +23,19 @@ struct NameLives {
     }
 
     /// Takes the next older state.
-    mutating func pass(_ manifest: Manifest) {
+    mutating func pass(_ state: Snapshot) {
+        let manifest = state.manifest
         guard manifest.kind == .live else {
             endLife()
             if let claim = manifest.destination { pending.append(claim) }
             return
         }
         if current == nil {
-            lives.append(Life(claims: pending))
+            lives.append(Life(claims: pending, beginning: state.digest))
             pending = []
         }
-        current = manifest
+        current = state
+        lives[lives.count - 1].beginning = state.digest
         for index in lives.indices.dropLast() where lives[index].origin == nil {
             if let first = lives[index].first, first.isSameState(as: manifest) {
                 lives[index].origin = lives.count - 1
@@ -53,8 +57,19 @@ struct NameLives {
         .filter { seen.insert($0).inserted }
     }
 
+    /// Takes a later life, by what it began with, for one of the repository of the state that was
+    /// passed last: it is known to have come back, whatever was pushed to it elsewhere.
+    mutating func join(lifeBeginningWith digest: Digest) {
+        guard let index = lives.firstIndex(where: { $0.beginning == digest }) else { return }
+        let origin = origin(of: index)
+        if origin != lives.count - 1 { lives[origin].origin = lives.count - 1 }
+    }
+
+    /// Whether the latest life is one of the repository of the state that was passed last.
+    var isLatest: Bool { !lives.isEmpty && origin(of: 0) == lives.count - 1 }
+
     private mutating func endLife() {
-        guard let first = current else { return }
+        guard let first = current?.manifest else { return }
         current = nil
         // Every new repository is empty.
         if !first.refs.isEmpty || !first.packs.isEmpty { lives[lives.count - 1].first = first }

@@ -12,8 +12,8 @@ package import ObjectStore
 struct PastState {
     /// With the token of the tombstone that it was found under.
     let snapshot: Snapshot
-    /// The claims to its repository that are above it, the latest first.
-    let claims: [Manifest.Destination]
+    /// The lives of its name down to its own.
+    private let lives: NameLives
     /// The states above it.
     private let above: Set<Digest>
 
@@ -31,7 +31,7 @@ struct PastState {
                 throw LifecycleError.noSuchState(tombstone.repository, state.digest)
             }
             above.insert(state.digest)
-            lives.pass(state.manifest)
+            lives.pass(state)
             guard let before = try state.parent(in: store) else {
                 throw wanted.map { LifecycleError.noSuchState(tombstone.repository, $0) }
                     ?? LifecycleError.neverLive(tombstone.repository)
@@ -42,15 +42,18 @@ struct PastState {
         self.above = above
 
         // Other lives of the name may have begun with one of the states before this one.
-        lives.pass(state.manifest)
+        lives.pass(state)
         while lives.mayBeRelated, let before = try state.parent(in: store),
             before.manifest.kind == .live
         {
             state = before
-            lives.pass(state.manifest)
+            lives.pass(state)
         }
-        claims = lives.claims
+        self.lives = lives
     }
+
+    /// The claims to its repository that are above it, the latest first.
+    var claims: [Manifest.Destination] { lives.claims }
 
     /// Sees to it that none of the claims can be made good any more.
     ///
@@ -59,21 +62,34 @@ struct PastState {
     /// - Throws: ``LifecycleError/renamed(_:to:)`` where one was made good: the repository has another
     ///   name.
     func closeClaims(except target: RepositoryName? = nil, in store: any ObjectStore) throws {
-        for claim in claims { try close(claim, except: target, in: store) }
-    }
-
-    /// Whether the repository was published under a name by a renaming.
-    func wasPublished(as name: RepositoryName, in store: any ObjectStore) throws -> Bool {
-        guard let latest = try Snapshot.resolve(name, in: store).latest else { return false }
-        return try claims.contains { claim in
-            try RepositoryName(claim.name) == name
-                && claim.isPublished(in: latest, on: claim.parent(at: name, in: store), store)
+        // A repository that has come back may have been claimed again since.
+        var lives = lives
+        var closed: Set<Manifest.Destination> = []
+        while let claim = lives.claims.first(where: { !closed.contains($0) }) {
+            closed.insert(claim)
+            for beginning in try close(claim, except: target, in: store) {
+                lives.join(lifeBeginningWith: beginning)
+            }
         }
     }
 
+    /// Whether the repository was published under a name by a renaming, and `latest` there is a state
+    /// of it.
+    func wasPublished(as latest: Snapshot, in store: any ObjectStore) throws -> Bool {
+        let name = latest.repository
+        return try claims.contains { claim in
+            try RepositoryName(claim.name) == name
+                && claim.isPublished(in: latest, on: claim.parent(at: name, in: store), store)
+                && claim.lives(upTo: latest, in: store)?.isLatest == true
+        }
+    }
+
+    /// Sees to it that a claim cannot be made good any more.
+    ///
+    /// - Returns: what the repository came back with, if the claim was made good.
     private func close(
         _ claim: Manifest.Destination, except target: RepositoryName?, in store: any ObjectStore
-    ) throws {
+    ) throws -> Set<Digest> {
         guard let name = RepositoryName(claim.name) else {
             throw LifecycleError.strangeName(snapshot.repository, to: claim.name)
         }
@@ -81,38 +97,39 @@ struct PastState {
         for _ in 0..<LifecycleError.attempts {
             let latest = try Snapshot.resolve(name, in: store).latest
             if let latest, try claim.isPublished(in: latest, on: parent, store) {
-                if try hasComeBack(from: name, latest, claim, store, hops: 8) { return }
+                var followed: Set<Manifest.Destination> = []
+                let returns = try returns(of: claim, upTo: latest, store, &followed)
+                guard returns.isEmpty else { return returns }
                 throw LifecycleError.renamed(snapshot.repository, to: name)
             }
             // The pointer has moved on from what the claimant saw, and returns to nothing.
-            guard latest?.digest == parent else { return }
-            if name == target { return }
+            guard latest?.digest == parent else { return [] }
+            if name == target { return [] }
             let swap = Swap(of: name, from: latest, in: store)
-            if case .won = try swap.publish(.tombstone(for: snapshot.manifest)) { return }
+            if case .won = try swap.publish(.tombstone(for: snapshot.manifest)) { return [] }
         }
         throw LifecycleError.busy(name)
     }
 
-    /// Whether what a claim published was renamed back, to a state above this one.
-    private func hasComeBack(
-        from name: RepositoryName, _ latest: Snapshot, _ claim: Manifest.Destination,
-        _ store: any ObjectStore, hops: Int
-    ) throws -> Bool {
-        var state: Snapshot? = latest
-        while let here = state, here.digest != claim.digest {
-            if let next = here.manifest.destination, let there = RepositoryName(next.name) {
-                if there == snapshot.repository {
-                    if above.contains(next.digest) { return true }
-                } else if hops > 0, let current = try Snapshot.resolve(there, in: store).latest,
-                    try next.isPublished(in: current, on: next.parent(at: there, in: store), store),
-                    try hasComeBack(from: there, current, next, store, hops: hops - 1)
-                {
-                    return true
-                }
+    /// The states above this one with which the repository came back, by renamings of what a claim
+    /// published. What else was under the other names meanwhile is followed nowhere.
+    private func returns(
+        of claim: Manifest.Destination, upTo latest: Snapshot, _ store: any ObjectStore,
+        _ followed: inout Set<Manifest.Destination>
+    ) throws -> Set<Digest> {
+        guard let lives = try claim.lives(upTo: latest, in: store) else { return [] }
+        var returns: Set<Digest> = []
+        for next in lives.claims where followed.insert(next).inserted {
+            guard let name = RepositoryName(next.name) else { continue }
+            if name == snapshot.repository {
+                if above.contains(next.digest) { returns.insert(next.digest) }
+            } else if let current = try Snapshot.resolve(name, in: store).latest,
+                try next.isPublished(in: current, on: next.parent(at: name, in: store), store)
+            {
+                returns.formUnion(try self.returns(of: next, upTo: current, store, &followed))
             }
-            state = try here.parent(in: store)
         }
-        return false
+        return returns
     }
 }
 
@@ -120,6 +137,20 @@ extension Manifest.Destination {
     /// The state that the claimed one is published on top of; nil: none.
     fileprivate func parent(at name: RepositoryName, in store: any ObjectStore) throws -> Digest? {
         try Snapshot.manifest(digest, of: name, in: store).parent
+    }
+
+    /// The lives of its name, from the latest down to the one that begins with the claimed state; nil:
+    /// it was not published.
+    fileprivate func lives(upTo latest: Snapshot, in store: any ObjectStore) throws -> NameLives? {
+        var lives = NameLives()
+        var state = latest
+        while state.digest != digest {
+            lives.pass(state)
+            guard let before = try state.parent(in: store) else { return nil }
+            state = before
+        }
+        lives.pass(state)
+        return lives
     }
 
     /// Whether the claimed state is the latest one under its name, or an ancestor of it.

@@ -169,7 +169,7 @@ package struct Renaming: Sendable {
     ) throws -> Bool {
         // Tombstones of older releases claim nothing.
         if past.claims.isEmpty { return snapshot.manifest.isSameState(as: past.snapshot.manifest) }
-        return try past.wasPublished(as: target, in: store)
+        return try past.wasPublished(as: snapshot, in: store)
     }
 
     private var targetPresent: LifecycleError { .present(target, remedy: ".") }
