@@ -7,7 +7,7 @@ extension EndToEnd {
     /// Pushes by CGI, each of which is told to end somewhere between git's end and its own, as by a
     /// web server whose client has gone.
     @Suite struct EndedInPushTests {
-        /// A git that reports the end of each `show-ref`, the last that a push runs, to a FIFO.
+        /// A git that reports the end of each `for-each-ref`, by which a push reads its refs, to a FIFO.
         private final class ReportingGit {
             let directory: TemporaryDirectory
             private let fifo: OwnedDescriptor
@@ -24,7 +24,7 @@ extension EndToEnd {
                     #!/bin/sh
                     '\(try Programs.git())' "$@"
                     status=$?
-                    case " $* " in *" show-ref "*) echo >'\(path)' ;; esac
+                    case " $* " in *" for-each-ref "*) echo >'\(path)' ;; esac
                     exit $status
                     """)
                 chmod(script, 0o755)
@@ -36,7 +36,7 @@ extension EndToEnd {
                 while read(fifo.raw, &bytes, bytes.count) > 0 {}
             }
 
-            /// Waits for the end of a `show-ref`.
+            /// Waits for the end of a `for-each-ref`.
             func wait() throws {
                 var polled = pollfd(fd: fifo.raw, events: Int16(POLLIN), revents: 0)
                 let count = try check("poll") { poll(&polled, 1, 60_000) }
@@ -80,11 +80,11 @@ extension EndToEnd {
             struct Outcome {
                 let wasEnded: Bool
                 let isPublished: Bool
-                /// From the end of `show-ref` to that of the process.
+                /// From the end of `for-each-ref` to that of the process.
                 let time: Duration
             }
 
-            /// Pushes, and sends SIGTERM so many microseconds after the end of `show-ref`.
+            /// Pushes, and sends SIGTERM so many microseconds after the end of `for-each-ref`.
             func push(endedAfter delay: UInt32? = nil) throws -> Outcome {
                 let next = try tree.git("commit-tree", "-p", tip, "-m", "next", "\(tip)^{tree}")
                 let body = PushBody(
