@@ -124,7 +124,7 @@ package struct Renaming: Sendable {
             .tombstone(
                 for: state,
                 movingTo: .init(name: target.description, digest: next.body.digest)))
-        // Whoever reads the claim reads what is claimed.
+        // A reader of the claim goes on to read the state that it names.
         try store.write([.manifest(next.body), .manifest(tombstone.body)])
         do {
             switch try claiming.advance(to: tombstone) {

@@ -85,7 +85,7 @@ struct KnownChain: Sendable {
             needed.formUnion(other.needed)
             oldest = other.oldest
         }
-        // The same state, observed anew.
+        // The same state, observed again.
         if followed.count == 1, let other = others.first(where: { $0.tip.digest == tip.digest }) {
             join(other, &older)
         }
