@@ -12,7 +12,7 @@ final class Call {
     let requester: Requester
     let connection: CountedConnection
     let response: Response
-    /// With what tells the request's lines from others'.
+    /// With the metadata of all of the request's lines.
     private(set) var log: Logger
     private(set) var route = RouteName.none
     /// The first reason for which git or we refused a ref of a push; the push may have been published
@@ -78,7 +78,7 @@ final class Call {
         log[metadataKey: "repo.name"] = "\(repository)"
     }
 
-    /// Notes that a fetch turned out to ask for refs alone.
+    /// Notes that a fetch requests nothing but refs.
     func isLsRefs() { route = .lsRefs }
 
     /// Notes what git tells the client of a push: its reasons are there.
@@ -86,7 +86,7 @@ final class Call {
         self.words = Array((self.words + words).suffix(2000))
     }
 
-    /// The last lines of it but for progress, which ends in a carriage return.
+    /// Its last lines, without progress, which ends in a carriage return.
     private var complaint: String? {
         let lines = String(decoding: words, as: UTF8.self).unicodeScalars.split(separator: "\n")
             .filter { !$0.contains("\r") && !$0.isEmpty }.suffix(5).map { String($0) }

@@ -77,7 +77,7 @@ enum ErrorTable {
         case .sourceChanged:
             failed(500, "The server's own disk failed; its log says how.")
         case .notAdmitted:
-            failed(503, "The store is not fit to be written to now; the server's log says why.")
+            failed(503, "The store cannot be written to now; the server's log says why.")
         case .missing, .corrupt, .tooLarge:
             failed(500, "The stored repository is damaged; the server's log says where.")
         case .denied, .rejected, .nonConforming, .misconfigured:

@@ -121,8 +121,8 @@ final class PushAnswer: @unchecked Sendable {
         try writeFatal(reason)
     }
 
-    /// Tells of an error in a 200: as `ng` for every ref, or where no report was asked for as a fatal
-    /// error, which is only ever possible after the 200 has begun, in a side-band stream.
+    /// Reports an error in a 200: as `ng` for every ref or, if no report was requested, as a fatal
+    /// error, which is possible only after the 200 has begun, in a side-band stream.
     func finish(failing commands: PushCommands, _ reason: String) throws {
         _ = stop()
         if isFinished { return }

@@ -26,7 +26,7 @@ package struct ServerNames: Hashable, Sendable, CustomStringConvertible {
 
     package var isEmpty: Bool { names.isEmpty && !vary }
 
-    /// Takes the header of an answer; nil: it had none, which tells as well.
+    /// Adds the header of an answer; nil if it had none, which distinguishes servers as well.
     package mutating func note(_ header: String?) {
         let name = Self.plain(header ?? "")
         if vary || names.contains(name) { return }
@@ -51,7 +51,7 @@ package struct ServerNames: Hashable, Sendable, CustomStringConvertible {
         others.vary ? ServerNames() : vary ? .varying : ServerNames(names.subtracting(others.names))
     }
 
-    /// It goes into logs and records: printable ASCII, of a bounded length.
+    /// For logs and records: printable ASCII, of a bounded length.
     private static func plain(_ header: String) -> String {
         if header.isEmpty { return "(none)" }
         return String(

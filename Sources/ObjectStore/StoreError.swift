@@ -22,8 +22,8 @@ package enum StoreError: Error, Sendable, CustomStringConvertible {
     case sourceChanged(Attempt, reason: String)
     /// What was stored is not what was sent: it changed on its way.
     case altered(ObjectKey, reason: String)
-    /// The store is not fit to be written to now: its server software changed, and it fails the
-    /// conformance probe. Nothing was sent.
+    /// Writes are refused: the store's server software changed, and it fails the conformance probe.
+    /// Nothing was sent.
     case notAdmitted(reason: String)
     /// More bytes than the reader takes.
     case tooLarge(ObjectKey, limit: Int)
@@ -120,7 +120,7 @@ package enum StoreError: Error, Sendable, CustomStringConvertible {
         case .altered(let key, let reason):
             "'\(key)' was damaged on its way to the store: \(reason)."
         case .notAdmitted(let reason):
-            "The store must not be written to now: \(reason)"
+            "Writes to the store are refused: \(reason)"
         case .tooLarge(let key, let limit):
             "'\(key)' has more than the \(limit) bytes that such an object may have."
         case .undetermined(let key, let reason):

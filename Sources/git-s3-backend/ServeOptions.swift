@@ -198,8 +198,8 @@ struct ServeOptions: ParsableArguments {
         return access
     }
 
-    /// A socket that somebody else made, or a port, has no permissions for us to set: whoever sets
-    /// them must not believe that they hold.
+    /// A port, or a socket that another program created, has no permissions for us to set: an option
+    /// that had no effect would look like protection.
     private func requireNoAccess(_ environment: [String: String]) throws {
         guard let setting = groupSetting(environment) ?? modeSetting(environment) else { return }
         throw ValidationError("\(setting.source) applies only to --listen unix:/path.")

@@ -75,8 +75,8 @@ struct StoreOptions: ParsableArguments {
         // Missing, or not to be looked at: the same.
         guard let isPrivate = try? StateDirectory.isPrivate(path), !isPrivate else { return path }
         throw ValidationError(
-            "Other users own the state directory '\(path)' or can write to it, and with it to what "
-                + "is served. Run 'chown' and 'chmod go-w' on it, or add --allow-shared-state-dir "
+            "Other users own the state directory '\(path)' or can write to it, and so can change "
+                + "what is served. Run 'chown' and 'chmod go-w' on it, or add --allow-shared-state-dir "
                 + "(GIT_S3_BACKEND_ALLOW_SHARED_STATE_DIR=yes).")
     }
 

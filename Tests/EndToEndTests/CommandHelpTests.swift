@@ -275,7 +275,8 @@ extension EndToEnd {
                 The exit status is 0 if everything is good at the end, 1 otherwise.
 
                 USAGE: git-s3-backend repair [<repository>] [--all] [--from <directory> ...] \
-                [--dry-run] [--quiet] [--store <store>] [--state-dir <state-dir>]
+                [--dry-run] [--quiet] [--store <store>] [--state-dir <state-dir>] \
+                [--allow-shared-state-dir]
 
                 ARGUMENTS:
                   <repository>            The repository, OWNER/REPO.

@@ -162,9 +162,9 @@ extension EndToEnd {
             #expect(again.ending == .exited(1))
             #expect(
                 again.errors
-                    == "git-s3-backend: '\(old)' is deleted. If its renaming was cut off, "
-                    + "'git-s3-backend rename --resume \(old) \(new)' finishes it; "
-                    + "'git-s3-backend restore \(old)' brings it back.\n")
+                    == "git-s3-backend: '\(old)' was deleted or renamed. If a renaming was "
+                    + "interrupted, 'git-s3-backend rename --resume \(old) \(new)' finishes it; "
+                    + "'git-s3-backend restore \(old)' brings it back, or reports its new name.\n")
             if way == "resume" {
                 try site.command("rename", ["--resume", old, new]).checked()
                 try expectServed(site, new, equals: tree)

@@ -7,7 +7,7 @@ extension EndToEnd {
     /// Pushes by CGI, each of which is told to end somewhere between git's end and its own, as by a
     /// web server whose client has gone.
     @Suite struct EndedInPushTests {
-        /// A git that reports the end of each `for-each-ref`, the last that such a push runs, to a FIFO.
+        /// A git that reports the end of each `for-each-ref`, by which a push reads its refs, to a FIFO.
         private final class ReportingGit {
             let directory: TemporaryDirectory
             private let fifo: OwnedDescriptor

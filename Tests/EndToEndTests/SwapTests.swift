@@ -64,9 +64,8 @@ extension EndToEnd {
                 #expect(result.ending == .exited(1))
                 #expect(
                     result.errors
-                        == "git-s3-backend: 'a/old' was renamed to 'a/third', and nobody else may have "
-                        + "that repository: rename 'a/third' instead, after 'git-s3-backend restore "
-                        + "a/third' if it is deleted.\n")
+                        == "git-s3-backend: 'a/old' was renamed to 'a/third'. Rename 'a/third' instead; "
+                        + "if it is deleted, run 'git-s3-backend restore a/third' first.\n")
             }
             // The name that it was closed for had no state, and can be used.
             let closed = try place.run(["restore", "a/new"])

@@ -162,18 +162,23 @@ struct RequestLineTests {
     func refusedPushes() throws {
         let site = try site()
         let stale = String(repeating: "1", count: 40)
-        for (capabilities, told) in [("report-status", 200), ("", 403)] {
+        for (capabilities, told, message) in [
+            // The other ref is published.
+            ("report-status", 200, "request served"),
+            ("report-status atomic", 200, "request refused"),
+            ("", 403, "request refused"),
+        ] {
             let (_, funny) = try site.request(
                 capabilities, to: ["refs/heads/a b", "refs/heads/fine"])
             // git's own refusal of a value that the ref does not have.
             let (_, old) = try site.request(
                 capabilities, to: ["refs/heads/new\(told)", "refs/heads/x"], old: stale)
-            // With a report the other ref is published.
-            let message = told == 200 ? "request served" : "request refused"
-            for (body, reason) in [
-                (funny, "'refs/heads/a b' was refused: funny refname."),
-                (old, "'refs/heads/x' was refused: "),
-            ] {
+            var pushes = [(funny, "'refs/heads/a b' was refused: funny refname.")]
+            // Of an atomic push git refuses the other ref first.
+            if !capabilities.contains("atomic") {
+                pushes.append((old, "'refs/heads/x' was refused: "))
+            }
+            for (body, reason) in pushes {
                 #expect(site.push(body, user: "bob").status == told)
                 let fields = try theLine(message, .info)
                 #expect(fields["push.user"] == "bob")

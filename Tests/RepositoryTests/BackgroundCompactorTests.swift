@@ -79,17 +79,17 @@ struct BackgroundCompactorTests {
         let bench = try Bench()
         for _ in 0..<4 { try bench.push(bench.onePush()) }
         let scratch = try ScratchDirectory()
-        let log = Messages()
+        let log = LogRecorder()
         let compactor = BackgroundCompactor(
             try bench.hydration(packingWith: "echo >>'\(scratch.path)/runs'; exit 1"),
             threshold: 3, log: log.logger)
         compactor.pushed(to: bench.repository, packs: 4, before: 3)
-        try wait(for: "the failure") { log.all.contains("could not compact") }
+        try wait(for: "the failure") { log.infoMessages.contains("could not compact") }
         for _ in 0..<5 { compactor.pushed(to: bench.repository, packs: 4, before: 3) }
         compactor.stop()
         #expect(try Files.size(of: scratch.path + "/runs") == 1)
         #expect(try packs(bench) == 4)
-        #expect(log.all == ["compacting", "could not compact"])
+        #expect(log.infoMessages == ["compacting", "could not compact"])
     }
 
     @Test("a stop ends git, publishes nothing, leaves nothing, and lets nothing begin")
@@ -97,17 +97,17 @@ struct BackgroundCompactorTests {
         let bench = try Bench()
         for _ in 0..<4 { try bench.push(bench.onePush()) }
         let scratch = try ScratchDirectory()
-        let log = Messages()
+        let log = LogRecorder()
         let compactor = BackgroundCompactor(
             try bench.hydration(packingWith: ": >'\(scratch.path)/runs'; sleep 600"),
             threshold: 3, log: log.logger)
         compactor.pushed(to: bench.repository, packs: 4, before: 3)
         try wait(for: "git to run") { try Files.size(of: scratch.path + "/runs") != nil }
         compactor.stop()
-        #expect(log.all == ["compacting", "stopped compacting"])
+        #expect(log.infoMessages == ["compacting", "stopped compacting"])
         #expect(try bench.leftovers().isEmpty)
         compactor.pushed(to: bench.repository, packs: 4, before: 3)
-        #expect(log.all.count == 2)
+        #expect(log.infoMessages.count == 2)
         #expect(try packs(bench) == 4)
     }
 
@@ -133,19 +133,19 @@ struct BackgroundCompactorTests {
         for pack in try bench.published().manifest.packs {
             bench.memory.plant(nil, at: .packIndex(pack))
         }
-        let log = Messages()
+        let log = LogRecorder()
         let compactor = BackgroundCompactor(
             try bench.hydration(packingWith: script, instead: "index-pack"), threshold: 3,
             log: log.logger)
         compactor.pushed(to: bench.repository, packs: 4, before: 3)
-        try wait(for: "the failure") { log.all.contains("could not compact") }
+        try wait(for: "the failure") { log.infoMessages.contains("could not compact") }
         #expect(try Files.size(of: scratch.path + "/low") != nil)
         compactor.stop()
     }
 
     @Test("a push that comes as the thread is about to end starts no second one at the same work")
     func handover() throws {
-        let log = Messages()
+        let log = LogRecorder()
         let compactor = BackgroundCompactor(
             try Bench().hydration(), threshold: 1, log: log.logger)
         let rounds = 4000
@@ -154,35 +154,9 @@ struct BackgroundCompactorTests {
             compactor.pushed(to: name, packs: 2, before: 1)
             // Its last word; it ends right after that.
             let start = ContinuousClock.now
-            while log.all.count < 2 * round, .now - start < .seconds(20) { sched_yield() }
+            while log.infoMessages.count < 2 * round, .now - start < .seconds(20) { sched_yield() }
         }
         compactor.stop()
-        #expect(log.all.count == 2 * rounds)
-    }
-}
-
-/// What was logged, message by message.
-private final class Messages: Sendable {
-    private let kept = Mutex<[String]>([])
-
-    var all: [String] { kept.withLock { $0 } }
-
-    var logger: Logger {
-        Logger(label: "test") { _ in Handler(messages: self) }
-    }
-
-    private struct Handler: LogHandler {
-        let messages: Messages
-        var metadata: Logger.Metadata = [:]
-        var logLevel = Logger.Level.info
-
-        subscript(metadataKey key: String) -> Logger.Metadata.Value? {
-            get { metadata[key] }
-            set { metadata[key] = newValue }
-        }
-
-        func log(event: LogEvent) {
-            messages.kept.withLock { $0.append("\(event.message)") }
-        }
+        #expect(log.infoMessages.count == 2 * rounds)
     }
 }

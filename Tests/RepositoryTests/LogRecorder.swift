@@ -13,6 +13,8 @@ final class LogRecorder: Sendable {
 
     var lines: [Line] { kept.withLock { $0 } }
     var messages: [String] { lines.map(\.message) }
+    /// Without those at lower levels.
+    var infoMessages: [String] { lines.filter { $0.level >= .info }.map(\.message) }
 
     /// A logger that keeps lines of all levels.
     var logger: Logger { Logger(label: "test") { _ in Handler(recorder: self) } }

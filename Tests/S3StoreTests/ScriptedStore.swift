@@ -20,8 +20,9 @@ final class ScriptedStore: Sendable {
         var demandsChecksum = false
         /// If-Match and If-None-Match count for nothing.
         var ignoresConditions = false
-        /// What arrives of a body below `packs/`.
+        /// What arrives of the bodies that ``alters`` chooses.
         var alter: @Sendable ([UInt8]) -> [UInt8] = { $0 }
+        var alters: @Sendable (String) -> Bool = { $0.hasPrefix("packs/") }
         /// What the ETag is taken of; for a store whose disk damages what it hashed.
         var keep: @Sendable ([UInt8]) -> [UInt8] = { $0 }
     }
@@ -148,7 +149,7 @@ extension ScriptedStore.State {
         _ request: ScriptedServer.Request, _ key: String
     ) -> ScriptedServer.Answer {
         puts.append(request.headers)
-        let body = key.hasPrefix("packs/") ? conduct.alter(request.body) : request.body
+        let body = conduct.alters(key) ? conduct.alter(request.body) : request.body
         let sha256 = request.headers["x-amz-checksum-sha256"]
         let md5 = request.headers["content-md5"]
         if conduct.demandsChecksum, sha256 == nil, md5 == nil {

@@ -73,7 +73,7 @@ struct Admitter: Sendable {
         if let verdict = recorded() { return verdict }
 
         let lock = try records.lock()
-        // Whoever had the lock before may have probed this very store.
+        // The previous holder of the lock may have probed this store.
         if let verdict = recorded() { return verdict }
 
         let (admitted, found) = try probe.run(on: store)

@@ -19,7 +19,7 @@ struct AdmissionRecords: Sendable {
         do {
             bytes = try Files.read(path, limit: 1 << 16)
         } catch {
-            // Whatever stands in the way of reading it: without a record there is a probe.
+            // Whatever the reason: without a record the store is probed.
             return nil
         }
         guard let record = AdmissionRecord(bytes, location: location),

@@ -86,7 +86,7 @@ final class AdmittedStore: ObjectStore {
         do {
             verdict = try admitter.verdict()
         } catch {
-            let reason = "its server software is another (\(unknown)), and it was not admitted. "
+            let reason = "it answered with an unknown Server (\(unknown)). "
             let refusal = StoreError.notAdmitted(reason: reason + "\(error)")
             state.withLock { $0.refusal = (refusal, .now + pause) }
             onChange(.failed(reason: "\(error)"))

@@ -14,15 +14,15 @@ final class ByteBudget: @unchecked Sendable {
         self.limit = limit
     }
 
-    /// Waits while all of it is in use: whoever does not know yet how much it needs should not begin
-    /// then.
+    /// Waits while all of it is in use: a thread that does not know yet how much it needs should not
+    /// begin then.
     func waitForSome() {
         monitor.locked {
             while !monitor.wait(atMost: .seconds(60), until: { inUse == 0 || inUse < limit }) {}
         }
     }
 
-    /// Does something once there are so many bytes left for it, or nobody else has any.
+    /// Runs `body` once that many bytes are left for it, or no other thread has any.
     func with<Value>(_ bytes: Int, _ body: () throws -> Value) rethrows -> Value {
         monitor.locked {
             while !monitor.wait(

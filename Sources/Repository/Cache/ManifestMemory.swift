@@ -1,7 +1,7 @@
 import ObjectStore
 
-/// Parsed manifests, the ones used last, bounded. The one used last of those that are larger than the
-/// bound is kept besides: it is the dearest to parse.
+/// The most recently used parsed manifests, bounded, and the most recently used one that is larger than
+/// the bound, since it costs most to parse.
 struct ManifestMemory {
     /// Bytes, about.
     private let limit: Int

@@ -3,7 +3,7 @@ import Glibc
 import ObjectStore
 import Posix
 
-/// Hashing cached packs after git failed with them. A client may make git fail as often as it likes,
+/// Hashing cached packs after git failed with them. A client can make git fail as often as it likes,
 /// so this is bounded: one thread of all processes hashes at a time, the others go on without, and a
 /// pack that was hashed for this reason within the last minutes is not hashed again. Whatever
 /// clients do, all that is cached is read once in that time.
@@ -11,7 +11,7 @@ extension PackCache {
     /// Seconds for which a pack is not doubted again.
     private static let proofTime = 600
 
-    /// Bytes that the file of proofs may have; a longer one is begun anew.
+    /// The maximum size of the file of proofs, in bytes; a larger one is started again.
     private static let proofLimit = 1 << 22
 
     /// Hashes packs where they are, with their indexes and sidecars. Those that are damaged are
@@ -49,7 +49,7 @@ extension PackCache {
         }
     }
 
-    /// What the file says of the last minutes. What is no such line counts for nothing.
+    /// The proofs of the last minutes in the file. Malformed lines are ignored.
     private static func proofs(in file: Int32) -> [Digest: Int] {
         lseek(file, 0, SEEK_SET)
         guard let bytes = try? Files.readToEnd(file, limit: proofLimit, subject: "proofs") else {
@@ -68,7 +68,7 @@ extension PackCache {
         return proven
     }
 
-    /// Leaves in the file what still counts.
+    /// Removes expired proofs from the file.
     private static func rewrite(_ proven: [Digest: Int], in file: Int32) throws(SystemError) {
         lseek(file, 0, SEEK_SET)
         try check("ftruncate") { ftruncate(file, 0) }

@@ -1,7 +1,7 @@
 import Posix
 
-/// Work whose result depends on a key alone: done once however many ask for it at once. The others
-/// wait, and get the same result or error.
+/// Work whose result depends only on a key, and is done once however many threads need it at the same
+/// time. The others wait, and get the same result or error.
 final class SharedWork<Key: Hashable & Sendable, Value: Sendable>: @unchecked Sendable {
     // Guards `underWay`, and the result of each job.
     private let monitor = Monitor()
@@ -13,10 +13,10 @@ final class SharedWork<Key: Hashable & Sendable, Value: Sendable>: @unchecked Se
         var waiting = 0
     }
 
-    /// Threads that wait for another one's result now.
+    /// The number of threads that are waiting for another one's result.
     var waiting: Int { monitor.locked { underWay.values.reduce(0) { $0 + $1.waiting } } }
 
-    /// The value of a key, made here unless another thread is at it.
+    /// Returns the value of a key, and computes it unless another thread is doing so.
     func value(of key: Key, making make: () throws -> Value) throws -> Value {
         if let result = othersResult(of: key) { return try result.get() }
         let result = Result { try make() }
@@ -29,7 +29,7 @@ final class SharedWork<Key: Hashable & Sendable, Value: Sendable>: @unchecked Se
 
     /// Waits for another thread's result.
     ///
-    /// - Returns: nil if there is none: it is the caller's to make now.
+    /// - Returns: nil if there is none, and the caller has to compute it.
     private func othersResult(of key: Key) -> Result<Value, any Error>? {
         monitor.locked {
             guard let job = underWay[key] else {

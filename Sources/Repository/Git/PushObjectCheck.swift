@@ -80,7 +80,7 @@ extension GitProgram {
         let path = try local("find git's size and time") { () throws(SystemError) in
             "\(state.path)/capabilities/\(try identity)/fsck-messages"
         }
-        // A list that is missing, or was cut by a crash, is learned anew.
+        // A list that is missing, or was truncated by a crash, is learned again.
         if let kept = try? Files.read(path), kept.last == UInt8(ascii: "\n") {
             return Self.words(kept)
         }
@@ -94,7 +94,7 @@ extension GitProgram {
         return learned
     }
 
-    /// git lists the messages among its variables. Those that are always fatal are told by itself.
+    /// git lists the messages among its variables. Those that are always fatal are found by trying.
     private func learnMessages(in state: StateDirectory) throws -> [String] {
         let step = "learn the messages of git's checks"
         let workspace = try Workspace.empty(head: .main, format: .sha1, in: state)

@@ -4,7 +4,7 @@ import Synchronization
 
 /// The local directory of this program: workspaces, and what may be kept between requests. Nothing
 /// in it is truth; an empty one is as good. Anything in it may be removed at any time: a request
-/// that loses its workspace fails, and later ones make anew what they need.
+/// that loses its workspace fails, and later ones create what they need again.
 ///
 /// Each process has a ``ProcessDirectory`` of its own below `workspaces/`. What dead processes left
 /// is swept by the next process that starts, and by any that finds the disk full.

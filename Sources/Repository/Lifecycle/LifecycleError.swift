@@ -16,11 +16,11 @@ package enum LifecycleError: Error, Equatable, CustomStringConvertible, Sendable
     case noSuchState(RepositoryName, Digest)
     /// Its pointer names a tombstone, and so did all before.
     case neverLive(RepositoryName)
-    /// It goes on under another name.
+    /// It was renamed.
     case renamed(RepositoryName, to: RepositoryName)
-    /// A tombstone of it names something that is no name.
+    /// A tombstone of it specifies an invalid name.
     case strangeName(RepositoryName, to: String)
-    /// The states under a name could not be followed as far as must be.
+    /// The states under a name could not be followed as far as necessary.
     case untold(RepositoryName, reason: String)
     /// Others published in between, as often as was tried.
     case busy(RepositoryName)
@@ -33,8 +33,9 @@ package enum LifecycleError: Error, Equatable, CustomStringConvertible, Sendable
                 + (last.map { "Its last state was \($0); " } ?? "")
                 + "'git-s3-backend restore \(name)' brings it back."
         case .nothingToRename(let name, let target):
-            "'\(name)' is deleted. If its renaming was cut off, 'git-s3-backend rename --resume "
-                + "\(name) \(target)' finishes it; 'git-s3-backend restore \(name)' brings it back."
+            "'\(name)' was deleted or renamed. If a renaming was interrupted, 'git-s3-backend rename "
+                + "--resume \(name) \(target)' finishes it; 'git-s3-backend restore \(name)' brings it "
+                + "back, or reports its new name."
         case .present(let name, let remedy): "'\(name)' is there already\(remedy)"
         case .sameName(let name): "'\(name)' has that name already."
         case .noSuchState(let name, let digest):
@@ -42,11 +43,11 @@ package enum LifecycleError: Error, Equatable, CustomStringConvertible, Sendable
                 + "parent of a state, and with --manifest that of an earlier one."
         case .neverLive(let name): "'\(name)' never had a state to go back to."
         case .renamed(let name, let target):
-            "'\(name)' was renamed to '\(target)', and nobody else may have that repository: rename "
-                + "'\(target)' instead, after 'git-s3-backend restore \(target)' if it is deleted."
+            "'\(name)' was renamed to '\(target)'. Rename '\(target)' instead; if it is deleted, run "
+                + "'git-s3-backend restore \(target)' first."
         case .strangeName(let name, let target):
-            "'\(name)' was renamed to '\(target)', which is no name that this program knows. Use the "
-                + "release that renamed it."
+            "'\(name)' was renamed to '\(target)', which is not a valid name in this release. Use "
+                + "the release that renamed it."
         case .untold(let name, let reason):
             "Could not find out what was published as '\(name)': \(reason)."
         case .busy(let name): "'\(name)' keeps changing; try again."

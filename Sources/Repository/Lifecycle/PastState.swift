@@ -1,14 +1,14 @@
 package import ObjectStore
 
 /// A state of a repository from before its deletion or renaming, and the claims of renamings that
-/// have been laid to it since.
+/// have been made to it since.
 ///
-/// A renaming writes two pointers, and the second write may come late, after somebody else has taken
-/// the state up again. So each one first *claims* the state: it looks at the new name, then swaps the
+/// A renaming writes two pointers, and the second write may come late, after another command has taken
+/// over the state. So each one first *claims* the state: it looks at the new name, then swaps the
 /// old one to a tombstone that names the new one and the very state that is to be published there,
-/// and only then publishes it, predicated on what it saw before it claimed. Whoever else takes the
-/// state up reads those claims and closes each one first, by swapping the new name's pointer, so that
-/// the claimant's swap cannot succeed any more; or sees that it has succeeded, and gives way.
+/// and only then publishes it, predicated on what it saw before it claimed. Any other command that
+/// takes over reads those claims and closes each one first, by swapping the new name's pointer, so that
+/// the claimant's swap cannot succeed any more; or sees that it has succeeded, and abandons its work.
 struct PastState {
     /// With the token of the tombstone that it was found under.
     let snapshot: Snapshot
@@ -55,11 +55,11 @@ struct PastState {
     /// The claims to its repository that are above it, the latest first.
     var claims: [Manifest.Destination] { lives.claims }
 
-    /// Sees to it that none of the claims can be made good any more.
+    /// Ensures that none of the claims can be fulfilled any more.
     ///
     /// - Parameter target: a name to which the caller itself lays claim next, which supersedes what
     ///   was claimed for it before.
-    /// - Throws: ``LifecycleError/renamed(_:to:)`` where one was made good: the repository has another
+    /// - Throws: ``LifecycleError/renamed(_:to:)`` if one was fulfilled: the repository has another
     ///   name.
     func closeClaims(except target: RepositoryName? = nil, in store: any ObjectStore) throws {
         // A repository that has come back may have been claimed again since.
@@ -84,9 +84,9 @@ struct PastState {
         }
     }
 
-    /// Sees to it that a claim cannot be made good any more.
+    /// Ensures that a claim cannot be fulfilled any more.
     ///
-    /// - Returns: what the repository came back with, if the claim was made good.
+    /// - Returns: what the repository came back with, if the claim was fulfilled.
     private func close(
         _ claim: Manifest.Destination, except target: RepositoryName?, in store: any ObjectStore
     ) throws -> Set<Digest> {
@@ -134,7 +134,7 @@ struct PastState {
 }
 
 extension Manifest.Destination {
-    /// The state that the claimed one is published on top of; nil: none.
+    /// The state that the claimed one is published on top of; nil if there is none.
     fileprivate func parent(at name: RepositoryName, in store: any ObjectStore) throws -> Digest? {
         try Snapshot.manifest(digest, of: name, in: store).parent
     }

@@ -5,9 +5,9 @@ package import ObjectStore
 /// name becomes a tombstone, which pins the last state and claims it for the new name, and then the new
 /// name gets that state.
 ///
-/// In between there is neither, with everything kept: the renaming can be finished, or the old name
-/// restored. At no time has the repository two names, however many renamings and restorations are at
-/// it, and however late their writes land: ``PastState``.
+/// In between neither name exists, with everything kept: the renaming can be finished, or the old name
+/// restored. The repository never has two names, however many renamings and restorations run at the
+/// same time, and however late their writes land: ``PastState``.
 package struct Renaming: Sendable {
     package let source: RepositoryName
     package let target: RepositoryName
@@ -26,7 +26,7 @@ package struct Renaming: Sendable {
 
     /// A state that is claimed for the new name.
     private struct Claim {
-        /// The swap that makes it good, predicated on what was there before it was laid.
+        /// The swap that fulfills it, predicated on what existed before the claim.
         let swap: Swap
         let next: Swap.Prepared
         /// What claims it, under the old name; with the token.
@@ -56,8 +56,8 @@ package struct Renaming: Sendable {
         }
     }
 
-    /// Finishes a renaming that was cut off: the old name is a tombstone, the new one is not there.
-    /// One that turns out to be done is left as it is.
+    /// Finishes a renaming that was interrupted: the old name is a tombstone, the new one does not exist.
+    /// One that turns out to be finished is left as it is.
     ///
     /// - Throws: ``LifecycleError``, or what stands in the way.
     package func resume(in hydration: Hydration, log: Logger) throws -> Done {
@@ -88,7 +88,7 @@ package struct Renaming: Sendable {
         throw LifecycleError.busy(source)
     }
 
-    /// Lays claim to the last state.
+    /// Claims the last state.
     private func begin(
         in hydration: Hydration, log: Logger
     ) throws -> (Claim, state: Manifest, last: Digest) {
@@ -124,7 +124,7 @@ package struct Renaming: Sendable {
             .tombstone(
                 for: state,
                 movingTo: .init(name: target.description, digest: next.body.digest)))
-        // Whoever reads the claim reads what is claimed.
+        // A reader of the claim goes on to read the state that it names.
         try store.write([.manifest(next.body), .manifest(tombstone.body)])
         do {
             switch try claiming.advance(to: tombstone) {
@@ -144,8 +144,8 @@ package struct Renaming: Sendable {
         }
     }
 
-    /// Publishes what is claimed under the new name. Where that has changed since the claim was laid,
-    /// and has no repository, another claim is laid on top.
+    /// Publishes the claimed state under the new name. If that has changed since the claim, and has no
+    /// repository, another claim is made on top.
     private func finish(
         _ claim: inout Claim, _ state: Manifest, _ last: Digest, in store: any ObjectStore
     ) throws -> Done {
@@ -174,7 +174,7 @@ package struct Renaming: Sendable {
 
     private var targetPresent: LifecycleError { .present(target, remedy: ".") }
 
-    /// Restores the old name, unless another has taken it up.
+    /// Restores the old name, unless another command has taken over.
     private func undo(
         _ claim: Claim, _ state: Manifest, _ last: Digest, in store: any ObjectStore, log: Logger
     ) -> RenamingFailure.Standing {
@@ -188,7 +188,7 @@ package struct Renaming: Sendable {
         }
     }
 
-    /// How things stand once another has taken the old name up.
+    /// How things stand after another command has taken over the old name.
     private func standing(
         _ last: Digest, in store: any ObjectStore
     ) -> RenamingFailure.Standing {

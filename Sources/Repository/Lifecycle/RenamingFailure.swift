@@ -16,10 +16,10 @@ package struct RenamingFailure: Error, CustomStringConvertible {
         case mayHaveBegun
         /// The old name is a tombstone; the new one may be there.
         case mayBeDone
-        /// Somebody restored the old name, or made it anew; `last` is the state that it had.
+        /// Somebody restored the old name, or created it again; `last` is the state that it had.
         case sourceTaken(last: Digest)
-        /// Another renaming has taken it up, or it was taken up and deleted again; `last` is the state
-        /// that it had.
+        /// Another renaming took over, or did and the name was deleted again; `last` is the state that
+        /// it had.
         case overtaken(last: Digest)
     }
 
@@ -40,15 +40,15 @@ package struct RenamingFailure: Error, CustomStringConvertible {
             case .begun: "'\(source)' is deleted, and all of it is kept: \(ways)"
             case .mayHaveBegun: "If '\(source)' is gone, all of it is kept: \(ways)"
             case .mayBeDone:
-                "'\(source)' is deleted. If '\(target)' is not there, all of it is kept: \(ways)"
+                "'\(source)' is deleted. If '\(target)' does not exist, all of it is kept: \(ways)"
             case .sourceTaken(let last):
-                "'\(source)' was restored or created anew meanwhile. Where it was created anew, its "
-                    + "last state is kept: delete the new one, and 'git-s3-backend restore --manifest "
-                    + "\(last) \(source)' brings it back."
+                "'\(source)' was restored or created again in the meantime. If it was created again, "
+                    + "its last state is kept: delete the new repository, and 'git-s3-backend restore "
+                    + "--manifest \(last) \(source)' brings it back."
             case .overtaken(let last):
-                "'\(source)' was taken up by another renaming meanwhile, or deleted again. If there "
-                    + "is no new name, its last state is kept: 'git-s3-backend restore --manifest "
-                    + "\(last) \(source)' brings it back."
+                "Another renaming of '\(source)' took over, or it was deleted again. If it has no new "
+                    + "name, its last state is kept: 'git-s3-backend restore --manifest \(last) "
+                    + "\(source)' brings it back."
             }
         return "Could not rename '\(source)' to '\(target)': \(cause) \(how)"
     }

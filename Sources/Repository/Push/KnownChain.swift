@@ -28,7 +28,7 @@ struct KnownChain: Sendable {
         case end
     }
 
-    /// A state of which nothing more is known.
+    /// Starts with a state of whose ancestors nothing is known.
     init(_ tip: PushParent) {
         self.tip = tip
         followed = [tip.digest]
@@ -39,7 +39,7 @@ struct KnownChain: Sendable {
         }
     }
 
-    /// Whether a state that is not known to be an ancestor is none.
+    /// Whether the chain was followed to its end, so that a state that is not in it is not an ancestor.
     var isComplete: Bool { if case .end = oldest { true } else { false } }
 
     /// States that are remembered.
@@ -50,7 +50,7 @@ struct KnownChain: Sendable {
         members.contains(digest) || needed.contains(digest)
     }
 
-    /// Takes a state that was published on top of the tip.
+    /// Adds a state that was published on top of the tip.
     mutating func advance(to snapshot: Snapshot) {
         tip = .published(snapshot)
         followed.append(snapshot.digest)
@@ -85,7 +85,7 @@ struct KnownChain: Sendable {
             needed.formUnion(other.needed)
             oldest = other.oldest
         }
-        // The same state, observed anew.
+        // The same state, observed again.
         if followed.count == 1, let other = others.first(where: { $0.tip.digest == tip.digest }) {
             join(other, &older)
         }

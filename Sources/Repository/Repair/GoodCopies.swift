@@ -6,9 +6,9 @@ import Posix
 /// directory, and directories that an operator gives.
 ///
 /// A file is recognized by the SHA-256 of its bytes, whatever its name. Each file is hashed at most
-/// once, and only when an object is looked for that no other file was.
+/// once, and only when no other file turned out to be the object in question.
 package final class GoodCopies {
-    /// What is looked for, which tells the files that need not be hashed.
+    /// The kind of object that is searched for; files of another kind need not be hashed.
     enum Kind: CaseIterable {
         case pack, manifest
 
@@ -38,7 +38,7 @@ package final class GoodCopies {
     /// - Parameters:
     ///   - state: the path of the state directory whose cache is searched first.
     ///   - directories: searched with all that is below them.
-    ///   - warn: takes a sentence for each directory or file that cannot be read.
+    ///   - warn: called with a sentence for each directory or file that cannot be read.
     package init(
         inCacheOf state: String, and directories: [String] = [],
         warn: @escaping (String) -> Void = { _ in }

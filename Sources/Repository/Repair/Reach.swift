@@ -38,7 +38,7 @@ struct Reach {
         return incomplete
     }
 
-    /// Whether everything is there that revisions reach. git-rev-list(1).
+    /// Whether everything exists that revisions reach. git-rev-list(1).
     private func isComplete(
         _ revisions: [String], in workspace: borrowing Workspace
     ) throws(RepositoryError) -> Bool {

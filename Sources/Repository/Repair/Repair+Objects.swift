@@ -2,7 +2,7 @@ import Glibc
 import ObjectStore
 import Posix
 
-/// What a look at an object found.
+/// The condition of an object when it was read.
 enum ObjectCondition {
     case good
     case missing
@@ -20,7 +20,7 @@ enum ObjectCondition {
 }
 
 extension ObjectStore {
-    /// Reads an immutable object and tells whether its bytes have the digest in its key.
+    /// Reads an immutable object, and returns whether its bytes have the digest in its key.
     ///
     /// - Throws: an error that says nothing about the object: no answer, no permission, no room.
     func condition(
@@ -70,7 +70,7 @@ extension Repair {
         try store.condition(of: key, digest, into: destination)
     }
 
-    /// Overwrites a damaged or missing object, and reads it again: only that says that it is good.
+    /// Overwrites a damaged or missing object, and reads it again: only that proves that it is good.
     ///
     /// - Parameter condition: what the last look at it found, which the write is conditional on.
     func rewrite(

@@ -28,7 +28,7 @@ package struct RepairFinding: Sendable, CustomStringConvertible {
         case repaired(from: String?)
         /// Somebody else repaired it in the meantime.
         case repairedElsewhere
-        /// It can be repaired, which was not asked for.
+        /// It can be repaired, but nothing is to be written.
         case repairable(from: String?)
         case none(reason: String)
     }
@@ -60,18 +60,18 @@ package struct RepairFinding: Sendable, CustomStringConvertible {
     }
 }
 
-/// What checking and repairing a repository came to.
+/// The result of checking and repairing a repository.
 package struct RepairOutcome: Sendable {
     /// Objects that were read.
     package var objects = 0
     package var findings: [RepairFinding] = []
-    /// Refs that need objects which no good pack has; nil if that was not looked at, because the
-    /// manifest is lost.
+    /// Refs that need objects which no good pack has; nil if that was not checked, because the manifest
+    /// is lost.
     package var incompleteRefs: [RefName]?
     /// The newest earlier state that needs none of the lost packs, where there is one.
     package var earlierState: Digest?
 
-    /// Objects that are needed and that no good copy was found of.
+    /// Needed objects of which no good copy was found.
     package var lost: [RepairFinding] { findings.filter(\.isLost) }
 
     /// Whether the repository is whole now.

@@ -1,10 +1,10 @@
 package import ObjectStore
 
-/// Whether what was published is read back from the store.
+/// Whether published objects are read back from the store.
 package enum UploadVerification: String, CaseIterable, Sendable {
     case on, off
-    /// Where damage on the way to the store could be stored: if the store is reached over a network,
-    /// and does not compare what it is sent with a checksum.
+    /// If damage on the way to the store could be stored: the store is reached over a network, and
+    /// does not compare the bytes that it receives with a checksum.
     case auto
 
     /// - Parameters:

@@ -3,8 +3,8 @@ package import Logging
 package import ObjectStore
 import Posix
 
-/// Reads what was published back from the store, once, and compares its SHA-256 with its name: on a
-/// thread of its own, at low priority, one object after the other. Nobody waits for it, and nothing
+/// Reads published objects back from the store, once, and compares their SHA-256 with their names: on
+/// a thread of its own, at low priority, one object after the other. Nobody waits for it, and nothing
 /// depends on it.
 ///
 /// It repairs nothing. It logs damage while a good copy is likely to exist: in the cache of this
@@ -19,7 +19,7 @@ package final class UploadVerifier: @unchecked Sendable {
     // What follows is read and written with the monitor's lock held.
     private let monitor = Monitor()
     private var line: [Upload] = []
-    /// What the thread is at.
+    /// The upload that is being verified.
     private var current: Upload?
     /// Whether the thread exists. It ends when the line is empty.
     private var isRunning = false
@@ -39,7 +39,7 @@ package final class UploadVerifier: @unchecked Sendable {
         }
     }
 
-    /// Uploads that wait at most. Of those that come then only the first 1000 are ever verified.
+    /// The maximum number of waiting uploads. Further ones are not verified.
     package static let defaultBound = 1000
 
     /// How long a stop waits for the object that is being read.
@@ -49,7 +49,7 @@ package final class UploadVerifier: @unchecked Sendable {
     ///   - hydration: with the store, and the state directory whose cache may have good copies.
     ///   - retries: when an object is read again after the store did not answer; the store's own
     ///     retries come first.
-    ///   - bound: uploads that wait at most.
+    ///   - bound: the maximum number of waiting uploads.
     package init(
         _ hydration: Hydration, log: Logger,
         retries: RetryPolicy = RetryPolicy(attempts: 5, base: .seconds(10), ceiling: .seconds(120)),
@@ -62,8 +62,8 @@ package final class UploadVerifier: @unchecked Sendable {
         longestLine = bound
     }
 
-    /// Takes note of a published state and of the pack that was stored for it; nil if there was
-    /// none. Returns at once.
+    /// Queues a published state and the pack that was stored for it; nil if there was none. Returns at
+    /// once.
     package func published(_ manifest: Digest, pack: Digest?, to repository: RepositoryName) {
         if let pack {
             take(Upload(repository: repository, key: .pack(pack), digest: pack, kind: .pack))
@@ -87,7 +87,7 @@ package final class UploadVerifier: @unchecked Sendable {
         if let message { log.warning(message, metadata: upload.metadata) }
     }
 
-    /// Drops what waits, takes nothing more, and logs how much that was.
+    /// Drops the waiting uploads, accepts no more, and logs how many were dropped.
     package func stop() {
         let unverified = monitor.locked {
             isStopped = true
