@@ -215,6 +215,20 @@ import Testing
         }
     }
 
+    /// As of one that was sent in parts, from a backend that does not mark it.
+    @Test func anotherChecksumThanThatOfTheWholeSaysNothing() throws {
+        var conduct = ScriptedStore.Conduct()
+        conduct.onSHA256 = .checked
+        conduct.returnsSHA256 = true
+        let scripted = try ScriptedStore(conduct)
+        let store = try probe.run(on: scripted.store()).store
+        let key = ObjectKey.pack(Digest(of: bytes))
+        scripted.plant(bytes, at: key, checksum: Base64.encode(Digest(of: [1]).raw))
+        _ = scripted.counted()
+        try store.write([.pack(.bytes(bytes))])
+        #expect(scripted.counted() == ["PUT": 1, "HEAD": 1, "GET": 1])
+    }
+
     // P7
     @Test func damagedExistingObjectIsNamed() throws {
         var conduct = ScriptedStore.Conduct()
