@@ -21,6 +21,9 @@ package protocol ObjectStore: Sendable {
     /// The server software that has answered so far; empty for a store without a server.
     var servers: ServerNames { get }
 
+    /// The same store, as if no server software had answered yet.
+    func watchingAnew() -> any ObjectStore
+
     /// Carries out independent requests, in parallel where the backend can.
     ///
     /// Each is attempted once, as far as the backend can know; a PUT that got no answer, or 5xx,
@@ -53,6 +56,8 @@ extension ObjectStore {
     package var dialect: Dialect { [] }
 
     package var servers: ServerNames { ServerNames() }
+
+    package func watchingAnew() -> any ObjectStore { self }
 
     package func speaking(_ dialect: Dialect) -> (any ObjectStore)? {
         dialect == self.dialect ? self : nil

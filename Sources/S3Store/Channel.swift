@@ -28,9 +28,12 @@ final class Channel: @unchecked Sendable {
     /// Carries out transfers, up to ``TransferOptions/width`` exchanges at a time; all are done on
     /// return.
     ///
-    /// - Parameter sign: called as each exchange begins, so that no signature grows old in the queue.
+    /// - Parameters:
+    ///   - servers: takes down which software answered.
+    ///   - sign: called as each exchange begins, so that no signature grows old in the queue.
     func carryOut(
-        _ transfers: [any Transfer], sign: (HTTPRequest) throws(StoreError) -> SignedRequest
+        _ transfers: [any Transfer], noting servers: ServerWatch,
+        sign: (HTTPRequest) throws(StoreError) -> SignedRequest
     ) {
         var queue = TransferQueue(transfers)
         var busy = 0
@@ -48,7 +51,7 @@ final class Channel: @unchecked Sendable {
             multi.perform()
             let before = busy
             while let (raw, code) = multi.nextEnded() {
-                end(raw, code)
+                end(raw, code, servers)
                 busy -= 1
             }
             if busy == before { multi.wait(atMost: Self.milliseconds(until: queue.wakeUp)) }
@@ -100,12 +103,14 @@ final class Channel: @unchecked Sendable {
         slot.headers = consume headers
     }
 
-    private func end(_ raw: UnsafeMutableRawPointer, _ code: CURLcode) {
+    private func end(
+        _ raw: UnsafeMutableRawPointer, _ code: CURLcode, _ servers: ServerWatch
+    ) {
         for slot in slots where slot.easy.raw == raw {
             multi.remove(slot.easy)
             if let exchange = slot.exchange {
                 exchange.end(code, explanation: slot.easy.explain(code))
-                exchange.note(in: options.servers)
+                exchange.note(in: servers)
                 slot.transfer?.ended(exchange)
             }
             slot.exchange = nil

@@ -87,6 +87,7 @@ final class Exchange {
         let body = sink?.finish()
         let sentMD5 = request.md5 == .sent ? request.body?.md5 : source?.md5
         let wasResent = source?.wasRewound == true
+        let isSentWhole = source?.isAtEnd != false
         source = nil
         sink = nil
         if let failure {
@@ -94,6 +95,10 @@ final class Exchange {
         } else if code == CURLE_OK, !isHeadComplete {
             // To libcurl a connection that ends there ends the answer.
             outcome = .failure(.unreachable(request.attempt, cause: "the answer's head was cut"))
+        } else if code == CURLE_OK, isSuccess, !isSentWhole {
+            // libcurl is content where the server then closes.
+            let cause = "a success came before all of the body was sent"
+            outcome = .failure(.unreachable(request.attempt, cause: cause))
         } else if code == CURLE_OK || isErrorRead(code) {
             outcome = complete(body, sentMD5).map { answer in
                 var answer = answer

@@ -32,19 +32,18 @@ package struct S3Store: ObjectStore {
         self.retryPolicy = retryPolicy
         dialect = target.isAmazon ? [.checksSHA256, .keepsSHA256] : []
         credentials = CredentialChain(profile: target.profile, environment: environment)
-        let options = TransferOptions(target)
-        pool = ChannelPool(options)
-        watch = options.servers
+        pool = ChannelPool(TransferOptions(target))
+        watch = ServerWatch()
         _ = try credentials.credentials()
     }
 
-    private init(_ store: S3Store, speaking dialect: Dialect) {
+    private init(_ store: S3Store, speaking dialect: Dialect, _ watch: ServerWatch) {
         retryPolicy = store.retryPolicy
         target = store.target
         self.dialect = dialect
         credentials = store.credentials
         pool = store.pool
-        watch = store.watch
+        self.watch = watch
     }
 
     /// With the endpoint: a bucket of the same name elsewhere is another store, to be admitted by
@@ -58,7 +57,11 @@ package struct S3Store: ObjectStore {
     package var servers: ServerNames { watch.names }
 
     package func speaking(_ dialect: Dialect) -> (any ObjectStore)? {
-        S3Store(self, speaking: dialect)
+        S3Store(self, speaking: dialect, watch)
+    }
+
+    package func watchingAnew() -> any ObjectStore {
+        S3Store(self, speaking: dialect, ServerWatch())
     }
 
     /// A large PUT is sent as a multipart upload, and a GET into a file asks for ranges. In both a
@@ -93,7 +96,7 @@ package struct S3Store: ObjectStore {
     func carryOut(_ transfers: [any Transfer]) {
         if transfers.isEmpty { return }
         pool.withChannel { channel in
-            channel.carryOut(transfers) { (request) throws(StoreError) in
+            channel.carryOut(transfers, noting: watch) { (request) throws(StoreError) in
                 target.sign(request, with: try credentials.credentials(), at: .now)
             }
         }

@@ -10,8 +10,6 @@ struct TransferOptions: Sendable {
     let authorities: String?
     /// Transfers at a time, in one channel.
     var width = 8
-    /// Which server software has answered.
-    let servers = ServerWatch()
 
     init(_ location: S3Location) {
         connectTimeout = location.connectTimeout

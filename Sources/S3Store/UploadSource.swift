@@ -44,6 +44,9 @@ final class UploadSource {
     /// Bytes.
     var size: Int64 { reader.size }
 
+    /// Whether all of the copy that is on its way has been given out.
+    var isAtEnd: Bool { reader.isAtEnd }
+
     /// Begins again; false: it cannot go on from there. libcurl goes back to the beginning only.
     func seek(to offset: Int64) -> Bool {
         guard offset == 0 else { return false }

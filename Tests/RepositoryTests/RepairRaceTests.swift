@@ -57,6 +57,33 @@ struct RepairRaceTests {
         }
     }
 
+    @Test("a repair that is damaged on its way is made again")
+    func damagedOnItsWay() throws {
+        for damage in Scene.damages {
+            let scene = try Scene([FaultRule(.alter, limit: 1)])
+            let original = try scene.damage(.pack(scene.packs[0]), damage)
+            #expect(try scene.run().outcome.isWhole)
+            #expect(scene.memory.bytes(at: .pack(scene.packs[0])) == original)
+        }
+    }
+
+    /// As a damaged pack of more than 5 GiB.
+    @Test("an object that the store does not let overwrite is told, and the others are repaired")
+    func refusedByTheStore() throws {
+        let key = Box<ObjectKey?>(nil)
+        let scene = try Scene([FaultRule(.rejected, keys: { $0 == key.value })])
+        let packs = scene.packs.sorted { $0.hex < $1.hex }
+        key.value = .pack(packs[0])
+        _ = try scene.damage(.pack(packs[0]), Scene.flipped)
+        let other = try scene.damage(.pack(packs[1]), Scene.flipped)
+        let run = try scene.run()
+        #expect(run.outcome.lost.map(\.key) == [.pack(packs[0])])
+        #expect(run.findings.first?.contains("EntityTooLarge") == true, "\(run.findings)")
+        #expect(run.findings.first?.hasSuffix("..") == false)
+        #expect(run.outcome.incompleteRefs == [], "the copy is good")
+        #expect(scene.memory.bytes(at: .pack(packs[1])) == other)
+    }
+
     @Test("a lost answer is repeated, and the next read says that it is repaired")
     func lostAnswer() throws {
         for fault in [Fault.dropReply, .dropRequest, .failAfterApplying, .unavailable] {

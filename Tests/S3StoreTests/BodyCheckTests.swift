@@ -36,6 +36,18 @@ import Testing
         }
     }
 
+    /// It would be waited for by each check, and then again: minutes, where nothing answers.
+    @Test func probeGivesUpAStoreThatDoesNotAnswer() throws {
+        let server = try ScriptedServer { _, _ in .raw("", then: .close) }
+        let store = try S3Store(
+            location: "s3://bucket?endpoint=http://127.0.0.1:\(server.port)",
+            environment: ["AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "secret"],
+            retryPolicy: RetryPolicy(attempts: 2, base: .milliseconds(1)))
+        let failure = #expect(throws: ProbeFailure.self) { try probe.run(on: store) }
+        #expect(failure?.reason.contains("no answer") == true, "\(String(describing: failure))")
+        #expect(server.requests.count { $0.method != "DELETE" } == 20)
+    }
+
     // S7 follows from it
     @Test func probePassesWhereEveryPutNeedsAChecksum() throws {
         for header in [\ScriptedStore.Conduct.onSHA256, \.onMD5] {
@@ -201,6 +213,20 @@ import Testing
             try store.write([.pack(.bytes(bytes))])
             #expect(scripted.counted() == ["PUT": 1, read: 1])
         }
+    }
+
+    /// As of one that was sent in parts, from a backend that does not mark it.
+    @Test func anotherChecksumThanThatOfTheWholeSaysNothing() throws {
+        var conduct = ScriptedStore.Conduct()
+        conduct.onSHA256 = .checked
+        conduct.returnsSHA256 = true
+        let scripted = try ScriptedStore(conduct)
+        let store = try probe.run(on: scripted.store()).store
+        let key = ObjectKey.pack(Digest(of: bytes))
+        scripted.plant(bytes, at: key, checksum: Base64.encode(Digest(of: [1]).raw))
+        _ = scripted.counted()
+        try store.write([.pack(.bytes(bytes))])
+        #expect(scripted.counted() == ["PUT": 1, "HEAD": 1, "GET": 1])
     }
 
     // P7

@@ -1,6 +1,8 @@
+import Glibc
 import ObjectStore
 import Posix
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import S3Store
@@ -119,6 +121,42 @@ import Testing
         let error = try #require(try error(store, .put(body, at: key, .always)))
         #expect(error.leavesWriteUnknown, "\(error)")
         #expect(server.requests.map(\.body) == [content, content])
+    }
+
+    /// A server, or something before it, that reads no body and claims to have stored it.
+    @Test(arguments: [Dialect.etagIsMD5, []])
+    func successBeforeTheWholeBodyHasLeftIsNone(_ dialect: Dialect) throws {
+        let listener = try ListeningSocket()
+        // They stay open, unread, until the end.
+        let connections = Mutex<[Int32]>([])
+        defer {
+            listener.stop()
+            for raw in connections.withLock({ $0 }) { close(raw) }
+        }
+        _ = try Posix.Thread {
+            while let connection = listener.accept() {
+                var start = [UInt8](repeating: 0, count: 1000)
+                let raw = connection.release()
+                connections.withLock { $0.append(raw) }
+                recv(raw, &start, start.count, 0)
+                let answer = "HTTP/1.1 200 OK\r\nETag: \"t\"\r\nConnection: close\r\n"
+                // The test sees what comes of it.
+                try? writeAll(raw, Array((answer + "Content-Length: 0\r\n\r\n").utf8))
+                shutdown(raw, Int32(SHUT_WR))
+            }
+        }
+        let store = try S3Store(
+            location: "s3://bucket?endpoint=http://127.0.0.1:\(listener.port)&stall-timeout=2",
+            environment: ["AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "secret"],
+            retryPolicy: RetryPolicy(attempts: 1))
+        // More than sockets hold.
+        let body = ObjectBody.bytes([UInt8](repeating: 1, count: 40 << 20))
+        let result = try #require(store.speaking(dialect)).perform([.put(body, at: key, .always)])
+        guard case .failure(let error)? = result.first else {
+            Issue.record("\(result)")
+            return
+        }
+        #expect(error.leavesWriteUnknown, "\(error)")
     }
 
     /// A part is read once to be hashed and once to be sent.

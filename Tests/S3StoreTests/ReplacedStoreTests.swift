@@ -151,6 +151,44 @@ import Testing
         #expect(changes.taken == ["unknown '(none)'", "failed", "unknown '(none)'", "passed"])
     }
 
+    /// That another passed afterwards says nothing of the one that failed.
+    @Test func backendThatFailedIsNotAdmittedByTheOneThatReplacesIt() throws {
+        let scripted = try ScriptedStore()
+        let store = try start(scripted, pause: .zero).store
+        func setFailing(_ isFailing: Bool) {
+            scripted.change {
+                $0.name = isFailing ? "scripted/0" : "scripted/1"
+                $0.ignoresConditions = isFailing
+            }
+        }
+        setFailing(true)
+        try read(store)
+        #expect(throws: StoreError.self) { try write(store, "a") }
+        setFailing(false)
+        try write(store, "b")
+        setFailing(true)
+        // A later process goes by the record.
+        for store in [store, try start(scripted).store] {
+            try read(store)
+            #expect(throws: StoreError.self) { try write(store, "c") }
+        }
+        #expect(scripted.keys.count { $0.hasPrefix("packs/") } == 1)
+    }
+
+    /// One behind a load balancer that answers rarely: it is unknown, and then misses the probe.
+    @Test func backendThatMissesItsProbeCausesNoOther() throws {
+        let scripted = try ScriptedStore()
+        let store = try start(scripted).store
+        for _ in 1...3 {
+            scripted.change { $0.name = "scripted/rare" }
+            try read(store)
+            scripted.change { $0.name = "scripted/1" }
+            try write(store, "a")
+        }
+        #expect(changes.taken == ["unknown 'scripted/rare'", "passed"])
+        #expect("\(try start(scripted).report.servers)" == "'scripted/1'")
+    }
+
     @Test func writersOfAllProcessesWaitForOneProbe() throws {
         let scripted = try ScriptedStore()
         let first = try start(scripted).store

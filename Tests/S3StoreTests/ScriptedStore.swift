@@ -88,6 +88,14 @@ final class ScriptedStore: Sendable {
         }
     }
 
+    /// Puts an object there with a checksum, which need not be its own.
+    func plant(_ bytes: [UInt8], at key: ObjectKey, checksum: String) {
+        shared.state.withLock { state in
+            state.objects[key.path] = Object(
+                bytes: bytes, etag: state.tag(for: bytes), checksum: checksum)
+        }
+    }
+
     var keys: [String] { shared.state.withLock { $0.objects.keys.sorted() } }
 
     /// How often each method came since the last look.

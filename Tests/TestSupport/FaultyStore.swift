@@ -28,6 +28,10 @@ package enum Fault: Sendable {
     case refuseAsConflict
     /// 403, not applied.
     case denied
+    /// 400 EntityTooLarge, not applied.
+    case rejected
+    /// Other bytes are stored, and the store's ETag tells.
+    case alter
     /// A wait first.
     case delay(Duration)
     /// Something else first, on the store within.
@@ -242,6 +246,12 @@ package final class FaultyStore: ObjectStore {
             return answer
         case .denied:
             return .failure(.denied(attempt, .init(status: 403, code: "AccessDenied")))
+        case .rejected:
+            return .failure(.rejected(attempt, .init(status: 400, code: "EntityTooLarge")))
+        case .alter:
+            guard case .put(_, let key, let condition) = request else { return send(request) }
+            _ = send(.put(.bytes([0]), at: key, condition))
+            return .failure(.altered(key, reason: "the ETag is another"))
         case .delay(let duration):
             RetryPolicy(attempts: 1, base: duration, ceiling: duration).pause(before: 1)
             return send(request)

@@ -39,7 +39,7 @@ package struct Admission: Sendable {
         onChange: @escaping @Sendable (Change) -> Void = { _ in }
     ) throws -> Admission {
         let admitter = Admitter(store: store, stateDirectory: stateDirectory, probe: probe)
-        let verdict = try admitter.verdict()
+        let verdict = try admitter.verdict(on: store.servers)
         // A store without a server cannot be replaced unnoticed by this process.
         let admitted: any ObjectStore =
             verdict.report.servers.isEmpty
@@ -68,15 +68,19 @@ struct Admitter: Sendable {
         records = AdmissionRecords(stateDirectory: stateDirectory, location: store.location)
     }
 
-    /// A verdict that covers all server software that has answered this process.
-    func verdict() throws -> Verdict {
-        if let verdict = recorded() { return verdict }
+    /// A verdict on the store as it answers now.
+    ///
+    /// - Parameter seen: the server software that has answered. A record that does not have all of
+    ///   it is none.
+    func verdict(on seen: ServerNames) throws -> Verdict {
+        if let verdict = recorded(seen) { return verdict }
 
         let lock = try records.lock()
         // The previous holder of the lock may have probed this store.
-        if let verdict = recorded() { return verdict }
+        if let verdict = recorded(seen) { return verdict }
 
-        let (admitted, found) = try probe.run(on: store)
+        // What answered before did not pass this probe: it may have failed an earlier one.
+        let (admitted, found) = try probe.run(on: store.watchingAnew())
         // Behind a load balancer, and during an upgrade, several answer in turn: those that passed
         // within the record's lifetime stay known.
         let former = records.read(atLeast: probe)?.servers ?? ServerNames()
@@ -88,9 +92,9 @@ struct Admitter: Sendable {
         return Verdict(store: admitted, report: report, source: .probe)
     }
 
-    private func recorded() -> Verdict? {
-        guard let report = records.read(atLeast: probe), report.servers.cover(store.servers),
-            let spoken = store.speaking(report.dialect)
+    private func recorded(_ seen: ServerNames) -> Verdict? {
+        guard let report = records.read(atLeast: probe), report.servers.cover(seen),
+            let spoken = store.watchingAnew().speaking(report.dialect)
         else { return nil }
         return Verdict(store: spoken, report: report, source: .record)
     }

@@ -34,7 +34,8 @@ package struct ConformanceProbe: Sendable {
         on store: any ObjectStore
     ) throws(ProbeFailure) -> (store: any ObjectStore, report: ProbeReport) {
         let finder = ProbeRun(store, width: width, rounds: rounds)
-        let found = finder.findBodyChecks().union(store.dialect.intersection(.bareETags))
+        let found = try finder.findBodyChecks().union(
+            store.dialect.intersection(.bareETags))
         let spoken = store.speaking(found) ?? store
         let first = ProbeRun(
             spoken, width: width, rounds: rounds, transportDrops: finder.transportDrops)

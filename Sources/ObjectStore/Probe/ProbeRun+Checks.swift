@@ -1,9 +1,11 @@
 /// Before the phases: which checks of a body the backend carries out. Nothing found here refuses a
 /// store; a backend that rejects a header, or does not answer to it, does not honor it.
 extension ProbeRun {
-    func findBodyChecks() -> Dialect {
+    /// - Throws: only where the store does not answer at all.
+    func findBodyChecks() throws(ProbeFailure) -> Dialect {
         defer { removeKeys() }
 
+        try expectAnswer()
         var found: Dialect = []
         if let key = honoredClaim(.sha256) {
             found.insert(.checksSHA256)
@@ -12,6 +14,16 @@ extension ProbeRun {
         if honoredClaim(.md5) != nil { found.insert(.checksMD5) }
         if etagsAreMD5(found) { found.insert(.etagIsMD5) }
         return found
+    }
+
+    /// A store that is out of reach is given up here: each check would wait as long once more.
+    private func expectAnswer() throws(ProbeFailure) {
+        let step = ProbeStep(phase: .sequential, round: 1, key: freshKey("answer"))
+        guard case .failure(let error)? = answered(.head(step.key)), error.isTransient else {
+            return
+        }
+        throw failure(
+            step, "\(Self.patience) reads in a row got no answer; the last: \(error)")
     }
 
     /// The object that a right checksum wrote; nil unless a wrong one was refused and created
@@ -79,14 +91,15 @@ extension ProbeRun {
         return .unknown
     }
 
-    /// A read, repeated while it fails in transport.
+    /// A read, repeated while it fails in transport; its last result.
     private func answered(_ request: StoreRequest) -> Result<StoreAnswer, StoreError>? {
+        var result: Result<StoreAnswer, StoreError>?
         for _ in 0..<Self.patience {
-            let result = store.perform([request]).first
-            guard case .failure(let error)? = result, error.isTransient else { return result }
+            result = store.perform([request]).first
+            guard case .failure(let error)? = result, error.isTransient else { break }
             countDrop()
             store.retryPolicy.pause(before: 1)
         }
-        return nil
+        return result
     }
 }

@@ -89,7 +89,18 @@ extension Repair {
             case .damaged(nil, _):
                 return .none(reason: "the store gives no ETag under which to overwrite it")
             }
-            let replacement = try store.replace(object, seen: seen)
+            let replacement: Replacement
+            do throws(StoreError) {
+                replacement = try store.replace(object, seen: seen)
+            } catch {
+                switch error {
+                // What came of it is read next.
+                case .altered: replacement = .written
+                // That is about this object alone: S3 lets no more than 5 GiB be overwritten at once.
+                case .rejected: return .none(reason: "\(error)")
+                default: throw error
+                }
+            }
             condition = try look(at: key, digest, into: .nowhere)
             if case .good = condition {
                 return replacement == .written ? .repaired(from: copy) : .repairedElsewhere

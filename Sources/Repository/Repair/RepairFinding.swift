@@ -54,7 +54,7 @@ package struct RepairFinding: Sendable, CustomStringConvertible {
             case .repairedElsewhere: "repaired by somebody else in the meantime."
             case .repairable(let path?): "can be rewritten from '\(path)'."
             case .repairable(nil): "can be rebuilt from its pack."
-            case .none(let reason): "not repaired: \(reason)."
+            case .none(let reason): "not repaired: \(reason)" + (reason.hasSuffix(".") ? "" : ".")
             }
         return "\(key): \(fault); \(done)"
     }

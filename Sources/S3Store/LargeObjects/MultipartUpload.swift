@@ -120,7 +120,9 @@ final class MultipartUpload: StoreTransfer {
         case .looking, .creating: enter(.ended(.failure(error)))
         case .completing(let parts): enter(.verifying(parts, doubt: .unanswered(error)))
         case .verifying(let parts, let doubt):
-            if !isRepeated(after: error) { enter(afterNoLook(parts, doubt, error)) }
+            if isRepeated(after: error) { return }
+            // The last look failed for good, as by a 403: what the key holds stays unknown.
+            enter(leaving(parts, doubt, .failure(error)))
         // What cannot be taken back is left to the bucket's own rule.
         case .aborting(_, let result): if !isRepeated(after: error) { enter(.ended(result)) }
         case .sending, .ended: break
@@ -185,6 +187,10 @@ extension MultipartUpload {
     ) throws(StoreError) {
         let looked = try store.classification.answer(to: .head(object), answer)
         if case .found(let found) = looked {
+            // After a doubt it may be another uploader's. Whoever creates it proves its content.
+            if let doubt, condition == .ifAbsent {
+                return enter(leaving(parts, doubt, .success(.notStored(.conditionFailed))))
+            }
             // After a doubt, what was there before proves nothing.
             let isNew = former == nil || found.etag != former
             if found.size == body.size, doubt == nil || isNew {
@@ -203,15 +209,14 @@ extension MultipartUpload {
         notThere(parts, doubt)
     }
 
-    /// The last look failed for good, as by a 403: what the key holds stays unknown. Parts that are
-    /// certainly not being put together go.
-    private func afterNoLook(
-        _ parts: UploadParts, _ doubt: Doubt?, _ error: StoreError
+    /// Ends with a result, and without the parts where they are certainly not being put together.
+    private func leaving(
+        _ parts: UploadParts, _ doubt: Doubt?, _ result: Result<StoreAnswer, StoreError>
     ) -> Phase {
         switch doubt {
-        case .answered: .aborting(parts.identifier, .failure(error))
+        case .answered: .aborting(parts.identifier, result)
         // Completed or gone, there are none; unanswered, the backend may be at work on them.
-        case nil, .gone, .unanswered: .ended(.failure(error))
+        case nil, .gone, .unanswered: .ended(result)
         }
     }
 
