@@ -184,9 +184,8 @@ package struct Responder: Sendable {
     /// Bytes of it that are waited for before a git process is: nearly always all of them.
     private static let fetchReadAhead = 1 << 20
 
-    /// What upload-pack says of a request that is the client's fault, before it has answered
-    /// anything. git's serve.c, upload-pack.c, ls-refs.c, pkt-line.c, shallow.c,
-    /// list-objects-filter-options.c.
+    /// What upload-pack says of a request that is the client's fault. git's serve.c, upload-pack.c,
+    /// ls-refs.c, pkt-line.c, shallow.c, list-objects-filter-options.c.
     private static let complaints = [
         "protocol error", "unknown request", "invalid command", "no command requested",
         "ambiguous deepen-not", "no commits selected for shallow requests",
@@ -196,8 +195,19 @@ package struct Responder: Sendable {
         "expected something after combine",
         "after already requesting command", "unknown capability", "unknown object format",
         "mismatched object format", "requires an argument", "unexpected line", "expected flush",
-        "Invalid deepen", "hung up unexpectedly", "remote error: ",
+        "Invalid deepen", "hung up unexpectedly", "remote error: ", "' not supported",
     ]
+
+    /// Whether a fetch failed for what its client sent, and not for what is stored. The words may be
+    /// the client's own, so all that follows from them is how the request is logged and answered.
+    private static func isClients(_ errors: String, of manifest: Manifest) -> Bool {
+        if let match = errors.firstMatch(of: /not our ref ([0-9a-f]+)/) {
+            // A repository that lacks what its own refs point to is damaged.
+            guard let id = ObjectID(match.output.1.utf8) else { return true }
+            return !manifest.refs.values.contains(id)
+        }
+        return complaints.contains { errors.contains($0) }
+    }
 
     /// `git-upload-pack`: a fetch, or protocol v2's `ls-refs`.
     private func fetch(from name: RepositoryName, _ call: Call) throws {
@@ -247,9 +257,14 @@ package struct Responder: Sendable {
             // The client sees an answer that ends too early; the cause is for the log.
             if ending != .exited(0) {
                 workspace.doubtPacks()
-                call.fail(
-                    RepositoryError.git(
-                        step: "finish a fetch", reason: "\(ending): \(workspace.gitErrors())"))
+                let errors = workspace.gitErrors()
+                let error = RepositoryError.git(
+                    step: "finish a fetch", reason: "\(ending): \(errors)")
+                if Self.isClients(errors, of: snapshot.manifest) {
+                    call.fail(error, ErrorAnswer(status: 400, text: errors))
+                } else {
+                    call.fail(error)
+                }
             }
             return
         }
@@ -258,7 +273,7 @@ package struct Responder: Sendable {
             return
         }
         let errors = workspace.gitErrors()
-        if Self.complaints.contains(where: { errors.contains($0) }) {
+        if Self.isClients(errors, of: snapshot.manifest) {
             throw ProtocolError.badPktLine("git does not understand the request")
         }
         workspace.doubtPacks()

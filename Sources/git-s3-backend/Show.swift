@@ -74,7 +74,7 @@ struct Show: ParsableCommand {
         print("repository     \(repository)\(manifest.kind == .tombstone ? " (deleted)" : "")")
         print("manifest       \(snapshot.digest)")
         print("parent         \(manifest.parent?.hex ?? "none")")
-        print("head           \(manifest.head)")
+        print("head           \(Self.printable(manifest.head))")
         print("object format  \(manifest.objectFormat.rawValue)")
         print("packs          \(manifest.packs.count)")
         for pack in manifest.packs.sorted(by: { $0.hex < $1.hex }) {
@@ -83,7 +83,12 @@ struct Show: ParsableCommand {
         print("refs           \(manifest.refs.count)")
         for (name, id) in manifest.refs.sorted(by: { $0.key < $1.key }) {
             let peeled = manifest.peeled?[name].map { " (peels to \($0))" } ?? ""
-            print("  \(id) \(name)\(peeled)")
+            print("  \(id) \(Self.printable(name))\(peeled)")
         }
+    }
+
+    /// A name as a terminal may have it: whoever pushes has chosen it.
+    private static func printable(_ name: RefName) -> String {
+        PrintableText.sentence("\(name)")
     }
 }

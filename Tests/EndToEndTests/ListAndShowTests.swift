@@ -96,6 +96,16 @@ extension EndToEnd {
                     .contains("packs          2\n\(sizes.map(\.text).joined())refs "))
         }
 
+        // L1: U+009B begins an escape sequence, and U+202E turns what follows around.
+        @Test func namesOfRefsMoveNoCursor() throws {
+            let site = try Site.shared(.file)
+            let (repository, tree) = try seeded(site)
+            try tree.git("push", "-q", "origin", "main:refs/heads/\u{e9}\u{9b}2J\u{202e}x")
+            let shown = try site.command("show", [repository]).checked().text
+            #expect(
+                shown.contains(#" refs/heads/\#u{e9}\xc2\x9b2J\xe2\x80\xaex"# + "\n"), "\(shown)")
+        }
+
         @Test func showAsJSONTellsADeletedRepositoryToo() throws {
             let place = try CommandPlace()
             try place.run(["create", "a/b"]).checked()

@@ -299,6 +299,50 @@ extension EndToEnd {
             try writeAll(pipe.second.raw, [1])
         }
 
+        // L4: what anybody can ask for is no error of the server's.
+        @Test func fetchOfWhatWasNeverThereIsRefused() throws {
+            let site = try Self.site.get()
+            let (repository, tree) = try seeded(site)
+            let unknown = String(repeating: "1", count: 40)
+            func line(_ body: [UInt8], _ version: Int) throws -> String {
+                let answer = try site.http.send(
+                    "POST", "/git/\(repository).git/git-upload-pack",
+                    headers: [
+                        ("Content-Type", "application/x-git-upload-pack-request"),
+                        ("Git-Protocol", "version=\(version)"),
+                    ], body: .bytes(body))
+                #expect(answer.status == 200 && answer.text.contains("ERR "), "\(answer)")
+                let id = try #require(answer.header("X-Request-Id"))
+                let new = try lines(of: site.responder, after: 0, with: "request.id=\(id) ")
+                return try #require(new.last { $0.contains("request.id=\(id) ") })
+            }
+            let fetch = "0011command=fetch0001"
+            for (body, version) in [
+                (Site.wants([unknown]), 0),
+                (Array("\(fetch)0032want \(unknown)\n0009done\n0000".utf8), 2),
+                (Array("\(fetch)003ffilter sparse:oid=\(unknown)\n0000".utf8), 2),
+            ] {
+                let line = try line(body, version)
+                #expect(line.contains(" debug git-s3-backend: "), "\(line)")
+                #expect(line.contains(" http.status=400 "), "\(line)")
+                #expect(line.hasSuffix("] request refused"), "\(line)")
+            }
+
+            // What a ref points to should be there: a client that wants it has done nothing wrong.
+            let packs = try site.bucket.packs(of: repository)
+            let second = try tree.commit("second")
+            try tree.git("push", "-q", "origin", "main")
+            try site.bucket.supersede(repository) { manifest in
+                let list = try #require(manifest.firstRange(of: /"packs":\[[^\]]*\]/))
+                let left = packs.map { "\"packs/\($0)\"" }.joined(separator: ",")
+                manifest.replaceSubrange(list, with: "\"packs\":[\(left)]")
+            }
+            let failed = try line(Site.wants([second]), 0)
+            #expect(failed.contains(" error git-s3-backend: "), "\(failed)")
+            #expect(failed.contains(" http.status=500 "), "\(failed)")
+            #expect(failed.hasSuffix("] request failed"), "\(failed)")
+        }
+
         // W13
         @Test(arguments: [Front.nginx, .cgi, .apacheCGI, .apacheCGID, .apacheProxy])
         func refusedBodyOfAnyMethodGetsItsStatus(front: Front) throws {
