@@ -195,6 +195,11 @@ struct UploadVerifierTests {
         scene.publish()
         held.pass()
         let stopping = Background { scene.verifier.stop() }
+        // Both uploads are queued already, so that publishing them again does nothing until the stop.
+        try wait(for: "the stop") {
+            scene.publish()
+            return !scene.log.lines.isEmpty
+        }
         gate.open()
         try stopping.value()
         let line = try #require(scene.log.lines.last)
