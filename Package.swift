@@ -47,6 +47,14 @@ let package = Package(
             name: "Repository",
             dependencies: ["ObjectStore", "GitProtocol", "Posix", logging],
             swiftSettings: settings),
+        .target(
+            name: "Maintenance",
+            dependencies: ["Repository", "ObjectStore", "GitProtocol", "Posix", logging],
+            swiftSettings: settings),
+        .target(
+            name: "Migration",
+            dependencies: ["Repository", "ObjectStore", "GitProtocol", "Posix", logging],
+            swiftSettings: settings),
         .target(name: "Bridge", dependencies: ["Posix"], swiftSettings: settings),
         .target(
             name: "Policy",
@@ -55,14 +63,16 @@ let package = Package(
         .target(
             name: "Gateway",
             dependencies: [
-                "Repository", "Policy", "GitProtocol", "ObjectStore", "Posix", "CFastCGI", "CZlib",
+                "Maintenance", "Repository", "Policy", "GitProtocol", "ObjectStore", "Posix",
+                "CFastCGI", "CZlib",
                 logging,
             ],
             swiftSettings: settings),
         .executableTarget(
             name: "git-s3-backend",
             dependencies: [
-                "Gateway", "Repository", "Policy", "GitProtocol", "S3Store", "ObjectStore", "Posix",
+                "Gateway", "Maintenance", "Migration", "Repository", "Policy", "GitProtocol",
+                "S3Store", "ObjectStore", "Posix",
                 logging, arguments,
             ],
             swiftSettings: settings),
@@ -92,7 +102,8 @@ let package = Package(
         .testTarget(
             name: "RepositoryTests",
             dependencies: [
-                "Repository", "GitProtocol", "ObjectStore", "Policy", "Bridge", "Posix",
+                "Maintenance", "Migration", "Repository", "GitProtocol", "ObjectStore", "Policy",
+                "Bridge", "Posix",
                 "TestSupport",
                 logging, "git-s3-backend-hook",
             ],
@@ -107,7 +118,8 @@ let package = Package(
         .testTarget(
             name: "GatewayTests",
             dependencies: [
-                "Gateway", "Repository", "Policy", "GitProtocol", "ObjectStore", "Posix", "CZlib",
+                "Gateway", "Maintenance", "Repository", "Policy", "GitProtocol", "ObjectStore",
+                "Posix", "CZlib",
                 "TestSupport", logging, "git-s3-backend-hook",
             ],
             swiftSettings: settings),

@@ -1,9 +1,9 @@
+import Maintenance
 import CFastCGI
 import CSystem
 import Glibc
 package import Logging
 package import Posix
-import Repository
 
 /// Serves FastCGI on a listening socket with worker threads, until told to stop.
 package struct FastCGIServer: ~Copyable {

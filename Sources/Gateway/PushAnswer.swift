@@ -1,6 +1,5 @@
 import GitProtocol
 import Posix
-import Repository
 
 /// The answer to a push. Git's report is written last, once; until then progress on band 2 may go
 /// out, and keep-alives while it takes long, so that no proxy cuts the push off.

@@ -1,3 +1,4 @@
+import Maintenance
 import GitProtocol
 import Logging
 import ObjectStore

@@ -1,3 +1,4 @@
+package import Maintenance
 import GitProtocol
 import Glibc
 package import Logging

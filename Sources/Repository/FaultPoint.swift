@@ -1,3 +1,5 @@
+import Posix
+
 /// A place at which a test build can be stopped or killed.
 ///
 /// `GIT_S3_BACKEND_FAULT` lists `point=action`, with commas: `kill` sends SIGKILL to the process

@@ -1,9 +1,9 @@
-import ObjectStore
+package import ObjectStore
 import Posix
 
 extension ObjectBody {
     /// A file's body, with the digest of its bytes.
-    static func file(hashing path: String) throws(RepositoryError) -> ObjectBody {
+    package static func file(hashing path: String) throws(RepositoryError) -> ObjectBody {
         try local("read '\(path)'") { () throws(SystemError) in
             let read = try FileDigest(of: path)
             return .file(path: path, size: read.size, digest: read.digest)

@@ -1,7 +1,7 @@
+import Maintenance
 import ArgumentParser
 import GitProtocol
 import ObjectStore
-import Repository
 
 extension RepositoryName {
     /// Why an argument is no name.

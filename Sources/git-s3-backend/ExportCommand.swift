@@ -1,3 +1,4 @@
+import Migration
 import ArgumentParser
 import Logging
 import ObjectStore

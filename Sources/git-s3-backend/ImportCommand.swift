@@ -1,9 +1,10 @@
+import Repository
+import Migration
 import ArgumentParser
 import GitProtocol
 import Glibc
 import ObjectStore
 import Posix
-import Repository
 
 /// `import DIR OWNER/REPO`, `import --all DIR`.
 struct ImportCommand: ParsableCommand {

@@ -1,7 +1,7 @@
+import Repository
 import GitProtocol
 import Glibc
 import Posix
-import Repository
 import Synchronization
 
 /// The line at the foot of a terminal that says how far a command has come. Where standard error is

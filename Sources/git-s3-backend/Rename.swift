@@ -1,6 +1,7 @@
+import Repository
+import Maintenance
 import ArgumentParser
 import ObjectStore
-import Repository
 
 /// `rename OWNER/REPO NEW/NAME`.
 struct Rename: ParsableCommand {

@@ -1,7 +1,7 @@
+import Migration
 import Glibc
 import ObjectStore
 import Posix
-import Repository
 
 /// The repositories of a tree, `OWNER/REPO` or `OWNER/REPO.git` below a directory.
 struct RepositoryTree {

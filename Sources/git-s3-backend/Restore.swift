@@ -1,6 +1,7 @@
+import Repository
+import Maintenance
 import ArgumentParser
 import ObjectStore
-import Repository
 
 extension Digest: ExpressibleByArgument {
     /// Takes 64 hexadecimal digits. ArgumentParser wants it public.

@@ -1,8 +1,8 @@
+import Repository
 import ArgumentParser
 import Gateway
 import Logging
 import ObjectStore
-import Repository
 
 /// `serve`: FastCGI until told to stop.
 struct Serve: ParsableCommand {

@@ -3,8 +3,6 @@ import ObjectStore
 import TestSupport
 import Testing
 
-@testable import Repository
-
 /// Objects of every kind that a ref can name, in one pack that generated repositories share.
 final class ObjectPool: Sendable {
     let format: ObjectFormat

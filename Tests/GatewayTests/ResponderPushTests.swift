@@ -1,3 +1,4 @@
+import Maintenance
 import GitProtocol
 import Glibc
 import Logging

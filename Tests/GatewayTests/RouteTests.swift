@@ -1,6 +1,6 @@
+@testable import Repository
 import GitProtocol
 import ObjectStore
-import Repository
 import Testing
 
 @testable import Gateway

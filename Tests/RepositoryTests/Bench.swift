@@ -1,3 +1,4 @@
+@testable import Maintenance
 import Bridge
 import GitProtocol
 import Glibc

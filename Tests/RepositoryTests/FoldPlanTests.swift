@@ -1,8 +1,7 @@
+@testable import Maintenance
 import ObjectStore
 import TestSupport
 import Testing
-
-@testable import Repository
 
 @Suite("Choosing the packs to fold")
 struct FoldPlanTests {

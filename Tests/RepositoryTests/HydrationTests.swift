@@ -1,10 +1,9 @@
+@testable import Repository
 import GitProtocol
 import ObjectStore
 import Posix
 import TestSupport
 import Testing
-
-@testable import Repository
 
 @Suite("Hydrating a workspace")
 struct HydrationTests {

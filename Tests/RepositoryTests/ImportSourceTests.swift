@@ -1,11 +1,11 @@
+@testable import Repository
+@testable import Migration
 import GitProtocol
 import Glibc
 import ObjectStore
 import Posix
 import TestSupport
 import Testing
-
-@testable import Repository
 
 @Suite("What may be imported")
 struct ImportSourceTests {

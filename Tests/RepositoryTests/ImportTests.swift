@@ -1,3 +1,4 @@
+@testable import Migration
 import GitProtocol
 import Glibc
 import ObjectStore

@@ -5,6 +5,7 @@ import Posix
 import TestSupport
 import Testing
 
+@testable import Maintenance
 @testable import Repository
 
 @Suite("Damage on this machine, and words about it")

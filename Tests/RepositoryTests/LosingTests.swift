@@ -1,10 +1,9 @@
+@testable import Repository
 import GitProtocol
 import ObjectStore
 import Posix
 import TestSupport
 import Testing
-
-@testable import Repository
 
 /// Success is said only of what is published, loss only of what is not and never will be.
 @Suite("Losing, or not, the swap of a push")

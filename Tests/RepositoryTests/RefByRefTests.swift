@@ -1,10 +1,9 @@
+@testable import Repository
 import GitProtocol
 import ObjectStore
 import Posix
 import TestSupport
 import Testing
-
-@testable import Repository
 
 /// Of a push that lost, the refs that moved are refused, and the others are published.
 @Suite("Losing a push ref by ref")

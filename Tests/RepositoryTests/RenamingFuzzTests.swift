@@ -1,3 +1,4 @@
+@testable import Maintenance
 import GitProtocol
 import ObjectStore
 import TestSupport

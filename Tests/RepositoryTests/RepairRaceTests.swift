@@ -1,8 +1,8 @@
+@testable import Repository
+@testable import Maintenance
 import ObjectStore
 import TestSupport
 import Testing
-
-@testable import Repository
 
 @Suite("Repairing while others write")
 struct RepairRaceTests {

@@ -1,9 +1,8 @@
+@testable import Repository
 import GitProtocol
 import ObjectStore
 import TestSupport
 import Testing
-
-@testable import Repository
 
 /// A push whose refs nobody moved is received again where the winner is no state that it can be
 /// applied to as it is.

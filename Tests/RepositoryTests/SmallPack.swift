@@ -1,7 +1,5 @@
 import ObjectStore
 
-@testable import Repository
-
 /// A pack of one blob with its index, made without git: thousands of them in a moment.
 /// gitformat-pack(5).
 struct SmallPack {

@@ -1,10 +1,10 @@
+@testable import Repository
+@testable import Maintenance
 import Logging
 import ObjectStore
 import Posix
 import TestSupport
 import Testing
-
-@testable import Repository
 
 @Suite("Verifying uploads")
 struct UploadVerifierTests {

@@ -1,13 +1,13 @@
 import Glibc
-import Posix
+package import Posix
 
 /// Gives a file a second name, or makes a copy of it where that cannot be.
-struct FileLink: Sendable {
+package struct FileLink: Sendable {
     /// link(2); 0 or the error's number.
     let hardLink: @Sendable (_ source: String, _ target: String) -> Int32
 
     /// The system's own.
-    static let system = FileLink { source, target in
+    package static let system = FileLink { source, target in
         link(source, target) == 0 ? 0 : errno
     }
 
@@ -15,7 +15,7 @@ struct FileLink: Sendable {
     ///
     /// Another file system, another owner (`fs.protected_hardlinks`), too many links, or a file
     /// system without links: the target is a copy then.
-    func place(_ source: String, at target: String) throws(SystemError) {
+    package func place(_ source: String, at target: String) throws(SystemError) {
         let code = hardLink(source, target)
         switch code {
         case 0: return

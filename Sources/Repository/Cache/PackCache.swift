@@ -31,9 +31,9 @@ package final class PackCache: Sendable {
     private let patience: Duration
 
     /// What the files' names end with.
-    enum Suffix {
-        static let pack = ".pack"
-        static let index = ".idx"
+    package enum Suffix {
+        package static let pack = ".pack"
+        package static let index = ".idx"
         static let bitmap = ".bitmap"
         static let graph = ".graph"
         static let noBitmap = ".no-bitmap"

@@ -1,3 +1,4 @@
+import Posix
 import Synchronization
 
 /// Tells work that nobody waits for to end. It is looked at between steps and while git runs.

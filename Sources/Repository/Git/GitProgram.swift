@@ -1,6 +1,5 @@
-import GitProtocol
 import Glibc
-import Posix
+package import Posix
 
 /// The installed git, run under a pinned configuration and an environment built from nothing.
 package struct GitProgram: Sendable {
@@ -70,7 +69,7 @@ package struct GitProgram: Sendable {
     var pinned: [String] { Self.configuration + pushCheck.configuration }
 
     /// The arguments and environment for one command in a workspace; descriptors are the caller's.
-    func launch(
+    package func launch(
         _ arguments: [String], in workspace: borrowing Workspace, for client: Client? = nil,
         input: Int32, output: Int32, error: Int32, channel: Int32? = nil
     ) -> ChildProcess.Launch {
@@ -120,7 +119,7 @@ package struct GitProgram: Sendable {
     ///
     /// - Parameter input: the file that is its standard input.
     /// - Returns: its standard output, at most `limit` bytes, and how it ended.
-    func run(
+    package func run(
         _ arguments: [String], in workspace: borrowing Workspace, for client: Client? = nil,
         input: String = "/dev/null", step: String, limit: Int = 1 << 30
     ) throws(RepositoryError) -> (output: [UInt8], ending: ChildProcess.Ending) {

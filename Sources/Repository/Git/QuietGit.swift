@@ -3,12 +3,17 @@ import Posix
 
 /// Runs git for work that nobody waits for: at low priority, in bounded memory, and so that it can
 /// be ended at any time.
-struct QuietGit: Sendable {
+package struct QuietGit: Sendable {
     let git: GitProgram
-    let cancellation: Cancellation
+    package let cancellation: Cancellation
+
+    package init(git: GitProgram, cancellation: Cancellation) {
+        self.git = git
+        self.cancellation = cancellation
+    }
 
     /// git's priority value; that of what answers requests is 0, as a rule. setpriority(2).
-    static let niceness: Int32 = 10
+    package static let niceness: Int32 = 10
 
     /// One thread, and bounds on what packing keeps in memory, whatever the objects' sizes.
     /// git-config(1). The rest is pinned because it is relied on: what is derived of a pack is
@@ -36,7 +41,7 @@ struct QuietGit: Sendable {
     ///   - line: takes each line of its standard output, without the newline.
     /// - Throws: ``RepositoryError``, also if git fails, or ``Cancellation/Cancelled``; git and its
     ///   children are gone then.
-    func run(
+    package func run(
         _ arguments: [String], in workspace: borrowing Workspace, configuration: [String] = [],
         input: [UInt8] = [], step: String, line: (ArraySlice<UInt8>) throws -> Void = { _ in }
     ) throws {

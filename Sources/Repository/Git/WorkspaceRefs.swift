@@ -1,11 +1,11 @@
-import GitProtocol
+package import GitProtocol
 import Posix
 
 /// The refs of a workspace, as git reads them.
-struct WorkspaceRefs {
-    private(set) var ids: [RefName: ObjectID]
+package struct WorkspaceRefs {
+    package private(set) var ids: [RefName: ObjectID]
     /// Annotated tag ref → what it fully peels to.
-    private(set) var peeled: [RefName: ObjectID]
+    package private(set) var peeled: [RefName: ObjectID]
 
     init(ids: [RefName: ObjectID] = [:], peeled: [RefName: ObjectID] = [:]) {
         self.ids = ids
@@ -22,7 +22,7 @@ struct WorkspaceRefs {
     ///
     /// - Parameter known: a state that is part of the workspace, such as the one it was hydrated from.
     ///   A ref that is as in it peels as in it, and may point to a missing object; no other may.
-    static func read(
+    package static func read(
         from workspace: borrowing Workspace, git: GitProgram, knowing known: Manifest? = nil
     ) throws(RepositoryError) -> WorkspaceRefs {
         let listing = try git.run(

@@ -1,7 +1,7 @@
 import GitProtocol
 import Glibc
 import Logging
-import ObjectStore
+package import ObjectStore
 import Posix
 
 extension Hydration {
@@ -89,7 +89,7 @@ extension PackCache {
     private static let absenceTime = 3600
 
     /// Has a pack's sidecars looked for again: they were just made.
-    func forgetAbsence(of pack: Digest) {
+    package func forgetAbsence(of pack: Digest) {
         Self.remove(base(of: pack), PackSidecar.allCases.map(\.absenceSuffix))
     }
 

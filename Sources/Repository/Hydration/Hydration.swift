@@ -1,4 +1,4 @@
-import GitProtocol
+package import GitProtocol
 import Glibc
 package import Logging
 package import ObjectStore
@@ -13,7 +13,7 @@ package struct Hydration: Sendable {
     /// The pre-receive hook's executable.
     package let hook: String
     /// nil: everything is fetched into the workspace, and dropped with it.
-    let cache: PackCache?
+    package let cache: PackCache?
 
     /// - Parameter cacheSize: bytes that packs and manifests may take in the state directory
     ///   between requests; 0: none are kept.
@@ -89,7 +89,7 @@ package struct Hydration: Sendable {
 
     /// Keeps a pack that was made here and then published, with what is derived of it, so that the
     /// next request need not fetch it. Files alone are kept; whatever fails fails nothing.
-    func keep(
+    package func keep(
         _ pack: ObjectBody, index: ObjectBody, bitmap: ObjectBody? = nil,
         commitGraph: ObjectBody? = nil
     ) {
@@ -101,7 +101,7 @@ package struct Hydration: Sendable {
     }
 
     /// A workspace without objects or refs.
-    func empty(head: RefName, _ format: ObjectFormat) throws -> Workspace {
+    package func empty(head: RefName, _ format: ObjectFormat) throws -> Workspace {
         try makingRoom { try Workspace.empty(head: head, format: format, in: state, cache: cache) }
     }
 
@@ -123,17 +123,6 @@ package struct Hydration: Sendable {
             try local("write refs") { () throws(SystemError) in try Files.write(refs, to: path) }
         }
         return packs
-    }
-}
-
-/// Runs local work, saying which step failed.
-func local<Value: ~Copyable>(
-    _ step: String, _ body: () throws(SystemError) -> Value
-) throws(RepositoryError) -> Value {
-    do {
-        return try body()
-    } catch {
-        throw .local(step: step, error)
     }
 }
 

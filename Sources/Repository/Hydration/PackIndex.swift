@@ -1,11 +1,11 @@
-import GitProtocol
+package import GitProtocol
 import Glibc
 import ObjectStore
-import Posix
+package import Posix
 
 /// A pack's index as a derived object: it is used only if it is whole and belongs to its pack.
 /// gitformat-pack(5).
-enum PackIndex {
+package enum PackIndex {
     /// What an index contains, if it carries its own checksum.
     struct Contents {
         /// The index as it is stored.
@@ -26,7 +26,7 @@ enum PackIndex {
 
     /// Whether the index at `index` carries its own checksum, and the trailer and the number of
     /// objects of the pack at `pack`.
-    static func isGood(
+    package static func isGood(
         _ index: String, forPack pack: String, format: ObjectFormat
     ) throws(SystemError) -> Bool {
         let length = format.rawLength

@@ -1,11 +1,11 @@
-import GitProtocol
+package import GitProtocol
 import Glibc
-import Posix
+package import Posix
 
 /// The ids of a pack's objects, in their order, as its index lists them. The file is mapped: a
 /// large one costs no memory of its own. gitformat-pack(5).
-struct PackObjects: ~Copyable {
-    let count: Int
+package struct PackObjects: ~Copyable {
+    package let count: Int
     private let map: UnsafeRawBufferPointer
     private let first: UnsafeRawPointer
     /// How far it is from one id to the next, and how long one is; bytes.
@@ -13,7 +13,7 @@ struct PackObjects: ~Copyable {
     private let length: Int
 
     /// Opens an index; nil where it is none, or too short for what it says.
-    init?(inIndex path: String, format: ObjectFormat) throws(SystemError) {
+    package init?(inIndex path: String, format: ObjectFormat) throws(SystemError) {
         let file = try OwnedDescriptor.open(path, O_RDONLY)
         let size = try Files.size(of: path).map(Int.init) ?? 0
         let header = 8
@@ -47,12 +47,14 @@ struct PackObjects: ~Copyable {
     }
 
     /// How the id at a position compares with one of another pack: negative, zero, positive.
-    func order(_ position: Int, _ other: borrowing PackObjects, _ otherPosition: Int) -> Int32 {
+    package func order(_ position: Int, _ other: borrowing PackObjects, _ otherPosition: Int)
+        -> Int32
+    {
         memcmp(pointer(position), other.pointer(otherPosition), length)
     }
 
     /// Whether an object is in the pack.
-    func contains(_ id: ObjectID) -> Bool {
+    package func contains(_ id: ObjectID) -> Bool {
         let raw = Self.rawBytes(of: id)
         guard raw.count == length else { return false }
         return raw.withUnsafeBytes { wanted in

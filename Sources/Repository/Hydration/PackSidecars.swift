@@ -1,14 +1,14 @@
-import GitProtocol
+package import GitProtocol
 import Glibc
-import ObjectStore
-import Posix
+package import ObjectStore
+package import Posix
 
 /// What may lie in the store beside a pack, derived of it, to make reading faster.
 ///
 /// Both are made only for a pack that is closed under reachability, and describe that pack alone. A
 /// reader looks for them only for the one pack of a repository that has the most objects, and only
 /// if it has ``minimumObjects``. That there is none is normal.
-enum PackSidecar: CaseIterable {
+package enum PackSidecar: CaseIterable {
     /// A reachability bitmap. gitformat-bitmap(5).
     case bitmap
     /// A commit graph. gitformat-commit-graph(5).
@@ -21,7 +21,7 @@ enum PackSidecar: CaseIterable {
     /// trailing hash is right, and it belongs to that pack.
     ///
     /// Of a commit graph each commit must be in the pack: git believes a graph about what there is.
-    func isUsable(
+    package func isUsable(
         _ path: String, forIndex index: String, format: ObjectFormat
     ) throws(SystemError) -> Bool {
         guard let size = try Files.size(of: path), size > 0 else { return false }
@@ -100,7 +100,7 @@ enum PackSidecar: CaseIterable {
     }
 
     /// The key of a pack's sidecar.
-    func key(of pack: Digest) -> ObjectKey {
+    package func key(of pack: Digest) -> ObjectKey {
         switch self {
         case .bitmap: .packBitmap(pack)
         case .commitGraph: .commitGraph(pack)

@@ -1,6 +1,6 @@
-import GitProtocol
-import ObjectStore
-import Posix
+package import GitProtocol
+package import ObjectStore
+package import Posix
 
 /// A pack that git made on this machine, with its index, bound to the bytes that git wrote.
 ///
@@ -8,18 +8,18 @@ import Posix
 /// proves that it belongs to the bytes that git hashed: the pack's trailer is the hash of everything
 /// before it, the index has its own checksum and the pack's trailer, and both give the same number of
 /// objects. A bit that changed after git was done with the file is found here. gitformat-pack(5).
-struct VerifiedPack: Sendable {
+package struct VerifiedPack: Sendable {
     /// Where the pack is located.
     let path: String
-    let pack: ObjectBody
-    let index: ObjectBody
+    package let pack: ObjectBody
+    package let index: ObjectBody
     /// The number of objects, by the pack and by the index.
-    let objects: Int
+    package let objects: Int
     /// git's own hash of the pack, in hex.
     let trailer: String
 
     /// Why a pack is not taken.
-    enum Fault: Error {
+    package enum Fault: Error {
         /// A file does not exist, or cannot be read.
         case unreadable(SystemError)
         /// The bytes are not those that git wrote.
@@ -27,7 +27,7 @@ struct VerifiedPack: Sendable {
     }
 
     /// Reads a pack and its index.
-    init(_ path: String, index indexPath: String, format: ObjectFormat) throws(Fault) {
+    package init(_ path: String, index indexPath: String, format: ObjectFormat) throws(Fault) {
         let pack: ChecksummedFile
         let index: PackIndex.Contents?
         do {

@@ -1,4 +1,4 @@
-import GitProtocol
+package import GitProtocol
 import Glibc
 import ObjectStore
 import Posix
@@ -34,7 +34,7 @@ package struct Workspace: ~Copyable, Sendable {
     }
 
     /// A bare repository without objects or refs. gitrepository-layout(5).
-    static func empty(
+    package static func empty(
         head: RefName, format: ObjectFormat, in state: StateDirectory, cache: PackCache? = nil
     ) throws(RepositoryError) -> Workspace {
         try local("make a workspace") { () throws(SystemError) in
@@ -55,7 +55,7 @@ package struct Workspace: ~Copyable, Sendable {
     }
 
     /// Where git finds the packs.
-    var packDirectory: String { path + "/objects/pack" }
+    package var packDirectory: String { path + "/objects/pack" }
 
     /// The end of what git said on its standard error, for the log.
     package func gitErrors() -> String {

@@ -32,14 +32,19 @@ package struct Manifest: Equatable, Sendable {
     package var mark: Digest?
     /// Of a tombstone that a renaming leaves: where it goes on. Until that state is published there,
     /// it is a claim: ``PastState/closeClaims(except:in:)``.
-    var destination: Destination?
+    package var destination: Destination?
 
     /// Where a renamed repository goes on.
-    struct Destination: Hashable, Sendable {
+    package struct Destination: Hashable, Sendable {
         /// The new name.
-        let name: String
+        package let name: String
         /// The first state there.
-        let digest: Digest
+        package let digest: Digest
+
+        package init(name: String, digest: Digest) {
+            self.name = name
+            self.digest = digest
+        }
     }
 
     package init(
@@ -58,7 +63,7 @@ package struct Manifest: Equatable, Sendable {
     }
 
     /// A tombstone for a state, unlike any other.
-    static func tombstone(
+    package static func tombstone(
         for state: Manifest, movingTo destination: Destination? = nil
     ) -> Manifest {
         var tombstone = Manifest(

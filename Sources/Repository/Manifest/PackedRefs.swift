@@ -2,15 +2,15 @@ import GitProtocol
 
 /// A manifest's refs as git's `packed-refs` file. git-pack-refs(1); the format is in git's
 /// refs/packed-backend.c.
-struct PackedRefs {
+package struct PackedRefs {
     private let manifest: Manifest
 
-    init(_ manifest: Manifest) {
+    package init(_ manifest: Manifest) {
         self.manifest = manifest
     }
 
     /// The file. Where it is not known what refs peel to, git is left to find out.
-    var bytes: [UInt8] {
+    package var bytes: [UInt8] {
         let isPeeled = manifest.peeled != nil || !manifest.needsPeeled
         var file = Array(
             "# pack-refs with:\(isPeeled ? " peeled fully-peeled" : "") sorted \n".utf8)

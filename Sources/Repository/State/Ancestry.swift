@@ -1,9 +1,14 @@
-import ObjectStore
+package import ObjectStore
 
 /// The chain of manifests behind a published one.
-struct Ancestry {
+package struct Ancestry {
     let repository: RepositoryName
     let store: any ObjectStore
+
+    package init(repository: RepositoryName, store: any ObjectStore) {
+        self.repository = repository
+        self.store = store
+    }
 
     /// Manifests read at most, before the answer is "unknown".
     static let bound = 10_000
@@ -15,7 +20,7 @@ struct Ancestry {
     /// - Parameter known: where following them ends: states that were published before `ours` was
     ///   first sent, the one that `ours` was derived from among them. `current` may be one itself,
     ///   as when only the pointer's token has changed.
-    func lineage(
+    package func lineage(
         of ours: Digest, in current: Digest, downTo known: Set<Digest?>
     ) -> Lineage {
         if known.contains(current) { return .excludesOurs }

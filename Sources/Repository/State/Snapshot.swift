@@ -9,6 +9,13 @@ package struct Snapshot: Sendable {
     package let digest: Digest
     package let manifest: Manifest
 
+    package init(repository: RepositoryName, etag: ETag, digest: Digest, manifest: Manifest) {
+        self.repository = repository
+        self.etag = etag
+        self.digest = digest
+        self.manifest = manifest
+    }
+
     /// What a name resolves to.
     package enum Resolution: Sendable {
         /// There never was such a repository.
@@ -41,7 +48,7 @@ package struct Snapshot: Sendable {
     }
 
     /// Reads and checks one manifest.
-    static func manifest(
+    package static func manifest(
         _ digest: Digest, of repository: RepositoryName, in store: any ObjectStore
     ) throws -> Manifest {
         let key = ObjectKey.manifest(digest)

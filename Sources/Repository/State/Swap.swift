@@ -38,20 +38,20 @@ package struct Swap: Sendable {
     }
 
     /// A state on top of the base, and its bytes.
-    struct Prepared {
-        let manifest: Manifest
-        let body: ObjectBody
+    package struct Prepared {
+        package let manifest: Manifest
+        package let body: ObjectBody
     }
 
     /// Puts a state on top of the base; stores nothing.
-    func prepare(_ state: Manifest) throws -> Prepared {
+    package func prepare(_ state: Manifest) throws -> Prepared {
         var manifest = state
         manifest.parent = base?.digest
         return Prepared(manifest: manifest, body: .bytes(try manifest.bytesToPublish()))
     }
 
     /// Swaps the pointer to a state that is stored.
-    func advance(to next: Prepared) throws -> PointerAdvance {
+    package func advance(to next: Prepared) throws -> PointerAdvance {
         let digest = next.body.digest
         let ancestry = Ancestry(repository: repository, store: store)
         return try store.advancePointer(of: repository, expecting: base?.etag, to: digest) {

@@ -1,0 +1,298 @@
+package import Repository
+import GitProtocol
+package import Logging
+package import ObjectStore
+import Posix
+
+/// Folds the packs of one repository into few, and makes what is derived of the largest one.
+///
+/// It drops no object, changes no ref, and deletes no pack. It publishes by the same swap as a
+/// push does, and gives way to any push.
+package struct Compaction: Sendable {
+    package let repository: RepositoryName
+    private let hydration: Hydration
+    private let scope: FoldPlan.Scope
+    private let cancellation: Cancellation
+
+    package init(
+        of repository: RepositoryName, with hydration: Hydration,
+        scope: FoldPlan.Scope = .geometric, cancellation: Cancellation = Cancellation()
+    ) {
+        self.repository = repository
+        self.hydration = hydration
+        self.scope = scope
+        self.cancellation = cancellation
+    }
+
+    /// What became of it.
+    package enum Outcome: Equatable, Sendable {
+        case compacted(Result)
+        /// Only what is derived of the largest pack was missing.
+        case madeSidecars
+        case nothingToDo(packs: Int)
+        /// Others published too often, or folded the same packs; nothing changed.
+        case gaveWay
+        /// There is no such repository.
+        case notThere
+    }
+
+    /// A compaction that is published.
+    package struct Result: Equatable, Sendable {
+        package let digest: Digest
+        /// The new pack.
+        package let pack: Digest
+        package let packsBefore: Int
+        package let packsAfter: Int
+        /// In the new pack.
+        package let objects: Int
+        /// Of the new pack.
+        package let bytes: Int64
+    }
+
+    /// What there is to do.
+    package enum Need: Equatable, Sendable {
+        case fold(packs: Int, of: Int)
+        case sidecars
+        case nothing(packs: Int)
+        /// An index that must be made anew first is missing.
+        case unknown
+        case notThere
+    }
+
+    /// Finds out what there is to do from the packs' indexes alone.
+    ///
+    /// - Throws: ``StoreError`` or ``RepositoryError``.
+    package func survey() throws -> Need {
+        guard case .live(let base) = try Snapshot.resolve(repository, in: hydration.store) else {
+            return .notThere
+        }
+        return try survey(base)
+    }
+
+    /// Does what there is to do.
+    ///
+    /// - Throws: ``StoreError``, ``RepositoryError``, ``Fold/Mismatch``,
+    ///   ``Cancellation/Cancelled``. What is not known to have been published may have been; no
+    ///   object is lost either way.
+    package func run(log: Logger) throws -> Outcome {
+        try cancellation.check()
+        guard case .live(let base) = try Snapshot.resolve(repository, in: hydration.store) else {
+            return .notThere
+        }
+        if base.manifest.packs.count <= FoldPlan.longestProgression,
+            case .nothing(let packs) = try survey(base)
+        {
+            return .nothingToDo(packs: packs)
+        }
+        try cancellation.check()
+        let workspace = try hydration.readWorkspace(base, log: log)
+        let directory = workspace.packDirectory
+        let packs = base.manifest.packs.map { ($0, "\(directory)/pack-\($0.hex).idx") }
+        guard let objects = try count(packs, base.manifest.objectFormat) else {
+            throw RepositoryError.damaged(repository, reason: "a pack's index cannot be read")
+        }
+        let plan = FoldPlan(objects, scope)
+        if plan.folded.isEmpty {
+            guard let largest = plan.kept.first, try lacksSidecars(largest, objects),
+                makeSidecars(
+                    of: largest, at: "\(directory)/pack-\(largest.hex)", base, in: workspace, log)
+                    != nil
+            else { return .nothingToDo(packs: base.manifest.packs.count) }
+            return .madeSidecars
+        }
+
+        let fold = try fold(plan.folded, base.manifest.objectFormat, in: workspace)
+        FaultPoint.reach(.compactionFolded)
+        try cancellation.check()
+        let digest = fold.pack.digest
+        try hydration.store.write([.pack(fold.pack), .packIndex(of: digest, fold.index)])
+        var sidecars: Sidecars?
+        if let largest = plan.kept.first {
+            if try lacksSidecars(largest, objects) {
+                makeSidecars(
+                    of: largest, at: "\(directory)/pack-\(largest.hex)", base, in: workspace, log)
+            }
+        } else if fold.objects >= SidecarMaker.leastObjects {
+            sidecars = makeSidecars(of: digest, at: fold.base, base, in: workspace, log)
+        }
+        FaultPoint.reach(.compactionStored)
+        var state = base.manifest
+        if state.peeled == nil, state.needsPeeled {
+            state.peeled = try WorkspaceRefs.read(from: workspace, git: hydration.git).peeled
+        }
+        let outcome = try publish(fold, instead: plan.folded, of: state, on: base)
+        if case .compacted = outcome {
+            keep(fold, with: sidecars)
+        }
+        return outcome
+    }
+
+    private func fold(
+        _ packs: Set<Digest>, _ format: ObjectFormat, in workspace: borrowing Workspace
+    ) throws -> Fold.Pack {
+        let git = QuietGit(git: hydration.git, cancellation: cancellation)
+        do {
+            return try Fold(git: git, format: format, state: hydration.state)
+                .run(packs, in: workspace)
+        } catch {
+            // It may be a copy of this machine's that is damaged.
+            if !cancellation.isWanted { workspace.doubtPacks() }
+            throw error
+        }
+    }
+
+    /// What was published is what the next request needs: it is here already.
+    private func keep(_ fold: Fold.Pack, with sidecars: consuming Sidecars?) {
+        guard let sidecars else { return hydration.keep(fold.pack, index: fold.index) }
+        hydration.keep(
+            fold.pack, index: fold.index, bitmap: sidecars.bitmap, commitGraph: sidecars.graph)
+    }
+}
+
+// MARK: Publishing
+
+extension Compaction {
+    /// Swaps that are tried at most.
+    private static let attempts = 5
+
+    /// Publishes the state with the new pack in place of those folded. Where another writer came
+    /// first, the same is done to theirs, if it still has all of those.
+    private func publish(
+        _ fold: Fold.Pack, instead folded: Set<Digest>, of manifest: Manifest,
+        on first: Snapshot
+    ) throws -> Outcome {
+        let store = hydration.store
+        var base = first
+        var state = manifest
+        for attempt in 1...Self.attempts {
+            if attempt > 1 { store.retryPolicy.pause(before: attempt - 1) }
+            try cancellation.check()
+            state.packs.subtract(folded)
+            state.packs.insert(fold.pack.digest)
+            switch try Swap(of: repository, from: base, in: store).publish(state) {
+            case .won(let digest, let published):
+                FaultPoint.reach(.compactionSwapped)
+                return .compacted(
+                    Result(
+                        digest: digest, pack: fold.pack.digest,
+                        packsBefore: base.manifest.packs.count,
+                        packsAfter: published.packs.count, objects: fold.objects,
+                        bytes: fold.pack.size))
+            case .lost(let pointer):
+                let winner = try Snapshot.manifest(pointer.digest, of: repository, in: store)
+                guard winner.kind == .live, winner.packs.isSuperset(of: folded),
+                    winner.objectFormat == first.manifest.objectFormat,
+                    winner.peeled != nil || !winner.needsPeeled
+                else { return .gaveWay }
+                state = winner
+                base = Snapshot(
+                    repository: repository, etag: pointer.etag, digest: pointer.digest,
+                    manifest: winner)
+            }
+        }
+        return .gaveWay
+    }
+}
+
+// MARK: Looking
+
+extension Compaction {
+    private func survey(_ base: Snapshot) throws -> Need {
+        let packs = Array(base.manifest.packs)
+        if packs.isEmpty { return .nothing(packs: 0) }
+        let scratch = try Workspace.empty(
+            head: base.manifest.head, format: base.manifest.objectFormat, in: hydration.state)
+        let indexes = packs.map { ($0, "\(scratch.packDirectory)/\($0.hex).idx") }
+        let found = try hydration.store.download(
+            indexes.map { Download(key: .packIndex($0), digest: nil, path: $1) })
+        guard found.allSatisfy(\.self),
+            let objects = try count(indexes, base.manifest.objectFormat)
+        else { return .unknown }
+        let plan = FoldPlan(objects, scope)
+        if !plan.folded.isEmpty { return .fold(packs: plan.folded.count, of: packs.count) }
+        if let largest = plan.kept.first, try lacksSidecars(largest, objects) { return .sidecars }
+        return .nothing(packs: packs.count)
+    }
+
+    /// The number of objects of each pack; nil where an index is none.
+    private func count(
+        _ indexes: [(pack: Digest, path: String)], _ format: ObjectFormat
+    ) throws(RepositoryError) -> [Digest: Int]? {
+        var counts: [Digest: Int] = [:]
+        for (pack, path) in indexes {
+            let count = try local("read an index") { () throws(SystemError) -> Int? in
+                guard let objects = try PackObjects(inIndex: path, format: format) else {
+                    return nil
+                }
+                return objects.count
+            }
+            guard let count else { return nil }
+            counts[pack] = count
+        }
+        return counts
+    }
+
+    /// Whether a pack is large enough for sidecars, and the bucket has not both.
+    private func lacksSidecars(_ pack: Digest, _ objects: [Digest: Int]) throws -> Bool {
+        guard let count = objects[pack], count >= SidecarMaker.leastObjects else { return false }
+        let answers = hydration.store.perform([.head(.packBitmap(pack)), .head(.commitGraph(pack))])
+        return try answers.contains { answer in
+            if case .absent = try answer.get() { true } else { false }
+        }
+    }
+}
+
+// MARK: Sidecars
+
+extension Compaction {
+    /// Makes and stores a pack's sidecars: they are derived, so a failure to do so fails nothing.
+    ///
+    /// - Returns: nil where they were not stored.
+    @discardableResult
+    private func makeSidecars(
+        of pack: Digest, at path: String, _ base: Snapshot, in workspace: borrowing Workspace,
+        _ log: Logger
+    ) -> Sidecars? {
+        do {
+            let maker = SidecarMaker(
+                git: hydration.git, state: hydration.state, cancellation: cancellation)
+            let tips = try tips(of: path, base, in: workspace)
+            guard
+                let sidecars = try maker.make(
+                    forPack: path, tips: tips, format: base.manifest.objectFormat)
+            else { return nil }
+            try hydration.store.write(sidecars.writes(of: pack))
+            hydration.cache?.forgetAbsence(of: pack)
+            return sidecars
+        } catch {
+            log.info(
+                "made no bitmap",
+                metadata: [
+                    "repo.name": "\(repository)", "pack.digest": "\(pack)", "error": "\(error)",
+                ])
+            return nil
+        }
+    }
+
+    /// What the published history inside a pack ends in: refs' objects, and commits whose children
+    /// are in other packs.
+    private func tips(
+        of path: String, _ base: Snapshot, in workspace: borrowing Workspace
+    ) throws -> Set<ObjectID> {
+        let manifest = base.manifest
+        var tips = Set(manifest.refs.values).union((manifest.peeled ?? [:]).values)
+        let objects = try local("read an index") { () throws(SystemError) in
+            try PackObjects(inIndex: path + ".idx", format: manifest.objectFormat)
+        }
+        guard let objects else { return tips }
+        let git = QuietGit(git: hydration.git, cancellation: cancellation)
+        try git.run(
+            ["rev-list", "--all", "--parents"], in: workspace, step: "list commits"
+        ) { line in
+            let ids = line.split(separator: UInt8(ascii: " ")).compactMap { ObjectID($0) }
+            guard let commit = ids.first, ids.count > 1, !objects.contains(commit) else { return }
+            tips.formUnion(ids.dropFirst())
+        }
+        return tips
+    }
+}

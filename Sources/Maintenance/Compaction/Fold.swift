@@ -1,0 +1,120 @@
+import Repository
+import GitProtocol
+import Glibc
+import ObjectStore
+import Posix
+
+/// Folds packs of a workspace into one that has every object of theirs and no other, reachable or
+/// not.
+struct Fold: Sendable {
+    let git: QuietGit
+    let format: ObjectFormat
+    let state: StateDirectory
+
+    /// The pack made, inside the workspace, as long as that is there.
+    struct Pack: Sendable {
+        /// Its path without `.pack`.
+        let base: String
+        let objects: Int
+        let pack: ObjectBody
+        let index: ObjectBody
+    }
+
+    /// Why a fold is not used: it does not have the objects that it must have. Nothing is
+    /// published.
+    struct Mismatch: Error, CustomStringConvertible {
+        let description: String
+    }
+
+    /// Makes the pack and compares its objects with those of the packs folded.
+    ///
+    /// git copies objects by the names that the indexes give them, and writes those names into the
+    /// new index. An index is derived: a wrong one must not decide what the new pack has. So a second
+    /// index is made from the pack's bytes alone, and both must be equal.
+    func run(_ packs: Set<Digest>, in workspace: borrowing Workspace) throws -> Pack {
+        let directory = workspace.path + "/folded"
+        let step = "fold packs"
+        try local(step) { () throws(SystemError) in try Files.makeDirectories(directory) }
+        let sorted = packs.sorted { $0.hex < $1.hex }
+        var hashes: [String] = []
+        // Names of packs, on standard input: any number of them.
+        try git.run(
+            [
+                "pack-objects", "--stdin-packs", "--delta-base-offset", "--quiet",
+                directory + "/pack",
+            ], in: workspace,
+            input: Array(sorted.map { "pack-\($0.hex).pack\n" }.joined().utf8), step: step
+        ) { hashes.append(String(decoding: $0, as: UTF8.self)) }
+        guard let hash = hashes.first, hashes.count == 1 else {
+            throw RepositoryError.git(step: step, reason: "it wrote \(hashes.count) packs")
+        }
+
+        let base = "\(directory)/pack-\(hash)"
+        let sources = sorted.map { "\(workspace.packDirectory)/pack-\($0.hex).idx" }
+        let objects = try compare(base + ".idx", with: sources)
+        let indexed = try digestOfIndex(made: base)
+        let pack = try verify(base)
+        guard indexed == pack.index.digest else {
+            throw Mismatch(description: "an object of a fold is not what an index says that it is.")
+        }
+        guard pack.objects == objects else {
+            throw Mismatch(description: "a fold changed while it was compared.")
+        }
+        return Pack(base: base, objects: objects, pack: pack.pack, index: pack.index)
+    }
+
+    /// Binds the pack to the bytes that git wrote, after all that git does with it.
+    private func verify(_ base: String) throws -> VerifiedPack {
+        do {
+            return try VerifiedPack(base + ".pack", index: base + ".idx", format: format)
+        } catch {
+            switch error {
+            case .unreadable(let error):
+                throw RepositoryError.local(step: "read a fold", error)
+            case .wrong(let reason): throw Mismatch(description: reason + ".")
+            }
+        }
+    }
+
+    /// The digest of the index that git makes from a pack's bytes, where it has nothing else.
+    private func digestOfIndex(made base: String) throws -> Digest {
+        let alone = try Workspace.empty(head: .main, format: format, in: state)
+        let index = alone.path + "/checked.idx"
+        try git.run(["index-pack", "-o", index, base + ".pack"], in: alone, step: "check a fold")
+        return try ObjectBody.file(hashing: index).digest
+    }
+
+    /// Makes sure that an index lists what others list together, and nothing else.
+    ///
+    /// - Returns: the number of objects.
+    func compare(_ result: String, with sources: [String]) throws -> Int {
+        let objects = try open(result)
+        var isFound = [Bool](repeating: false, count: objects.count)
+        for source in sources {
+            try git.cancellation.check()
+            let folded = try open(source)
+            var position = 0
+            for wanted in 0..<folded.count {
+                while position < objects.count, objects.order(position, folded, wanted) < 0 {
+                    position += 1
+                }
+                guard position < objects.count, objects.order(position, folded, wanted) == 0 else {
+                    throw Mismatch(description: "git left an object of '\(source)' out of a fold.")
+                }
+                isFound[position] = true
+            }
+        }
+        guard isFound.allSatisfy(\.self) else {
+            throw Mismatch(description: "git added an object to a fold that no pack has.")
+        }
+        return objects.count
+    }
+
+    private func open(_ index: String) throws -> PackObjects {
+        let objects = try local("read an index") { () throws(SystemError) in
+            try PackObjects(inIndex: index, format: format)
+        }
+        guard let objects else { throw Mismatch(description: "'\(index)' is no index.") }
+        return objects
+    }
+}

@@ -1,0 +1,93 @@
+import Repository
+import ObjectStore
+
+/// The lives of a name, from one tombstone to the next, as its chain is followed from the latest state
+/// on. A life that begins with a state of an earlier one is that repository, restored; another is
+/// another repository, whose renamings are no matter of the first.
+struct NameLives {
+    /// The latest first.
+    private var lives: [Life] = []
+    /// Of the tombstones that were passed since the last live state.
+    private var pending: [Manifest.Destination] = []
+    /// The live state that was passed last; nil: it was a tombstone.
+    private var current: Snapshot?
+
+    private struct Life {
+        /// By the tombstones that ended it.
+        let claims: [Manifest.Destination]
+        /// The digest of what it began with, as far as it was followed.
+        var beginning: Digest
+        /// What it began with; nil: that is not known yet, or could be any repository's.
+        var first: Manifest?
+        /// The position of an earlier life that it was restored from.
+        var origin: Int?
+    }
+
+    /// Takes the next older state.
+    mutating func pass(_ state: Snapshot) {
+        let manifest = state.manifest
+        guard manifest.kind == .live else {
+            endLife()
+            if let claim = manifest.destination { pending.append(claim) }
+            return
+        }
+        if current == nil {
+            lives.append(Life(claims: pending, beginning: state.digest))
+            pending = []
+        }
+        current = state
+        lives[lives.count - 1].beginning = state.digest
+        for index in lives.indices.dropLast() where lives[index].origin == nil {
+            if let first = lives[index].first, first.isSameState(as: manifest) {
+                lives[index].origin = lives.count - 1
+            }
+        }
+    }
+
+    /// Whether a later life, with claims, may turn out to have begun in the one that is passed now.
+    var mayBeRelated: Bool {
+        lives.dropLast().contains { $0.origin == nil && $0.first != nil && !$0.claims.isEmpty }
+    }
+
+    /// The claims to the repository of the state that was passed last, the latest first.
+    var claims: [Manifest.Destination] {
+        var seen: Set<Manifest.Destination> = []
+        return lives.indices.filter { origin(of: $0) == lives.count - 1 }.flatMap {
+            lives[$0].claims
+        }
+        .filter { seen.insert($0).inserted }
+    }
+
+    /// Takes a later life, by what it began with, for one of the repository of the state that was
+    /// passed last: it is known to have come back, whatever was pushed to it elsewhere.
+    mutating func join(lifeBeginningWith digest: Digest) {
+        guard let index = lives.firstIndex(where: { $0.beginning == digest }) else { return }
+        let origin = origin(of: index)
+        if origin != lives.count - 1 { lives[origin].origin = lives.count - 1 }
+    }
+
+    /// Whether the latest life is one of the repository of the state that was passed last.
+    var isLatest: Bool { !lives.isEmpty && origin(of: 0) == lives.count - 1 }
+
+    private mutating func endLife() {
+        guard let first = current?.manifest else { return }
+        current = nil
+        // Every new repository is empty.
+        if !first.refs.isEmpty || !first.packs.isEmpty { lives[lives.count - 1].first = first }
+    }
+
+    private func origin(of index: Int) -> Int {
+        var index = index
+        while let origin = lives[index].origin { index = origin }
+        return index
+    }
+}
+
+extension Manifest {
+    /// Whether two manifests say the same, whatever came before them. Older writers leave out what
+    /// refs peel to.
+    func isSameState(as other: Manifest) -> Bool {
+        head == other.head && objectFormat == other.objectFormat && packs == other.packs
+            && refs == other.refs
+    }
+}

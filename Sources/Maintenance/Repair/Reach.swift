@@ -1,0 +1,51 @@
+import Repository
+import GitProtocol
+import Posix
+
+/// What the refs of a state need, looked for in a workspace that has its good packs.
+struct Reach {
+    let git: GitProgram
+    let manifest: Manifest
+
+    /// Refs that are named at most, refs that are looked at one by one to find them, and complete ones
+    /// that a command line leaves out.
+    private static let (named, lookedAt, leftOut) = (20, 10_000, 1000)
+
+    /// Refs that need objects which no pack in the workspace has; empty if all are complete. Of very
+    /// many only the first are named.
+    func incompleteRefs(in workspace: borrowing Workspace) throws -> [RefName] {
+        if manifest.refs.isEmpty { return [] }
+        let path = workspace.path + "/packed-refs"
+        try local("write refs") { () throws(SystemError) in
+            try Files.write(PackedRefs(manifest).bytes, to: path)
+        }
+        if try isComplete(["--all"], in: workspace) { return [] }
+
+        var complete: [ObjectID] = []
+        var incomplete: [RefName] = []
+        for (name, id) in manifest.refs.sorted(by: { $0.key < $1.key }).prefix(Self.lookedAt) {
+            // What complete ones reach need not be walked again.
+            let known = complete.suffix(Self.leftOut).map(\.hex)
+            if try isComplete([id.hex] + (known.isEmpty ? [] : ["--not"] + known), in: workspace) {
+                complete.append(id)
+            } else {
+                incomplete.append(name)
+                if incomplete.count == Self.named { break }
+            }
+        }
+        if incomplete.isEmpty {
+            throw RepositoryError.git(step: "walk the history", reason: workspace.gitErrors())
+        }
+        return incomplete
+    }
+
+    /// Whether everything exists that revisions reach. git-rev-list(1).
+    private func isComplete(
+        _ revisions: [String], in workspace: borrowing Workspace
+    ) throws(RepositoryError) -> Bool {
+        try git.run(
+            ["rev-list", "--objects", "--quiet"] + revisions, in: workspace,
+            step: "walk the history"
+        ).ending == .exited(0)
+    }
+}

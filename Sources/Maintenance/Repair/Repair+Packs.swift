@@ -1,0 +1,166 @@
+import Repository
+import GitProtocol
+import Glibc
+import ObjectStore
+import Posix
+
+extension Repair {
+    /// Checks a pack and what is derived of it. A good pack, read or from a copy, is in the
+    /// workspace afterwards, with an index.
+    ///
+    /// - Returns: false if no good copy of the pack was found.
+    func checkPack(
+        _ digest: Digest, of manifest: Manifest, in workspace: borrowing Workspace,
+        _ outcome: inout RepairOutcome
+    ) throws -> Bool {
+        let key = ObjectKey.pack(digest)
+        let base = "\(workspace.packDirectory)/pack-\(digest.hex)"
+        progress.begin("reading '\(key)'")
+        outcome.objects += 1
+        let condition = try look(at: key, digest, into: .file(base + ".pack"))
+        if let fault = condition.fault {
+            _ = unlink(base + ".pack")
+            guard let copy = try placeCopy(of: digest, at: base + ".pack") else {
+                note(.init(key: key, fault, .none(reason: Self.noCopy)), &outcome)
+                return false
+            }
+            let remedy = try rewrite(.pack(copy.body), at: key, digest, condition, from: copy.path)
+            note(.init(key: key, fault, remedy), &outcome)
+        }
+        guard try checkIndex(digest, base, manifest.objectFormat, in: workspace, &outcome) else {
+            // Without an index git would complain of it in whatever comes next.
+            _ = unlink(base + ".pack")
+            return true
+        }
+        try checkSidecars(digest, base, manifest, in: workspace, &outcome)
+        return true
+    }
+
+    /// Gives a good copy of a pack a name in the workspace, where nobody removes it, and hashes it
+    /// there.
+    ///
+    /// - Returns: nil if there is none.
+    private func placeCopy(
+        of digest: Digest, at target: String
+    ) throws -> (path: String, body: ObjectBody)? {
+        // The first may be evicted from the cache while it is looked at.
+        for _ in 0..<2 {
+            guard let path = copies.copy(of: digest, .pack, progress: progress) else { return nil }
+            do throws(SystemError) {
+                try FileLink.system.place(path, at: target)
+            } catch {
+                if error.code == ENOENT { continue }
+                throw RepositoryError.local(step: "copy a pack", error)
+            }
+            let body = try ObjectBody.file(hashing: target)
+            if body.digest == digest { return (path, body) }
+            unlink(target)
+        }
+        return nil
+    }
+}
+
+// MARK: What is derived
+
+extension Repair {
+    /// Checks a pack's index, and has git make it again from the good pack at `base`.
+    ///
+    /// - Returns: whether the pack has an index now, at least in the workspace.
+    private func checkIndex(
+        _ digest: Digest, _ base: String, _ format: ObjectFormat, in workspace: borrowing Workspace,
+        _ outcome: inout RepairOutcome
+    ) throws -> Bool {
+        let key = ObjectKey.packIndex(digest)
+        outcome.objects += 1
+        guard
+            let fault = try derivedFault(
+                key, at: base + ".idx", "it is not the index of its pack",
+                isGood: { () throws(SystemError) in
+                    try PackIndex.isGood(base + ".idx", forPack: base + ".pack", format: format)
+                })
+        else { return true }
+
+        _ = unlink(base + ".idx")
+        progress.begin("indexing '\(ObjectKey.pack(digest))'")
+        let made = try hydration.git.run(
+            ["index-pack", "--object-format=\(format.rawValue)", base + ".pack"], in: workspace,
+            step: "index a pack")
+        guard made.ending == .exited(0) else {
+            let reason = "git cannot index the pack: \(workspace.gitErrors())"
+            note(.init(key: key, fault, .none(reason: reason)), &outcome)
+            return false
+        }
+        let remedy = try store(.packIndex(of: digest, .file(hashing: base + ".idx")))
+        note(.init(key: key, fault, remedy), &outcome)
+        return true
+    }
+
+    /// Checks the bitmap and the commit graph of a pack, where it has them. A damaged one is made
+    /// again if the refs end in this pack; git does without.
+    private func checkSidecars(
+        _ digest: Digest, _ base: String, _ manifest: Manifest, in workspace: borrowing Workspace,
+        _ outcome: inout RepairOutcome
+    ) throws {
+        let format = manifest.objectFormat
+        for sidecar in PackSidecar.allCases {
+            let key = sidecar.key(of: digest)
+            let path = workspace.path + "/sidecar"
+            defer { unlink(path) }
+
+            let fault = try derivedFault(
+                key, at: path, "it does not belong to its pack",
+                isGood: { () throws(SystemError) in
+                    try sidecar.isUsable(path, forIndex: base + ".idx", format: format)
+                })
+            // None is normal.
+            guard case .damaged? = fault, let fault else { continue }
+            outcome.objects += 1
+            let remedy: RepairFinding.Remedy
+            do {
+                remedy = try remake(sidecar, digest, base, manifest)
+            } catch let error as RepositoryError {
+                remedy = .none(reason: "\(error)")
+            }
+            note(.init(key: key, fault, remedy, isNeeded: false), &outcome)
+        }
+    }
+
+    private func remake(
+        _ sidecar: PackSidecar, _ pack: Digest, _ base: String, _ manifest: Manifest
+    ) throws -> RepairFinding.Remedy {
+        progress.begin("making '\(sidecar.key(of: pack))'")
+        let tips = Set(manifest.refs.values).union((manifest.peeled ?? [:]).values)
+        let maker = SidecarMaker(git: hydration.git, state: hydration.state)
+        guard
+            let made = try maker.make(forPack: base, tips: tips, format: manifest.objectFormat)
+        else { return .none(reason: "no ref ends in its pack; git does without") }
+        switch sidecar {
+        case .bitmap: return try store(.packBitmap(of: pack, made.bitmap))
+        case .commitGraph: return try store(.commitGraph(of: pack, made.graph))
+        }
+    }
+
+    /// Reads a derived object into a file.
+    ///
+    /// - Returns: nil if it is good.
+    private func derivedFault(
+        _ key: ObjectKey, at path: String, _ reason: String,
+        isGood: () throws(SystemError) -> Bool
+    ) throws -> RepairFinding.Fault? {
+        progress.begin("reading '\(key)'")
+        let found = try store.download([Download(key: key, digest: nil, path: path)])
+        guard found == [true] else { return .missing }
+        let isGood = try local("check '\(key)'") { () throws(SystemError) in try isGood() }
+        return isGood ? nil : .damaged(reason: reason)
+    }
+
+    /// Stores a derived object, plainly as always, and reads it again.
+    private func store(_ write: ObjectWrite) throws(StoreError) -> RepairFinding.Remedy {
+        if mode == .check { return .repairable(from: nil) }
+        try store.write([write])
+        switch try look(at: write.key, write.body.digest, into: .nowhere) {
+        case .good: return .repaired(from: nil)
+        case .missing, .damaged: return .none(reason: "what was stored is not what was sent")
+        }
+    }
+}

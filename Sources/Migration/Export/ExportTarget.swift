@@ -1,0 +1,301 @@
+import Repository
+import GitProtocol
+import Glibc
+import ObjectStore
+import Posix
+
+/// A bare repository on this machine that is made equal to what is published. At every moment it is
+/// valid, and what it was or what it shall be.
+struct ExportTarget: ~Copyable {
+    let path: String
+    let git: OperatorGit
+    let origin: Origin
+    /// Where git runs, and what it needs of room elsewhere.
+    private let scratch: Workspace
+    /// Held by one export at a time.
+    private let lock: OwnedDescriptor
+
+    /// How it came to be.
+    enum Origin: Sendable { case created, found }
+
+    private var packDirectory: String { path + "/objects/pack" }
+
+    private init(
+        path: String, git: OperatorGit, origin: Origin, scratch: consuming Workspace,
+        lock: consuming OwnedDescriptor
+    ) {
+        self.path = path
+        self.git = git
+        self.origin = origin
+        self.scratch = scratch
+        self.lock = lock
+    }
+
+    /// Takes the bare repository at a path, or makes one where there is nothing yet.
+    static func open(
+        _ path: String, head: RefName, format: ObjectFormat, git: OperatorGit,
+        state: StateDirectory
+    ) throws -> ExportTarget {
+        let scratch = try Workspace.empty(head: head, format: format, in: state)
+        let origin = try make(path, head: head, format: format, git: git, in: scratch)
+        if origin == .found { try refuseUnfit(path, format: format, git: git, in: scratch) }
+        return ExportTarget(
+            path: path, git: git, origin: origin, scratch: scratch, lock: try takeLock(path))
+    }
+
+    private static func takeLock(_ path: String) throws -> OwnedDescriptor {
+        let step = "lock the export"
+        let lock = try local(step) { () throws(SystemError) in
+            try OwnedDescriptor.open(path, O_RDONLY | O_DIRECTORY)
+        }
+        let descriptor = lock.raw
+        let isOurs = try local(step) { () throws(SystemError) in
+            try Files.lock(descriptor, waiting: .never, path)
+        }
+        guard isOurs else { throw ExportError.busy(path) }
+        return lock
+    }
+
+    // MARK: The repository
+
+    /// Where there is nothing, the repository appears as a whole.
+    private static func make(
+        _ path: String, head: RefName, format: ObjectFormat, git: OperatorGit,
+        in scratch: borrowing Workspace
+    ) throws -> Origin {
+        let names: [String]?
+        do {
+            names = try Files.names(in: path)
+        } catch {
+            switch error.code {
+            case ENOENT: names = nil
+            case ENOTDIR: throw ExportError.occupied(path)
+            default: throw RepositoryError.local(step: "look at the directory", error)
+            }
+        }
+        if let names, !names.isEmpty { return .found }
+
+        let parent = Files.parent(of: path) ?? "/"
+        try local("make the directory") { () throws(SystemError) in
+            try Files.makeDirectories(parent, mode: 0o777)
+        }
+        let made = names == nil ? "\(path).new-\(randomHex(bytes: 4))" : path
+        let branch = String(decoding: head.bytes.dropFirst("refs/heads/".utf8.count), as: UTF8.self)
+        do {
+            _ = try git.output(
+                [
+                    "init", "--quiet", "--bare", "--template=",
+                    "--object-format=\(format.rawValue)", "--initial-branch=\(branch)", made,
+                ], in: scratch, step: "make the repository")
+            try local("make the repository") { () throws(SystemError) in
+                for name in ["HEAD", "config"] { try sync("\(made)/\(name)") }
+                for name in ["objects", "refs", ""] { try Files.syncDirectory("\(made)/\(name)") }
+                if made != path { _ = try check("rename", path) { rename(made, path) } }
+                try Files.syncDirectory(parent)
+            }
+        } catch {
+            if made != path { Files.removeTree(made) }
+            throw error
+        }
+        return .created
+    }
+
+    /// Refuses what is no bare repository, or cannot hold what is published.
+    private static func refuseUnfit(
+        _ path: String, format: ObjectFormat, git: OperatorGit, in scratch: borrowing Workspace
+    ) throws {
+        let step = "look at the repository"
+        let found = try git.run(["rev-parse", "--resolve-git-dir", path], in: scratch, step: step)
+        guard found.succeeded else { throw ExportError.occupied(path) }
+        let facts = try git.run(
+            [
+                "rev-parse", "--is-bare-repository", "--is-shallow-repository",
+                "--show-object-format",
+            ], on: .target(path), in: scratch, step: step)
+        guard facts.succeeded, facts.lines.count == 3 else {
+            throw ExportError.unfit(path, reason: facts.reason)
+        }
+        guard facts.lines[0] == "true" else {
+            throw ExportError.unfit(path, reason: "it has a work tree")
+        }
+        guard facts.lines[1] == "false" else {
+            throw ExportError.unfit(path, reason: "it is a shallow clone")
+        }
+        guard facts.lines[2] == format.rawValue else {
+            throw ExportError.unfit(
+                path, reason: "its object format is \(facts.lines[2]), not \(format.rawValue)")
+        }
+        let storage = try git.run(
+            ["config", "--get", "extensions.refStorage"], on: .target(path), in: scratch,
+            step: step)
+        guard storage.output.isEmpty || storage.lines == ["files"] else {
+            throw ExportError.unfit(path, reason: "it does not keep its refs in files")
+        }
+    }
+
+    private static func sync(_ path: String) throws(SystemError) {
+        let file = try OwnedDescriptor.open(path, O_RDONLY)
+        try Files.sync(file.raw, path)
+    }
+
+    // MARK: Objects
+
+    /// Packs that are not there yet, or not with an index that fits.
+    func missing(_ packs: Set<Digest>, format: ObjectFormat) -> Set<Digest> {
+        packs.filter { digest in
+            let base = "\(packDirectory)/pack-\(digest.hex)"
+            // What cannot be read is put there again.
+            let isGood = try? PackIndex.isGood(
+                base + ".idx", forPack: base + ".pack", format: format)
+            return isGood != true
+        }
+    }
+
+    /// Takes packs and their indexes, which were verified, out of a workspace; all are synced on
+    /// return. git finds a pack by its index, which comes last.
+    func take(_ packs: Set<Digest>, from workspace: borrowing Workspace) throws(RepositoryError) {
+        let from = workspace.packDirectory
+        let to = packDirectory
+        let progress = git.progress
+        try local("write the packs") { () throws(SystemError) in
+            try Files.makeDirectories(to, mode: 0o777)
+            for name in try Files.names(in: to) where name.hasPrefix(Self.temporary) {
+                _ = unlink("\(to)/\(name)")
+            }
+            for (number, digest) in packs.sorted(by: { $0.hex < $1.hex }).enumerated() {
+                progress.count("writing packs: \(number + 1) of \(packs.count)")
+                for suffix in [".pack", ".idx"] {
+                    let name = "pack-\(digest.hex)\(suffix)"
+                    try Self.place("\(from)/\(name)", at: "\(to)/\(name)", by: to)
+                }
+            }
+            try Files.syncDirectory(to)
+        }
+    }
+
+    /// What an export that was cut off leaves; `git gc` removes such names, too.
+    private static let temporary = "tmp_export_"
+
+    /// Moves a file, or copies one that others share: the cache's must not change its owner with
+    /// the exported repository's.
+    private static func place(
+        _ source: String, at target: String, by directory: String
+    ) throws(SystemError) {
+        var status = stat()
+        try check("stat", source) { stat(source, &status) }
+        if status.st_nlink == 1, status.st_uid == geteuid() {
+            let mask = umask(0o022)
+            umask(mask)
+            try check("chmod", source) { chmod(source, 0o444 & ~mask) }
+            try sync(source)
+            if rename(source, target) == 0 { return }
+            if errno != EXDEV { throw SystemError("rename", target) }
+        }
+        let temporary = "\(directory)/\(Self.temporary)\(randomHex(bytes: 8))"
+        do {
+            try copy(source, to: temporary)
+            try check("rename", target) { rename(temporary, target) }
+        } catch {
+            _ = unlink(temporary)
+            throw error
+        }
+    }
+
+    private static func copy(_ source: String, to target: String) throws(SystemError) {
+        let input = try OwnedDescriptor.open(source, O_RDONLY)
+        let output = try OwnedDescriptor.open(target, O_WRONLY | O_CREAT | O_EXCL, mode: 0o444)
+        var chunk = [UInt8](repeating: 0, count: 1 << 20)
+        while true {
+            let count = try chunk.withMutableBytes { (buffer) throws(SystemError) in
+                try readSome(input.raw, into: buffer)
+            }
+            if count == 0 { break }
+            try chunk.withBytes { (bytes) throws(SystemError) in
+                try writeAll(output.raw, UnsafeRawBufferPointer(rebasing: bytes[..<count]))
+            }
+        }
+        try Files.sync(output.raw, target)
+        try output.close()
+    }
+
+    // MARK: Refs
+
+    /// Makes the refs and then HEAD those of a manifest whose packs are there.
+    ///
+    /// - Returns: whether anything was to be changed.
+    func publish(_ manifest: Manifest) throws -> Bool {
+        let refs = try setRefs(manifest)
+        FaultPoint.reach(.exportReferenced)
+        let head = Array("ref: ".utf8) + manifest.head.bytes + [UInt8(ascii: "\n")]
+        let path = path
+        let current = try local("read HEAD") { () throws(SystemError) in
+            try Files.read(path + "/HEAD", limit: 1 << 16)
+        }
+        if current == head { return refs }
+        _ = try git.output(
+            ["symbolic-ref", "HEAD", manifest.head.description], on: .target(path), in: scratch,
+            step: "set HEAD")
+        try local("sync HEAD") { () throws(SystemError) in
+            try Self.sync(path + "/HEAD")
+            try Files.syncDirectory(path)
+        }
+        return true
+    }
+
+    /// Puts all refs in place with one rename of `packed-refs`, which no transaction of git's does:
+    /// those go ref by ref, and refuse to make a branch `a/b` in the place of `a`.
+    private func setRefs(_ manifest: Manifest) throws -> Bool {
+        if try different(from: manifest).isEmpty { return false }
+        if try LooseRefs.exist(in: path) {
+            _ = try git.output(
+                ["pack-refs", "--all", "--prune"], on: .target(path), in: scratch,
+                step: "pack the refs")
+        }
+        try PackedRefsFile(in: path).replace(by: PackedRefs(manifest).bytes)
+
+        // Symbolic refs are in no packed-refs, and hide what is.
+        let rest = try different(from: manifest)
+        if rest.isEmpty { return true }
+        try change(rest, to: manifest)
+        guard try different(from: manifest).isEmpty else { throw ExportError.changing(path) }
+        return true
+    }
+
+    /// Refs that are not as in a manifest, those that it does not have included.
+    private func different(from manifest: Manifest) throws -> Set<[UInt8]> {
+        let outcome = try git.run(
+            ["for-each-ref", "--format=%(objectname) %(refname) %(symref)"], on: .target(path),
+            in: scratch, step: "read its refs")
+        guard outcome.succeeded, outcome.errors.isEmpty else {
+            throw ExportError.unfit(path, reason: outcome.reason)
+        }
+        var expected: [[UInt8]: ObjectID] = [:]
+        for (name, id) in manifest.refs { expected[name.bytes] = id }
+        var different: Set<[UInt8]> = []
+        for line in outcome.output.split(separator: UInt8(ascii: "\n")) {
+            let parts = line.split(
+                separator: UInt8(ascii: " "), maxSplits: 2, omittingEmptySubsequences: false)
+            guard parts.count == 3 else { throw ExportError.changing(path) }
+            let name = Array(parts[1])
+            let id = expected.removeValue(forKey: name)
+            if id == nil || id != ObjectID(parts[0]) || !parts[2].isEmpty { different.insert(name) }
+        }
+        return different.union(expected.keys)
+    }
+
+    private func change(_ names: Set<[UInt8]>, to manifest: Manifest) throws {
+        var input: [UInt8] = []
+        for name in names {
+            let id = RefName(name).flatMap { manifest.refs[$0] }
+            input += Array(id == nil ? "delete ".utf8 : "update ".utf8) + name + [0]
+            if let id { input += Array(id.hex.utf8) + [0] }
+            // The old value is any.
+            input.append(0)
+        }
+        let file = scratch.path + "/changes"
+        try local("change refs") { () throws(SystemError) in try Files.write(input, to: file) }
+        _ = try git.output(
+            ["update-ref", "-z", "--no-deref", "--stdin"], on: .target(path), in: scratch,
+            input: file, step: "change refs")
+    }
+}

@@ -1,0 +1,58 @@
+import Repository
+import Glibc
+import Posix
+
+/// A repository's `packed-refs`, replaced as git does it: by way of a lock, which becomes the file.
+struct PackedRefsFile {
+    private let path: String
+    private let lock: String
+    /// The new file before it is the lock: if it is still there and the lock is the same file, then
+    /// the lock was left by an export that was cut off.
+    private let own: String
+
+    /// - Parameter gitDirectory: the repository, in which one export at a time writes.
+    init(in gitDirectory: String) {
+        path = gitDirectory + "/packed-refs"
+        lock = path + ".lock"
+        own = path + ".export"
+    }
+
+    /// Replaces the file; the new one is synced.
+    func replace(by bytes: [UInt8]) throws {
+        let isTaken = try local("write the refs") { () throws(SystemError) in
+            if let left = Self.identity(of: own), left == Self.identity(of: lock) {
+                _ = unlink(lock)
+            }
+            // It may be the present file, too: never written to again.
+            _ = unlink(own)
+            let file = try OwnedDescriptor.open(own, O_WRONLY | O_CREAT | O_EXCL, mode: 0o666)
+            try writeAll(file.raw, bytes)
+            try Files.sync(file.raw, own)
+            try file.close()
+            if link(own, lock) == 0 { return false }
+            if errno == EEXIST { return true }
+            throw SystemError("link", lock)
+        }
+        if isTaken {
+            _ = unlink(own)
+            throw ExportError.locked(lock)
+        }
+        FaultPoint.reach(.exportLocked)
+        try local("write the refs") { () throws(SystemError) in
+            _ = try check("rename", path) { rename(lock, path) }
+            _ = unlink(own)
+            try Files.syncDirectory(Files.parent(of: path) ?? "/")
+        }
+    }
+
+    private struct Identity: Equatable {
+        let device: dev_t
+        let number: ino_t
+    }
+
+    private static func identity(of path: String) -> Identity? {
+        var status = stat()
+        if lstat(path, &status) != 0 { return nil }
+        return Identity(device: status.st_dev, number: status.st_ino)
+    }
+}

@@ -1,0 +1,210 @@
+package import Repository
+package import GitProtocol
+import Glibc
+import Posix
+
+/// A repository on this machine as it was when it was looked at: its refs, its HEAD, and where its
+/// objects are.
+///
+/// What is looked at is what `git clone --mirror` would take: every ref under `refs/`, but for those
+/// of one work tree alone.
+package struct ImportSource: Sendable {
+    /// As the operator named it.
+    package let path: String
+    package let head: Head
+    package let refs: [RefName: ObjectID]
+    package let format: ObjectFormat
+    /// What is not imported as it is, a sentence each.
+    package let warnings: [String]
+    /// The directory of its objects, from which others are found that it borrows.
+    let objects: String
+
+    /// What its HEAD names.
+    package enum Head: Equatable, Sendable {
+        case branch(RefName)
+        case detached
+        /// A ref outside `refs/heads/`.
+        case elsewhere(String)
+    }
+
+    /// Whether a directory is a repository's: of a bare one, of a work tree, or one with a `.git`
+    /// file.
+    package static func isRepository(_ path: String) -> Bool {
+        if access(path + "/.git", F_OK) == 0 { return true }
+        return ["HEAD", "objects", "refs"].allSatisfy { access("\(path)/\($0)", F_OK) == 0 }
+    }
+
+    /// Looks at the repository at a path, and refuses what cannot be published whole.
+    ///
+    /// - Throws: ``ImportError`` or ``RepositoryError``.
+    package static func open(
+        _ path: String, git: GitProgram, state: StateDirectory
+    ) throws -> ImportSource {
+        try SourceReader(
+            path: path, git: OperatorGit(program: git, progress: .none),
+            workspace: .empty(head: .main, format: .sha1, in: state)
+        ).read()
+    }
+
+    /// The branch that HEAD shall be.
+    ///
+    /// - Parameter wish: the operator's; it needs to be given where HEAD names no branch.
+    func head(wish: RefName?) throws(ImportError) -> RefName {
+        if let wish { return wish }
+        switch head {
+        case .branch(let name): return name
+        case .detached: throw .detachedHead(path)
+        case .elsewhere(let ref): throw .headElsewhere(path, ref: ref)
+        }
+    }
+}
+
+/// Asks git, and the file system, what a repository is.
+private struct SourceReader: ~Copyable {
+    let path: String
+    let git: OperatorGit
+    let workspace: Workspace
+
+    init(path: String, git: OperatorGit, workspace: consuming Workspace) {
+        self.path = path
+        self.git = git
+        self.workspace = workspace
+    }
+
+    func read() throws -> ImportSource {
+        let directory = try gitDirectory()
+        let facts = try facts(directory)
+        try refusePartial(directory, objects: facts.objects)
+        let listed = try refs(directory)
+        let stray = try LooseRefs.strays(in: facts.common, besides: Set(listed.refs.keys))
+        let left = stray.map { "'\($0)' names a ref that is not there; it is left out." }
+        return ImportSource(
+            path: path, head: try head(directory), refs: listed.refs, format: facts.format,
+            warnings: listed.warnings + left, objects: facts.objects)
+    }
+
+    /// The git directory of the very path, not of one above it.
+    private func gitDirectory() throws -> String {
+        var status = stat()
+        guard stat(path, &status) == 0 else {
+            throw ImportError.notARepository(path, reason: String(cString: strerror(errno)))
+        }
+        var reason = "there is neither a '.git' nor a bare repository in it"
+        for candidate in [path + "/.git", path] where access(candidate, F_OK) == 0 {
+            let outcome = try git.run(
+                ["rev-parse", "--resolve-git-dir", candidate], in: workspace,
+                step: "find the repository")
+            if outcome.succeeded, let directory = outcome.lines.first { return directory }
+            if candidate != path { reason = outcome.reason }
+        }
+        throw ImportError.notARepository(path, reason: reason)
+    }
+
+    private struct Facts {
+        let format: ObjectFormat
+        /// Where the refs are that all work trees share.
+        let common: String
+        let objects: String
+    }
+
+    private func facts(_ directory: String) throws -> Facts {
+        let outcome = try git.run(
+            [
+                "rev-parse", "--path-format=absolute", "--show-object-format",
+                "--is-shallow-repository", "--git-common-dir", "--git-path", "objects",
+            ], on: .source(directory), in: workspace, step: "look at the repository")
+        guard outcome.succeeded else {
+            throw ImportError.notARepository(path, reason: outcome.reason)
+        }
+        let lines = outcome.lines
+        guard lines.count == 4, let format = ObjectFormat(rawValue: lines[0]) else {
+            throw ImportError.notARepository(path, reason: "its path or format is out of the way")
+        }
+        if lines[1] == "true" { throw ImportError.shallow(path) }
+        guard access(lines[3], R_OK | X_OK) == 0 else {
+            throw RepositoryError.local(
+                step: "read the repository", SystemError("open", lines[3]))
+        }
+        return Facts(format: format, common: lines[2], objects: lines[3])
+    }
+
+    /// A partial clone may look whole to whoever does not ask for the objects that it lacks.
+    private func refusePartial(_ directory: String, objects: String) throws {
+        let outcome = try git.run(
+            [
+                "config", "--null", "--get-regexp",
+                #"^(extensions\.partialclone|remote\..*\.promisor|extensions\.refstorage)$"#,
+            ], on: .source(directory), in: workspace, step: "read its configuration")
+        guard outcome.succeeded || (outcome.ending == .exited(1) && outcome.errors.isEmpty) else {
+            throw ImportError.notARepository(path, reason: outcome.reason)
+        }
+        for entry in outcome.output.split(separator: 0) {
+            let text = String(decoding: entry, as: UTF8.self)
+            let parts = text.split(separator: "\n", maxSplits: 1, omittingEmptySubsequences: false)
+            let value = parts.count > 1 ? parts[1].lowercased() : "true"
+            if text.hasPrefix("extensions.refstorage") {
+                if value == "files" { continue }
+                throw ImportError.notARepository(
+                    path,
+                    reason: "its refs are kept in another format, '\(value)'; clone it with 'git "
+                        + "clone --mirror' and import the clone")
+            }
+            if !["false", "no", "off", "0", ""].contains(value) { throw ImportError.partial(path) }
+        }
+        let packs = objects + "/pack"
+        guard access(packs, F_OK) == 0 else { return }
+        let names = try local("read the repository") { () throws(SystemError) in
+            try Files.names(in: packs)
+        }
+        if names.contains(where: { $0.hasSuffix(".promisor") }) { throw ImportError.partial(path) }
+    }
+
+    private func head(_ directory: String) throws -> ImportSource.Head {
+        let outcome = try git.run(
+            ["symbolic-ref", "--quiet", "HEAD"], on: .source(directory), in: workspace,
+            step: "read HEAD")
+        if outcome.ending == .exited(1), outcome.errors.isEmpty { return .detached }
+        guard outcome.succeeded else { throw ImportError.broken(path, reason: outcome.reason) }
+        let name = outcome.output.prefix { $0 != UInt8(ascii: "\n") }
+        if let branch = RefName(name), branch.isBranch { return .branch(branch) }
+        return .elsewhere(String(decoding: name, as: UTF8.self))
+    }
+
+    /// Refs of one work tree alone. gitrepository-layout(5), git-worktree(1).
+    private static let ofOneWorkTree = ["refs/bisect/", "refs/worktree/", "refs/rewritten/"]
+
+    /// Every ref with its value; no object is looked at.
+    private func refs(
+        _ directory: String
+    ) throws -> (refs: [RefName: ObjectID], warnings: [String]) {
+        let outcome = try git.run(
+            ["for-each-ref", "--format=%(objectname) %(refname) %(symref)"],
+            on: .source(directory), in: workspace, step: "read its refs")
+        // It passes over a broken ref with a warning, and what it does not list would be deleted.
+        guard outcome.succeeded, outcome.errors.isEmpty else {
+            throw ImportError.broken(path, reason: outcome.reason)
+        }
+        var refs: [RefName: ObjectID] = [:]
+        var warnings: [String] = []
+        for line in outcome.output.split(separator: UInt8(ascii: "\n")) {
+            let parts = line.split(
+                separator: UInt8(ascii: " "), maxSplits: 2, omittingEmptySubsequences: false)
+            guard parts.count == 3, let id = ObjectID(parts[0]) else {
+                throw RepositoryError.git(step: "read its refs", reason: "a line that is no ref")
+            }
+            let shown = String(decoding: parts[1], as: UTF8.self)
+            if Self.ofOneWorkTree.contains(where: { shown.hasPrefix($0) }) { continue }
+            guard let name = RefName(parts[1]) else {
+                throw ImportError.unsafeName(path, ref: shown)
+            }
+            refs[name] = id
+            if !parts[2].isEmpty {
+                let target = String(decoding: parts[2], as: UTF8.self)
+                warnings.append(
+                    "'\(shown)' is a symbolic ref to '\(target)'; it is imported as a ref to what "
+                        + "that is now.")
+            }
+        }
+        return (refs, warnings)
+    }
+}

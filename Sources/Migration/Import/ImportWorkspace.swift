@@ -1,0 +1,205 @@
+import Repository
+import GitProtocol
+import Glibc
+import ObjectStore
+import Posix
+
+/// A workspace that borrows a source's objects and has its refs, and nothing else of it: no
+/// configuration, no grafts, no hooks. Packs are made here.
+final class ImportWorkspace {
+    private let source: ImportSource
+    private let git: OperatorGit
+    private let state: StateDirectory
+    private let workspace: Workspace
+
+    /// A pack of a source's objects, complete in itself, with its index. The files go with the
+    /// workspace.
+    struct Pack {
+        let pack: ObjectBody
+        let index: ObjectBody
+
+        var writes: [ObjectWrite] { [.pack(pack), .packIndex(of: pack.digest, index)] }
+    }
+
+    init(_ source: ImportSource, git: OperatorGit, state: StateDirectory) throws {
+        self.source = source
+        self.git = git
+        self.state = state
+        workspace = try .empty(head: .main, format: source.format, in: state)
+        guard !source.objects.contains("\n") else {
+            throw ImportError.notARepository(
+                source.path, reason: "its path has the end of a line in it")
+        }
+        let refs = PackedRefs(
+            Manifest(head: .main, refs: source.refs, objectFormat: source.format)
+        ).bytes
+        try write(Array("\(source.objects)\n".utf8), to: "objects/info/alternates")
+        try write(refs, to: "packed-refs")
+    }
+
+    private func write(_ bytes: [UInt8], to name: String) throws(RepositoryError) {
+        let path = "\(workspace.path)/\(name)"
+        try local("prepare the import") { () throws(SystemError) in
+            try Files.write(bytes, to: path)
+        }
+    }
+
+    // MARK: What is there
+
+    /// Makes sure that the source has what its refs name, and that its branches name commits.
+    ///
+    /// - Returns: annotated tag ref → what it fully peels to.
+    func checkRefs() throws -> [RefName: ObjectID] {
+        let types = try types(of: Set(source.refs.values))
+        for (name, id) in source.refs.sorted(by: { $0.key < $1.key }) {
+            guard let type = types[id] else {
+                throw ImportError.broken(
+                    source.path, reason: "its ref '\(name)' names \(id), which is not there")
+            }
+            if name.isBranch, type != "commit" {
+                throw ImportError.broken(
+                    source.path, reason: "its branch '\(name)' names a \(type)")
+            }
+        }
+        let read: WorkspaceRefs
+        do {
+            read = try WorkspaceRefs.read(from: workspace, git: git.program)
+        } catch {
+            guard case .git(_, let reason) = error else { throw error }
+            throw ImportError.broken(source.path, reason: reason)
+        }
+        guard read.ids == source.refs else {
+            throw ImportError.broken(source.path, reason: "git does not read all of its refs")
+        }
+        return read.peeled
+    }
+
+    /// Those of some objects that the source has.
+    func present(_ ids: Set<ObjectID>) throws -> Set<ObjectID> {
+        Set(try types(of: ids).keys)
+    }
+
+    /// The types of the objects that are there.
+    private func types(of ids: Set<ObjectID>) throws -> [ObjectID: String] {
+        if ids.isEmpty { return [:] }
+        let list = ids.map(\.hex).sorted().joined(separator: "\n") + "\n"
+        try write(Array(list.utf8), to: "asked")
+        let step = "look for its objects"
+        let outcome = try git.output(
+            ["cat-file", "--batch-check=%(objectname) %(objecttype)"], in: workspace,
+            input: workspace.path + "/asked", step: step)
+        var types: [ObjectID: String] = [:]
+        for line in outcome.output.split(separator: UInt8(ascii: "\n")) {
+            let parts = line.split(separator: UInt8(ascii: " "), maxSplits: 1)
+            guard parts.count == 2, let id = ObjectID(parts[0]) else {
+                throw RepositoryError.git(step: step, reason: "a line that names no object")
+            }
+            let type = String(decoding: parts[1], as: UTF8.self)
+            if type != "missing" { types[id] = type }
+        }
+        return types
+    }
+
+    // MARK: The pack
+
+    /// Packs what the refs reach and `published` does not, in one pack.
+    ///
+    /// git writes the names by which it found the objects into an index; a second one is made from
+    /// the pack's bytes alone, with every object checked as in a push. Only if the two are equal is
+    /// each object what it was taken for, and the pack complete.
+    ///
+    /// - Parameters:
+    ///   - published: objects that the source has, and that are stored with all that they reach.
+    ///   - accepting: messages of git's checks, git-fsck(1), that are no errors.
+    /// - Returns: nil if all is published.
+    func pack(without published: Set<ObjectID>, accepting: [String]) throws -> Pack? {
+        let wanted = Set(source.refs.values).subtracting(published)
+        if wanted.isEmpty { return nil }
+        let list =
+            wanted.map { "\($0)\n" }.sorted().joined()
+            + published.map { "^\($0)\n" }.sorted().joined()
+        try write(Array(list.utf8), to: "wanted")
+        let progress = git.progress.isWatched ? "--progress" : "-q"
+        let packing = try git.run(
+            [
+                "pack-objects", "--revs", "--non-empty", "--delta-base-offset", progress,
+                workspace.path + "/pack",
+            ], in: workspace, input: workspace.path + "/wanted", title: "packing",
+            step: "pack the objects")
+        guard packing.succeeded else { throw failure("could not be packed", packing) }
+        guard let name = packing.lines.first else { return nil }
+        let base = "\(workspace.path)/pack-\(name)"
+
+        _ = unlink(workspace.path + "/checked.idx")
+        if published.isEmpty {
+            // Complete in itself, so nothing of the source's is needed; and git would compare each
+            // object with the source's own once more.
+            let alone = try Workspace.empty(head: .main, format: source.format, in: state)
+            try check(base + ".pack", accepting, in: alone)
+        } else {
+            try check(base + ".pack", accepting, in: workspace)
+        }
+
+        let written = try ObjectBody.file(hashing: base + ".idx")
+        let pack = try verify(base + ".pack", index: workspace.path + "/checked.idx")
+        guard written.digest == pack.index.digest else {
+            throw ImportError.broken(
+                source.path, reason: "an object's content is not what its name says")
+        }
+        return Pack(pack: pack.pack, index: pack.index)
+    }
+
+    /// Binds the pack to the bytes that git wrote and checked.
+    private func verify(_ pack: String, index: String) throws(RepositoryError) -> VerifiedPack {
+        do {
+            return try VerifiedPack(pack, index: index, format: source.format)
+        } catch {
+            let step = "verify the pack"
+            switch error {
+            case .unreadable(let error): throw .local(step: step, error)
+            case .wrong(let reason): throw .git(step: step, reason: reason)
+            }
+        }
+    }
+
+    /// Makes an index of a pack, and has git check every object, and that what it refers to is
+    /// there.
+    private func check(
+        _ pack: String, _ accepting: [String], in place: borrowing Workspace
+    ) throws {
+        let strict = accepting.map { "\($0)=warn" }.joined(separator: ",")
+        let indexing = try git.run(
+            [
+                "index-pack", strict.isEmpty ? "--strict" : "--strict=\(strict)",
+                "-o", workspace.path + "/checked.idx",
+            ] + (git.progress.isWatched ? ["-v"] : []) + [pack],
+            in: place, title: "checking", step: "check the objects")
+        guard indexing.succeeded else { throw checkFailure(indexing) }
+    }
+
+    /// A git that was killed, or found no room, says nothing about the source.
+    private func failure(_ what: String, _ outcome: OperatorGit.Outcome) -> any Error {
+        if case .signalled = outcome.ending {
+            return RepositoryError.git(step: "pack the objects", reason: outcome.reason)
+        }
+        for code in [ENOSPC, EDQUOT, EFBIG, ENOMEM] {
+            if outcome.errors.contains(String(cString: strerror(code))) {
+                return RepositoryError.git(step: "pack the objects", reason: outcome.reason)
+            }
+        }
+        return ImportError.broken(source.path, reason: "it \(what): \(outcome.reason)")
+    }
+
+    /// What git's checks say is `object <id>: <message>: <words>`.
+    private func checkFailure(_ outcome: OperatorGit.Outcome) -> any Error {
+        guard outcome.errors.contains("fsck error") else {
+            return failure("could not be checked", outcome)
+        }
+        let words = outcome.errors.split(separator: " ")
+        let place = words.firstIndex(of: "object").map { $0 + 2 }
+        let message = place.flatMap { $0 < words.count ? words[$0] : nil }.flatMap { word in
+            word.hasSuffix(":") ? String(word.dropLast()) : nil
+        }
+        return ImportError.refused(source.path, reason: outcome.errors, message: message)
+    }
+}

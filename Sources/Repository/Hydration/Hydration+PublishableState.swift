@@ -1,0 +1,20 @@
+package import Logging
+
+extension Hydration {
+    /// A published state as it can be published once more. Older writers leave out what their refs
+    /// peel to, and no writer may leave that out now: git finds it out.
+    ///
+    /// - Throws: ``StoreError`` or ``RepositoryError``.
+    package func publishableState(of snapshot: Snapshot, log: Logger) throws -> Manifest {
+        var state = snapshot.manifest
+        guard state.needsPeeled, state.peeled == nil else { return state }
+        let workspace = try readWorkspace(snapshot, log: log)
+        let refs = try WorkspaceRefs.read(from: workspace, git: git)
+        guard refs.ids == state.refs else {
+            throw RepositoryError.damaged(
+                snapshot.repository, reason: "git does not find the refs of '\(snapshot.digest)'")
+        }
+        state.peeled = refs.peeled
+        return state
+    }
+}

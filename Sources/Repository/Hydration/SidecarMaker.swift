@@ -1,0 +1,112 @@
+package import GitProtocol
+import Glibc
+package import ObjectStore
+import Posix
+
+/// Makes what is derived of one pack beside its index: a reachability bitmap, and a commit graph.
+///
+/// Packs are shared between repositories, so both must hold for the pack alone: they are made in a
+/// scratch repository that has nothing else. git makes no bitmap of a commit unless all that it
+/// reaches is there, and none at all then; nor does this.
+package struct SidecarMaker: Sendable {
+    private let git: QuietGit
+    private let state: StateDirectory
+
+    /// Objects below which a pack has none of these: walking them is as fast.
+    package static let leastObjects = PackSidecar.minimumObjects
+
+    package init(
+        git: GitProgram, state: StateDirectory, cancellation: Cancellation = Cancellation()
+    ) {
+        self.git = QuietGit(git: git, cancellation: cancellation)
+        self.state = state
+    }
+
+    /// Makes them.
+    ///
+    /// - Parameters:
+    ///   - base: the pack's path without `.pack`; its index lies beside it.
+    ///   - tips: what the history covered ends in: commits and tags of the pack. Others are
+    ///     passed over.
+    /// - Returns: nil where no commit is among them.
+    /// - Throws: ``RepositoryError`` if git cannot: the pack is not closed under reachability, for
+    ///   one; ``Cancellation/Cancelled``.
+    package func make(
+        forPack base: String, tips: some Sequence<ObjectID>, format: ObjectFormat
+    ) throws -> Sidecars? {
+        let scratch = try Workspace.empty(head: .main, format: format, in: state)
+        let pack = scratch.packDirectory + "/pack-only"
+        let directory = scratch.packDirectory
+        let index = try local("link a pack") { () throws(SystemError) in
+            for suffix in [".pack", ".idx"] {
+                try check("symlink", pack + suffix) { symlink(base + suffix, pack + suffix) }
+            }
+            return try PackObjects(inIndex: pack + ".idx", format: format)
+        }
+        let step = "make a bitmap"
+        guard let index else { throw RepositoryError.git(step: step, reason: "no index") }
+        let packedRefs = Set(tips.filter { index.contains($0) }.map(\.hex)).sorted()
+            .map { "\($0) refs/tips/\($0)\n" }.joined()
+        if packedRefs.isEmpty { return nil }
+        let refsFile = scratch.path + "/packed-refs"
+        try local(step) { () throws(SystemError) in
+            try Files.write(
+                Array("# pack-refs with: sorted \n".utf8) + Array(packedRefs.utf8), to: refsFile)
+        }
+
+        // git writes a pack's own bitmap only together with the pack.
+        try git.run(["multi-pack-index", "write", "--bitmap"], in: scratch, step: step)
+        let verified = try local(step) { () throws(SystemError) -> Int? in
+            let names = try Files.names(in: directory).filter { $0.hasPrefix("multi-pack-index") }
+            guard let made = names.first(where: { $0.hasSuffix(".bitmap") }),
+                try PackBitmap.write(
+                    from: "\(directory)/\(made)", forPack: pack + ".pack", format: format,
+                    to: pack + ".bitmap")
+            else { return nil }
+            for name in names { _ = unlink("\(directory)/\(name)") }
+            return try PackBitmap.firstCommit(in: pack + ".bitmap", format: format)
+        }
+        guard let verified, let commit = index[verified] else { return nil }
+        // A wrong bitmap would be a clone that lacks something: git compares one with a walk.
+        try git.run(["rev-list", "--test-bitmap", commit.hex], in: scratch, step: "test a bitmap")
+
+        try git.run(
+            ["commit-graph", "write", "--reachable", "--no-progress"], in: scratch,
+            configuration: ["core.commitGraph=true"], step: "make a commit graph")
+        let bitmap = try Self.body(pack + ".bitmap", format)
+        let graph = try Self.body(scratch.path + "/objects/info/commit-graph", format)
+        return Sidecars(scratch: scratch, bitmap: bitmap, graph: graph)
+    }
+
+    /// A file that was made, if it is still as it was written.
+    private static func body(
+        _ path: String, _ format: ObjectFormat
+    ) throws(RepositoryError) -> ObjectBody {
+        let file = try local("read a bitmap or commit graph") { () throws(SystemError) in
+            try ChecksummedFile(path, format: format)
+        }
+        guard file.isIntact else {
+            throw .git(
+                step: "make a bitmap", reason: "'\(path)' does not match its own checksum")
+        }
+        return file.body
+    }
+}
+
+/// A pack's bitmap and commit graph, in files that are there as long as this is.
+package struct Sidecars: ~Copyable {
+    private let scratch: Workspace
+    package let bitmap: ObjectBody
+    package let graph: ObjectBody
+
+    fileprivate init(scratch: consuming Workspace, bitmap: ObjectBody, graph: ObjectBody) {
+        self.scratch = scratch
+        self.bitmap = bitmap
+        self.graph = graph
+    }
+
+    /// What is to be stored of the pack named.
+    package func writes(of pack: Digest) -> [ObjectWrite] {
+        [.packBitmap(of: pack, bitmap), .commitGraph(of: pack, graph)]
+    }
+}
