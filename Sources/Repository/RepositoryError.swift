@@ -30,3 +30,14 @@ package enum RepositoryError: Error, CustomStringConvertible, Sendable {
         }
     }
 }
+
+/// Runs local work, saying which step failed.
+package func local<Value: ~Copyable>(
+    _ step: String, _ body: () throws(SystemError) -> Value
+) throws(RepositoryError) -> Value {
+    do {
+        return try body()
+    } catch {
+        throw .local(step: step, error)
+    }
+}

@@ -2,7 +2,7 @@ package import GitProtocol
 import Glibc
 package import Logging
 package import ObjectStore
-package import Posix
+import Posix
 
 /// Makes workspaces: bare repositories that hold exactly what a snapshot says.
 package struct Hydration: Sendable {
@@ -109,17 +109,6 @@ package struct Hydration: Sendable {
             try local("write refs") { () throws(SystemError) in try Files.write(refs, to: path) }
         }
         return packs
-    }
-}
-
-/// Runs local work, saying which step failed.
-package func local<Value: ~Copyable>(
-    _ step: String, _ body: () throws(SystemError) -> Value
-) throws(RepositoryError) -> Value {
-    do {
-        return try body()
-    } catch {
-        throw .local(step: step, error)
     }
 }
 
