@@ -54,7 +54,7 @@ extension Responder {
         let answer = PushAnswer(
             response, reporting: commands.capabilities.reporting, keepAlive: limits.pushKeepAlive,
             commands: commands.commands)
-        let parent = PushParent(of: commands, to: name, resolution)
+        let parent = Base(of: commands, to: name, resolution)
         let refused: [PushReport.Rejection]
         switch try PushCheck(parent.manifest).verdict(on: commands) {
         case .receive(let without): refused = without
@@ -93,7 +93,7 @@ extension Responder {
     }
 
     /// Receives a push in a workspace, holding a slot only as long as git runs.
-    private func receive(_ push: Push, on parent: PushParent) throws -> Reception {
+    private func receive(_ push: Push, on parent: Base) throws -> Reception {
         // A small push is sent whole: with its body in, hydrating a large repository for it can be
         // bridged by keep-alives, and no slow client holds a slot.
         let call = push.call
@@ -208,7 +208,7 @@ extension Responder {
     }
 }
 
-extension PushParent {
+extension Base {
     /// The parent of a push to what a name resolves to. A new repository gets the object format
     /// that the client names.
     fileprivate init(

@@ -208,7 +208,7 @@ struct AdvertisementTests {
             let refs = try GeneratedRefs(seed: UInt64(seed), from: comparison.pool)
             let workspace = try comparison.repository(
                 refs, seed % 2 == 0 && refs.refs.count < 100 ? .loose : .packed)
-            let peeled = try PublishedRefs.read(from: workspace, git: comparison.git).peeled
+            let peeled = try WorkspaceRefs.read(from: workspace, git: comparison.git).peeled
             let name = "owner/r\(seed)"
             try comparison.publish(refs, peeled: peeled, as: name)
 
@@ -252,7 +252,7 @@ struct AdvertisementTests {
         let comparison = try Comparison(.sha1)
         let refs = try GeneratedRefs(seed: 7, from: comparison.pool)
         let workspace = try comparison.repository(refs, .packed)
-        let peeled = try PublishedRefs.read(from: workspace, git: comparison.git).peeled
+        let peeled = try WorkspaceRefs.read(from: workspace, git: comparison.git).peeled
         try comparison.publish(refs, peeled: peeled, as: "owner/repo")
         var body: [UInt8] = []
         PktLine.append(Array("command=ls-refs\n".utf8), to: &body)
@@ -277,7 +277,7 @@ struct AdvertisementTests {
         let comparison = try Comparison(format)
         let refs = try GeneratedRefs(seed: 4, from: comparison.pool)
         let workspace = try comparison.repository(refs, .loose)
-        let peeled = try PublishedRefs.read(from: workspace, git: comparison.git).peeled
+        let peeled = try WorkspaceRefs.read(from: workspace, git: comparison.git).peeled
         try comparison.publish(refs, peeled: peeled, as: "owner/repo")
 
         let named = "object-format=\(format.rawValue)"

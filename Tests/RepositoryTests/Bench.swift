@@ -119,7 +119,7 @@ final class Bench: Sendable {
 
     /// Receives a push in a fresh workspace of `snapshot`, or of the state published.
     func receive(
-        _ push: Push, on snapshot: Snapshot? = nil, making new: PushParent? = nil,
+        _ push: Push, on snapshot: Snapshot? = nil, making new: Base? = nil,
         answering: Answering = .allow, hook: String? = nil, through hydration: Hydration? = nil,
         body: (any RequestBody)? = nil, deadline: Duration = .seconds(60),
         progress: (ArraySlice<UInt8>) -> Void = { _ in },

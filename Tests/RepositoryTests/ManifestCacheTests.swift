@@ -76,7 +76,7 @@ struct ManifestCacheTests {
     func bounded() throws {
         let scratch = try ScratchDirectory()
         // Without a directory to keep them in, each read is seen.
-        let space = CacheSpace(limit: 0, ledger: scratch.path + "/size", directories: [])
+        let space = CacheSpace(limit: 0, sizeFile: scratch.path + "/size", directories: [])
         let manifests = try (0..<5).map { number in
             let head = try #require(RefName("refs/heads/b\(number)"))
             return try Manifest(head: head).canonicalBytes()

@@ -21,7 +21,7 @@ struct ManifestSharingTests {
         memoryLimit: Int = 128 << 20, disk: Int64 = 0,
         parsing: @escaping @Sendable ([UInt8]) throws -> Manifest
     ) -> ManifestCache {
-        let space = CacheSpace(limit: disk, ledger: scratch.path + "/size", directories: [])
+        let space = CacheSpace(limit: disk, sizeFile: scratch.path + "/size", directories: [])
         return ManifestCache(
             in: scratch.path, space: space, memoryLimit: memoryLimit, parse: parsing)
     }

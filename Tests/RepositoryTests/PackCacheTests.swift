@@ -19,7 +19,7 @@ private struct Shelf {
         source = try GitSource()
         try Files.makeDirectories(scratch.path + "/w")
         space = CacheSpace(
-            limit: limit, ledger: scratch.path + "/cache-size",
+            limit: limit, sizeFile: scratch.path + "/cache-size",
             directories: [scratch.path + "/packs"])
         cache = PackCache(in: scratch.path, space: space)
     }
@@ -114,7 +114,7 @@ struct PackCacheTests {
     }
 
     @Test("the sum of what is kept is right again where a crash made it wrong")
-    func ledger() throws {
+    func sizeFileCountsWhatIsAdded() throws {
         let shelf = try Shelf(limit: 300_000)
         let path = shelf.scratch.path + "/cache-size"
         for text in ["", "rubbish", "1 2 3", "0 1 \n", "-5 \(time(nil)) \n", "9 \(time(nil))"] {
@@ -137,7 +137,7 @@ struct PackCacheTests {
     }
 
     @Test("the bound holds where the sum cannot be written down")
-    func withoutLedger() throws {
+    func withoutASizeFileTheDirectoriesAreRead() throws {
         let shelf = try Shelf(limit: 300_000)
         try Files.makeDirectories(shelf.scratch.path + "/cache-size")
         for _ in 0..<6 { _ = try shelf.keep(90_000) }
@@ -274,7 +274,7 @@ struct PackCacheTests {
         func open() {
             _ = PackCache(
                 in: scratch.path,
-                space: CacheSpace(limit: 1, ledger: scratch.path + "/size", directories: []))
+                space: CacheSpace(limit: 1, sizeFile: scratch.path + "/size", directories: []))
         }
         open()
         #expect(try Files.names(in: incoming).count == 4)

@@ -36,7 +36,7 @@ struct PushOutcomeTests {
                 report: try PushReport(parsing: text + PktLine.flushBytes),
                 allowed: try allowed.map { try #require(RefUpdate(line: Array($0.utf8))) },
                 parent: Manifest(head: head, refs: try Self.refs(before)),
-                refs: PublishedRefs(ids: try Self.refs(after))
+                refs: WorkspaceRefs(ids: try Self.refs(after))
             ).isChange
         }
 

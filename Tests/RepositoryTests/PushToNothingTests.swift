@@ -14,7 +14,7 @@ struct PushToNothingTests {
 
     private struct Stage {
         let bench: Bench
-        let parent: PushParent
+        let parent: Base
 
         init(_ ground: Ground, format: ObjectFormat = .sha1) throws {
             bench = try Bench(format: format)

@@ -118,7 +118,7 @@ package struct Compaction: Sendable {
         FaultPoint.reach(.compactionStored)
         var state = base.manifest
         if state.peeled == nil, state.needsPeeled {
-            state.peeled = try PublishedRefs.read(from: workspace, git: hydration.git).peeled
+            state.peeled = try WorkspaceRefs.read(from: workspace, git: hydration.git).peeled
         }
         let outcome = try publish(fold, instead: plan.folded, of: state, on: base)
         if case .compacted = outcome {

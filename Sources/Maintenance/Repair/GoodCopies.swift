@@ -88,7 +88,7 @@ package final class GoodCopies {
         guard Self.digest(of: path) == digest else { return false }
         // The time of use of a pack is its index's time of modification. Another user's file keeps
         // its own, which costs it nothing but its place.
-        let dated = kind == .pack ? path.dropLast(5) + PackCache.Ending.index : path[...]
+        let dated = kind == .pack ? path.dropLast(5) + PackCache.Suffix.index : path[...]
         utimensat(AT_FDCWD, String(dated), nil, AT_SYMLINK_NOFOLLOW)
         return true
     }
@@ -96,7 +96,7 @@ package final class GoodCopies {
     /// The cache's layout is that of ``PackCache`` and ``ManifestCache``.
     private static func cached(_ digest: Digest, _ kind: Kind, in state: String) -> String {
         switch kind {
-        case .pack: "\(state)/packs/\(digest.hex)\(PackCache.Ending.pack)"
+        case .pack: "\(state)/packs/\(digest.hex)\(PackCache.Suffix.pack)"
         case .manifest: "\(state)/manifests/\(digest.hex)"
         }
     }

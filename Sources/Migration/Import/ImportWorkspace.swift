@@ -61,9 +61,9 @@ final class ImportWorkspace {
                     source.path, reason: "its branch '\(name)' names a \(type)")
             }
         }
-        let read: PublishedRefs
+        let read: WorkspaceRefs
         do {
-            read = try PublishedRefs.read(from: workspace, git: git.program)
+            read = try WorkspaceRefs.read(from: workspace, git: git.program)
         } catch {
             guard case .git(_, let reason) = error else { throw error }
             throw ImportError.broken(source.path, reason: reason)

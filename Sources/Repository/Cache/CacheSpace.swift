@@ -13,25 +13,25 @@ final class CacheSpace: Sendable {
     /// Bytes.
     let limit: Int64
     private let directories: [String]
-    private let ledger: String
+    private let sizeFile: String
     /// Bytes that were added by this process and could not be written down; nil: none yet.
     private let uncounted = Mutex<Int64?>(nil)
 
     /// - Parameter directories: whose files are counted, and may be removed.
-    init(limit: Int64, ledger: String, directories: [String]) {
+    init(limit: Int64, sizeFile: String, directories: [String]) {
         self.limit = limit
-        self.ledger = ledger
+        self.sizeFile = sizeFile
         self.directories = directories
     }
 
     /// Seconds after which the sum is made anew.
-    private static let ledgerAge = 3600
+    private static let maximumAge = 3600
 
     /// Takes note of what was added, and makes room where that is more than may be.
     func note(added bytes: Int64) {
-        let isNoted = withLedger { file in
+        let isNoted = withSizeFile { file in
             let entry = Self.read(file)
-            if let entry, abs(time(nil) - entry.time) < Self.ledgerAge,
+            if let entry, abs(time(nil) - entry.time) < Self.maximumAge,
                 entry.total + bytes <= limit
             {
                 Self.write(entry.total + bytes, entry.time, to: file)
@@ -45,7 +45,7 @@ final class CacheSpace: Sendable {
 
     private var lowWater: Int64 { limit / 8 * 7 }
 
-    /// Without the ledger the directories are read now and then.
+    /// Without the size file the directories are read now and then.
     private func noteAlone(_ bytes: Int64) {
         let isDue = uncounted.withLock { uncounted in
             let sum = uncounted.map { $0 + bytes }
@@ -63,16 +63,16 @@ final class CacheSpace: Sendable {
         let total = entries().reduce(0) { $0 + $1.bytes }
         let target = share == .half ? total / 2 : 0
         let left = trim(over: target, to: target)
-        _ = withLedger { Self.write(left, time(nil), to: $0) }
+        _ = withSizeFile { Self.write(left, time(nil), to: $0) }
     }
 
     /// How much may stay.
     enum Share: CaseIterable { case half, nothing }
 
-    /// What belongs together and is removed together: files of one name and several endings.
+    /// What belongs together and is removed together: files of one name and several suffixes.
     struct Entry {
         let base: String
-        var endings: [String] = []
+        var suffixes: [String] = []
         var bytes: Int64 = 0
         /// When it was last used: an index's time of modification, which git leaves alone. That of
         /// packs it freshens.
@@ -92,13 +92,13 @@ final class CacheSpace: Sendable {
                     status.st_mode & S_IFMT == S_IFREG
                 else { continue }
                 let stem = name.prefix { $0 != "." }
-                let ending = String(name.dropFirst(stem.count))
+                let suffix = String(name.dropFirst(stem.count))
                 var entry = found[stem] ?? Entry(base: "\(directory)/\(stem)")
-                entry.endings.append(ending)
+                entry.suffixes.append(suffix)
                 entry.bytes += Int64(status.st_size)
-                if ending == PackCache.Ending.index || !entry.isDated {
+                if suffix == PackCache.Suffix.index || !entry.isDated {
                     entry.used = status.st_mtim
-                    entry.isDated = ending == PackCache.Ending.index
+                    entry.isDated = suffix == PackCache.Suffix.index
                 }
                 found[stem] = entry
             }
@@ -116,21 +116,21 @@ final class CacheSpace: Sendable {
         }
         for entry in entries {
             if total <= target { break }
-            PackCache.remove(entry.base, entry.endings)
+            PackCache.remove(entry.base, entry.suffixes)
             total -= entry.bytes
         }
         return total
     }
 
-    /// How long the ledger is waited for: a scan of many thousand files takes no longer.
+    /// How long the size file is waited for: a scan of many thousand files takes no longer.
     private static let patience = Duration.seconds(5)
 
     /// - Returns: false: it cannot be made or opened, or is held too long.
-    private func withLedger(_ body: (Int32) -> Void) -> Bool {
+    private func withSizeFile(_ body: (Int32) -> Void) -> Bool {
         let start = ContinuousClock.now
         guard
             let lock = try? FileLock.wait(
-                for: ledger, until: { .now - start > Self.patience })
+                for: sizeFile, until: { .now - start > Self.patience })
         else { return false }
         body(lock.file.raw)
         return true
@@ -139,7 +139,7 @@ final class CacheSpace: Sendable {
     /// The sum and when it was made; nil: there is none, or no such text.
     private static func read(_ file: Int32) -> (total: Int64, time: Int)? {
         lseek(file, 0, SEEK_SET)
-        guard let bytes = try? Files.readToEnd(file, limit: 1000, subject: "the ledger") else {
+        guard let bytes = try? Files.readToEnd(file, limit: 1000, subject: "cache-size") else {
             return nil
         }
         let words = String(decoding: bytes, as: UTF8.self).split(separator: " ")

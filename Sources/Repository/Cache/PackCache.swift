@@ -31,7 +31,7 @@ package final class PackCache: Sendable {
     private let patience: Duration
 
     /// What the files' names end with.
-    package enum Ending {
+    package enum Suffix {
         package static let pack = ".pack"
         package static let index = ".idx"
         static let bitmap = ".bitmap"
@@ -71,24 +71,24 @@ package final class PackCache: Sendable {
         let cached = base(of: digest)
         let placed = "\(target)/pack-\(digest.hex)"
         var status = stat()
-        guard lstat(cached + Ending.index, &status) == 0 else { return nil }
+        guard lstat(cached + Suffix.index, &status) == 0 else { return nil }
         do {
-            try files.place(cached + Ending.index, at: placed + Ending.index)
-            try files.place(cached + Ending.pack, at: placed + Ending.pack)
+            try files.place(cached + Suffix.index, at: placed + Suffix.index)
+            try files.place(cached + Suffix.pack, at: placed + Suffix.pack)
             // One hashes it, and the others go on as before.
-            let turn = isDue(cached + Ending.pack) ? try? claim(digest) : nil
+            let turn = isDue(cached + Suffix.pack) ? try? claim(digest) : nil
             defer { withExtendedLifetime(turn) {} }
 
             let isProven = status.st_mtim.tv_sec > Self.startOfMachine && turn == nil
             if let objects = try PackIndex.objects(
-                placed + Ending.index, forPack: placed + Ending.pack, format: format),
+                placed + Suffix.index, forPack: placed + Suffix.pack, format: format),
                 try isProven || isWhole(placed, digest, format)
             {
                 if !isProven {
-                    Self.remove(cached, Ending.sidecars)
-                    touch(cached + Ending.pack)
+                    Self.remove(cached, Suffix.sidecars)
+                    touch(cached + Suffix.pack)
                 }
-                touch(cached + Ending.index)
+                touch(cached + Suffix.index)
                 return objects
             }
             drop(digest)
@@ -99,7 +99,7 @@ package final class PackCache: Sendable {
         } catch {
             drop(digest)
         }
-        Self.remove(placed, [Ending.pack, Ending.index])
+        Self.remove(placed, [Suffix.pack, Suffix.index])
         return nil
     }
 
@@ -117,10 +117,10 @@ package final class PackCache: Sendable {
 
     /// Whether a pack and its index are what their names say, byte for byte.
     func isWhole(_ base: String, _ digest: Digest, _ format: ObjectFormat) throws -> Bool {
-        let body = try ObjectBody.file(hashing: base + Ending.pack)
+        let body = try ObjectBody.file(hashing: base + Suffix.pack)
         guard body.digest == digest else { return false }
         return try PackIndex.isGood(
-            base + Ending.index, forPack: base + Ending.pack, format: format)
+            base + Suffix.index, forPack: base + Suffix.pack, format: format)
     }
 
     /// Claims a pack that is not here; nil: somebody else is at it.
@@ -138,56 +138,56 @@ package final class PackCache: Sendable {
     /// Takes over what was made under a claim: the pack and its index, verified. What is larger
     /// than the whole cache is not kept, nor what cannot be.
     func admit(_ claim: PackClaim) {
-        admit(claim, [Ending.index, Ending.pack])
+        admit(claim, [Suffix.index, Suffix.pack])
     }
 
     /// The same for one file that belongs to a pack which is here.
-    func admit(_ claim: PackClaim, _ ending: String) {
-        admit(claim, [ending])
+    func admit(_ claim: PackClaim, _ suffix: String) {
+        admit(claim, [suffix])
     }
 
-    private func admit(_ claim: PackClaim, _ endings: [String]) {
+    private func admit(_ claim: PackClaim, _ suffixes: [String]) {
         var bytes: Int64 = 0
-        for ending in endings {
+        for suffix in suffixes {
             var status = stat()
-            guard stat(claim.base + ending, &status) == 0 else { return }
+            guard stat(claim.base + suffix, &status) == 0 else { return }
             bytes += Int64(status.st_size)
         }
         guard bytes <= space.limit else { return }
-        for ending in endings {
-            guard chmod(claim.base + ending, 0o444) == 0,
-                rename(claim.base + ending, base(of: claim.digest) + ending) == 0
+        for suffix in suffixes {
+            guard chmod(claim.base + suffix, 0o444) == 0,
+                rename(claim.base + suffix, base(of: claim.digest) + suffix) == 0
             else { return }
         }
         space.note(added: bytes)
     }
 
-    /// Keeps a pack that was made here, as a push does: its files, by their endings, get another
+    /// Keeps a pack that was made here, as a push does: its files, by their suffixes, get another
     /// name. It is derived work, so whatever fails here fails nothing.
-    func keep(_ digest: Digest, _ files: [(ending: String, path: String)]) {
-        guard access(base(of: digest) + Ending.pack, F_OK) != 0,
+    func keep(_ digest: Digest, _ files: [(suffix: String, path: String)]) {
+        guard access(base(of: digest) + Suffix.pack, F_OK) != 0,
             // Somebody is at it, or nothing can be kept.
             let claim = try? claim(digest)
         else { return }
         for file in files {
-            guard (try? self.files.place(file.path, at: claim.base + file.ending)) != nil else {
+            guard (try? self.files.place(file.path, at: claim.base + file.suffix)) != nil else {
                 return
             }
         }
         // The pack last, when what belongs to it is there.
-        let endings = files.map(\.ending)
-        admit(claim, Ending.all.reversed().filter(endings.contains))
+        let suffixes = files.map(\.suffix)
+        admit(claim, Suffix.all.reversed().filter(suffixes.contains))
     }
 
     /// Removes a pack and all that belongs to it.
     func drop(_ digest: Digest) {
-        Self.remove(base(of: digest), Ending.all)
+        Self.remove(base(of: digest), Suffix.all)
     }
 
-    /// Notes that it is known there is no such file, by one with this ending.
-    func mark(_ digest: Digest, _ ending: String) {
+    /// Notes that it is known there is no such file, by one with this suffix.
+    func mark(_ digest: Digest, _ suffix: String) {
         // Not noted: asked for again.
-        try? Files.write([], to: base(of: digest) + ending)
+        try? Files.write([], to: base(of: digest) + suffix)
     }
 
     /// Sets a file's time of modification to now. An index's is the time of use: git sets that of
@@ -205,10 +205,10 @@ package final class PackCache: Sendable {
     }
 
     /// Removes files of one name, packs first.
-    static func remove(_ base: String, _ endings: [String]) {
+    static func remove(_ base: String, _ suffixes: [String]) {
         let (known, others) = (
-            Ending.all.filter(endings.contains), endings.filter { !Ending.all.contains($0) }
+            Suffix.all.filter(suffixes.contains), suffixes.filter { !Suffix.all.contains($0) }
         )
-        for ending in known + others { unlink(base + ending) }
+        for suffix in known + others { unlink(base + suffix) }
     }
 }

@@ -9,7 +9,7 @@ import Posix
 /// its claims up.
 final class PackClaim: Sendable {
     let digest: Digest
-    /// Where the files are made, without their endings.
+    /// Where the files are made, without their suffixes.
     let base: String
     private let lock: FileLock
 
@@ -18,22 +18,22 @@ final class PackClaim: Sendable {
         self.base = base
         self.lock = lock
         // Of one that was killed. They may be read-only by now, and not to be written into.
-        PackCache.remove(base, PackCache.Ending.all)
+        PackCache.remove(base, PackCache.Suffix.all)
     }
 
     deinit {
         // The lock's name goes last, while the lock is still held.
-        PackCache.remove(base, PackCache.Ending.all + [".rev", Self.lockEnding])
+        PackCache.remove(base, PackCache.Suffix.all + [".rev", Self.lockSuffix])
     }
 
-    private static let lockEnding = ".lock"
+    private static let lockSuffix = ".lock"
 
     /// Claims a pack; nil: somebody else is at it.
     static func attempt(
         _ digest: Digest, in directory: String
     ) throws(SystemError) -> PackClaim? {
         let base = "\(directory)/\(digest.hex)"
-        guard let lock = try FileLock.attempt(base + lockEnding) else { return nil }
+        guard let lock = try FileLock.attempt(base + lockSuffix) else { return nil }
         return PackClaim(digest, base, lock)
     }
 
@@ -45,7 +45,7 @@ final class PackClaim: Sendable {
         let base = "\(directory)/\(digest.hex)"
         var last = progress(base)
         var since = ContinuousClock.now
-        let lock = try FileLock.wait(for: base + lockEnding) {
+        let lock = try FileLock.wait(for: base + lockSuffix) {
             let current = progress(base)
             if current != last { (last, since) = (current, .now) }
             return .now - since > patience
@@ -56,9 +56,9 @@ final class PackClaim: Sendable {
 
     /// Changes as long as something is written.
     private static func progress(_ base: String) -> [Int] {
-        [PackCache.Ending.pack, PackCache.Ending.index].flatMap { ending -> [Int] in
+        [PackCache.Suffix.pack, PackCache.Suffix.index].flatMap { suffix -> [Int] in
             var status = stat()
-            guard stat(base + ending, &status) == 0 else { return [] }
+            guard stat(base + suffix, &status) == 0 else { return [] }
             return [Int(status.st_size), status.st_mtim.tv_sec, status.st_mtim.tv_nsec]
         }
     }

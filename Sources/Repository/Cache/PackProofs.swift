@@ -35,9 +35,9 @@ extension PackCache {
         do {
             guard try isWhole(base, digest, format) else { return drop(digest) }
             for sidecar in PackSidecar.allCases {
-                let path = base + sidecar.ending
+                let path = base + sidecar.suffix
                 let isGood = try sidecar.isUsable(
-                    path, forIndex: base + Ending.index, format: format)
+                    path, forIndex: base + Suffix.index, format: format)
                 if !isGood { unlink(path) }
             }
         } catch RepositoryError.local(_, let error) where error.code == EIO {

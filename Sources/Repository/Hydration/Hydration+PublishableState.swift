@@ -9,7 +9,7 @@ extension Hydration {
         var state = snapshot.manifest
         guard state.needsPeeled, state.peeled == nil else { return state }
         let workspace = try readWorkspace(snapshot, log: log)
-        let refs = try PublishedRefs.read(from: workspace, git: git)
+        let refs = try WorkspaceRefs.read(from: workspace, git: git)
         guard refs.ids == state.refs else {
             throw RepositoryError.damaged(
                 snapshot.repository, reason: "git does not find the refs of '\(snapshot.digest)'")

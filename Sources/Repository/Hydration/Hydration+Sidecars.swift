@@ -44,7 +44,7 @@ extension Hydration {
         if cache != nil, claim == nil { return }
         let targets = sidecars.map { $0.path(of: pack, in: workspace) }
         var places = targets.map { $0 + ".new" }
-        if let claim { places = sidecars.map { claim.base + $0.ending } }
+        if let claim { places = sidecars.map { claim.base + $0.suffix } }
         defer { if claim == nil { for place in places { unlink(place) } } }
 
         let found = try store.download(
@@ -54,7 +54,7 @@ extension Hydration {
         let index = "\(workspace.packDirectory)/pack-\(pack.hex).idx"
         for (position, sidecar) in sidecars.enumerated() {
             guard found[position] else {
-                cache?.mark(pack, sidecar.absenceEnding)
+                cache?.mark(pack, sidecar.absenceSuffix)
                 continue
             }
             let place = places[position]
@@ -62,12 +62,12 @@ extension Hydration {
                 log.warning(
                     "a pack has a sidecar that is damaged or another's",
                     metadata: ["object.key": "\(sidecar.key(of: pack))"])
-                cache?.mark(pack, sidecar.absenceEnding)
+                cache?.mark(pack, sidecar.absenceSuffix)
                 continue
             }
             if let cache, let claim {
                 try cache.files.place(place, at: targets[position])
-                cache.admit(claim, sidecar.ending)
+                cache.admit(claim, sidecar.suffix)
             } else {
                 let target = targets[position]
                 try check("rename", target) { rename(place, target) }
@@ -90,17 +90,17 @@ extension PackCache {
 
     /// Has a pack's sidecars looked for again: they were just made.
     package func forgetAbsence(of pack: Digest) {
-        Self.remove(base(of: pack), PackSidecar.allCases.map(\.absenceEnding))
+        Self.remove(base(of: pack), PackSidecar.allCases.map(\.absenceSuffix))
     }
 
     /// Says what is known without asking the store.
     func look(for sidecar: PackSidecar, of pack: Digest) -> SidecarKnowledge {
         let base = base(of: pack)
         var status = stat()
-        if lstat(base + sidecar.ending, &status) == 0, status.st_mode & S_IFMT == S_IFREG {
-            return .kept(path: base + sidecar.ending)
+        if lstat(base + sidecar.suffix, &status) == 0, status.st_mode & S_IFMT == S_IFREG {
+            return .kept(path: base + sidecar.suffix)
         }
-        if lstat(base + sidecar.absenceEnding, &status) == 0,
+        if lstat(base + sidecar.absenceSuffix, &status) == 0,
             abs(time(nil) - status.st_mtim.tv_sec) < Self.absenceTime
         {
             return .absent

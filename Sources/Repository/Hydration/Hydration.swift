@@ -38,7 +38,7 @@ package struct Hydration: Sendable {
             return
         }
         let space = CacheSpace(
-            limit: cacheSize, ledger: state.path + "/cache-size",
+            limit: cacheSize, sizeFile: state.path + "/cache-size",
             directories: [state.path + "/packs", state.path + "/manifests"])
         self.store = CachedStore(store, ManifestCache(in: state.path, space: space))
         cache = PackCache(in: state.path, space: space, files: files, patience: patience)
@@ -63,8 +63,22 @@ package struct Hydration: Sendable {
         return WriteWorkspace(workspace: workspace, parent: snapshot)
     }
 
+    /// A workspace to push into, on top of a state or for a new repository.
+    ///
+    /// - Throws: ``StoreError`` or ``RepositoryError``; nothing is left behind then.
+    package func writeWorkspace(on base: Base, log: Logger) throws -> WriteWorkspace {
+        switch base {
+        case .published(let snapshot): return try writeWorkspace(snapshot, log: log)
+        case .nothing:
+            let manifest = base.manifest
+            let workspace = try empty(head: manifest.head, manifest.objectFormat)
+            try installHook(in: workspace)
+            return WriteWorkspace(workspace: workspace, parent: base)
+        }
+    }
+
     /// Makes git ask us before it takes a push.
-    func installHook(in workspace: borrowing Workspace) throws(RepositoryError) {
+    private func installHook(in workspace: borrowing Workspace) throws(RepositoryError) {
         let path = workspace.path
         try local("install the hook") { () throws(SystemError) in
             try Files.makeDirectories(path + "/hooks")
@@ -119,13 +133,13 @@ extension PackCache {
         commitGraph: ObjectBody? = nil
     ) {
         let bodies = [
-            (Ending.pack, pack), (Ending.index, index), (Ending.bitmap, bitmap),
-            (Ending.graph, commitGraph),
+            (Suffix.pack, pack), (Suffix.index, index), (Suffix.bitmap, bitmap),
+            (Suffix.graph, commitGraph),
         ]
-        let files = bodies.compactMap { ending, body -> (String, String)? in
-            if case .file(let path, _, _)? = body { (ending, path) } else { nil }
+        let files = bodies.compactMap { suffix, body -> (String, String)? in
+            if case .file(let path, _, _)? = body { (suffix, path) } else { nil }
         }
-        guard files.count >= 2, files[0].0 == Ending.pack, files[1].0 == Ending.index else {
+        guard files.count >= 2, files[0].0 == Suffix.pack, files[1].0 == Suffix.index else {
             return
         }
         keep(pack.digest, files)

@@ -29,20 +29,21 @@ struct PackFetch {
             guard found[2 * position] else { throw StoreError.missing(.pack(digest)) }
             try index(
                 digest, base(digest), in: workspace,
-                sidecar: found[2 * position + 1] ? .stored : .absent)
+                stored: found[2 * position + 1] ? .present : .absent)
         }
     }
 
     /// Whether the bucket had an index for a pack.
-    private enum Sidecar { case stored, absent }
+    private enum StoredIndex { case present, absent }
 
     /// Takes the stored index if it is good, or has git make one, and puts that right in the
     /// bucket: it is derived, so a failure to do so fails nothing.
     private func index(
-        _ digest: Digest, _ base: String, in workspace: borrowing Workspace, sidecar: Sidecar
+        _ digest: Digest, _ base: String, in workspace: borrowing Workspace,
+        stored: StoredIndex
     ) throws {
         let isGood = try local("check an index") { () throws(SystemError) in
-            guard sidecar == .stored else { return false }
+            guard stored == .present else { return false }
             return try PackIndex.isGood(base + ".idx", forPack: base + ".pack", format: format)
         }
         if isGood { return }

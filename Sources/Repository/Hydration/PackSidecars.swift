@@ -107,19 +107,19 @@ package enum PackSidecar: CaseIterable {
         }
     }
 
-    /// The ending of its name in the cache.
-    var ending: String {
+    /// The suffix of its name in the cache.
+    var suffix: String {
         switch self {
-        case .bitmap: PackCache.Ending.bitmap
-        case .commitGraph: PackCache.Ending.graph
+        case .bitmap: PackCache.Suffix.bitmap
+        case .commitGraph: PackCache.Suffix.graph
         }
     }
 
     /// That of the mark which says that there is none.
-    var absenceEnding: String {
+    var absenceSuffix: String {
         switch self {
-        case .bitmap: PackCache.Ending.noBitmap
-        case .commitGraph: PackCache.Ending.noGraph
+        case .bitmap: PackCache.Suffix.noBitmap
+        case .commitGraph: PackCache.Suffix.noGraph
         }
     }
 

@@ -130,13 +130,13 @@ final class ByteCounter: Sendable {
 /// only be predicated on that.
 package struct WriteWorkspace: ~Copyable, Sendable {
     package let workspace: Workspace
-    package let parent: PushParent
+    package let parent: Base
 
     init(workspace: consuming Workspace, parent: Snapshot) {
         self.init(workspace: workspace, parent: .published(parent))
     }
 
-    init(workspace: consuming Workspace, parent: PushParent) {
+    init(workspace: consuming Workspace, parent: Base) {
         self.workspace = workspace
         self.parent = parent
     }

@@ -93,7 +93,7 @@ struct BrokenRefs: Sendable {
     ///
     /// - Parameter accepted: the refs that git reports `ok`.
     func restore(
-        into refs: inout PublishedRefs, besides accepted: [[UInt8]], _ state: Manifest
+        into refs: inout WorkspaceRefs, besides accepted: [[UInt8]], _ state: Manifest
     ) throws(RepositoryError) {
         if ids.isEmpty { return }
         let changed = Set(accepted.compactMap { RefName($0) })
@@ -113,7 +113,7 @@ struct BrokenRefs: Sendable {
     /// the reason, and only an operator or a push that touches them can repair them.
     static func explainRefusal(
         of commands: PushCommands, _ report: PushReport, in workspace: borrowing Workspace,
-        _ parent: PushParent
+        _ parent: Base
     ) throws(RepositoryError) {
         let accepted = Set(report.accepted)
         let set = commands.commands.filter { !$0.new.isZero }

@@ -5,7 +5,7 @@ import ObjectStore
 /// Bounded: what was known of older states is given up. They can be read again.
 struct KnownChain: Sendable {
     /// The latest state.
-    private(set) var tip: PushParent
+    private(set) var tip: Base
     /// The digests of the tip and of its ancestors, without a gap, the oldest first. The oldest is
     /// nil once they were followed to the first state, which had none before it.
     private var followed: [Digest?]
@@ -29,7 +29,7 @@ struct KnownChain: Sendable {
     }
 
     /// Starts with a state of whose ancestors nothing is known.
-    init(_ tip: PushParent) {
+    init(_ tip: Base) {
         self.tip = tip
         followed = [tip.digest]
         members = [tip.digest]

@@ -4,7 +4,7 @@ import ObjectStore
 /// A push that waits for its swap: what it does, and how much of it may be left out.
 struct PublicationCandidate: Sendable {
     /// The state that it was received on.
-    let parent: PushParent
+    let parent: Base
     /// That state with the push, as it was received.
     let manifest: Manifest
     /// The bytes of that, where they are stored already.
@@ -27,7 +27,7 @@ struct PublicationCandidate: Sendable {
     }
 
     init(
-        parent: PushParent, manifest: Manifest, stored: ObjectBody?, wholeness: Wholeness,
+        parent: Base, manifest: Manifest, stored: ObjectBody?, wholeness: Wholeness,
         attempts: Int, accepted: [RefName]
     ) {
         self.parent = parent
@@ -60,7 +60,7 @@ struct PublicationCandidate: Sendable {
     /// Looks at the state that the next swap will be predicated on.
     ///
     /// Refs that moved are found first: whatever becomes of the others, they are refused.
-    func judged(on base: PushParent) -> Judgement {
+    func judged(on base: Base) -> Judgement {
         guard base.digest != parent.digest, case .published(let winner) = base else {
             return .fits(self)
         }
@@ -95,7 +95,7 @@ struct PublicationCandidate: Sendable {
     ///   - base: what the swap is predicated on.
     ///   - others: base with the pushes that go before this one; nil: there are none.
     /// - Returns: nil where it does not go together with the others.
-    func applied(to others: Manifest?, on base: PushParent) -> Manifest? {
+    func applied(to others: Manifest?, on base: Base) -> Manifest? {
         guard let others else {
             if base.digest == parent.digest { return manifest }
             return delta.applied(to: base.manifest, digest: base.digest)

@@ -30,7 +30,7 @@ package final class PublicationQueue: @unchecked Sendable {
 
     /// Whether a push that was received on `parent` could go ahead at once, as far as this process
     /// knows.
-    func isFree(for parent: PushParent) -> Bool {
+    func isFree(for parent: Base) -> Bool {
         monitor.locked {
             guard !isLed, waiting.isEmpty else { return false }
             guard let chain = swap.chain else { return true }

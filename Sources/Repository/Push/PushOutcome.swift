@@ -8,7 +8,7 @@ struct PushOutcome {
 
     init(
         commands: PushCommands, report: PushReport, allowed: [RefUpdate]?, parent: Manifest,
-        refs: PublishedRefs
+        refs: WorkspaceRefs
     ) throws(RepositoryError) {
         isChange = refs.ids != parent.refs
         if let error = report.unpackError {

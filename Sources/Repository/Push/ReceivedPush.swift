@@ -19,7 +19,7 @@ package struct ReceivedPush: ~Copyable {
     /// Holds the kept pack until it is stored.
     let workspace: Workspace
     /// The state that the push was received on, and that its swap is predicated on.
-    let parent: PushParent
+    let parent: Base
     /// What was asked for.
     let commands: PushCommands
     /// The state that the push makes of it.
@@ -35,7 +35,7 @@ package struct ReceivedPush: ~Copyable {
     package var refusal: String? { report.refusal }
 
     private init(
-        workspace: consuming Workspace, parent: PushParent, commands: PushCommands,
+        workspace: consuming Workspace, parent: Base, commands: PushCommands,
         manifest: Manifest, pack: KeptPack?, stored: Set<Digest>, report: PushReport
     ) {
         self.workspace = workspace
@@ -113,7 +113,7 @@ package struct ReceivedPush: ~Copyable {
         // git ends well where it could not unpack, or found objects missing, whatever the cause.
         workspace.lookForTrouble(after: report)
         try BrokenRefs.explainRefusal(of: commands, report, in: workspace, parent)
-        var refs = try PublishedRefs.read(from: workspace, git: git, knowing: parent.manifest)
+        var refs = try WorkspaceRefs.read(from: workspace, git: git, knowing: parent.manifest)
         try broken.restore(into: &refs, besides: report.accepted, parent.manifest)
         let outcome = try PushOutcome(
             commands: commands, report: report, allowed: allowed, parent: parent.manifest,

@@ -29,7 +29,7 @@ struct SharedSwap: Sendable {
         /// The bytes of the manifest, where they are stored already.
         private(set) var stored: ObjectBody?
 
-        init?(_ first: PublicationCandidate, _ position: Int, on base: PushParent) {
+        init?(_ first: PublicationCandidate, _ position: Int, on base: Base) {
             guard let manifest = first.applied(to: nil, on: base) else { return nil }
             members = [(position, first)]
             self.manifest = manifest
@@ -38,7 +38,7 @@ struct SharedSwap: Sendable {
 
         /// Takes one more, if it goes together with the others.
         mutating func take(
-            _ candidate: PublicationCandidate, _ position: Int, on base: PushParent
+            _ candidate: PublicationCandidate, _ position: Int, on base: Base
         ) {
             guard let next = candidate.applied(to: manifest, on: base) else { return }
             manifest = next
@@ -91,7 +91,7 @@ struct SharedSwap: Sendable {
 
     /// What is known, if that reaches back to `parent`, or is what `parent` was published on.
     /// Otherwise others published meanwhile, and nothing is known but `parent`.
-    private func knownChain(for parent: PushParent) -> KnownChain {
+    private func knownChain(for parent: Base) -> KnownChain {
         guard var chain else { return KnownChain(parent) }
         if chain.includes(parent.digest) { return chain }
         guard case .published(let snapshot) = parent,
@@ -152,7 +152,7 @@ struct SharedSwap: Sendable {
     }
 
     /// Stores the manifest of a group.
-    private func store(_ group: inout Group, on base: PushParent) throws -> Digest {
+    private func store(_ group: inout Group, on base: Base) throws -> Digest {
         if let stored = group.stored { return stored.digest }
         let bytes: [UInt8]
         do {

@@ -2,7 +2,7 @@ package import GitProtocol
 import Posix
 
 /// The refs of a workspace, as git reads them.
-package struct PublishedRefs {
+package struct WorkspaceRefs {
     package private(set) var ids: [RefName: ObjectID]
     /// Annotated tag ref → what it fully peels to.
     package private(set) var peeled: [RefName: ObjectID]
@@ -24,13 +24,13 @@ package struct PublishedRefs {
     ///   A ref that is as in it peels as in it, and may point to a missing object; no other may.
     package static func read(
         from workspace: borrowing Workspace, git: GitProgram, knowing known: Manifest? = nil
-    ) throws(RepositoryError) -> PublishedRefs {
+    ) throws(RepositoryError) -> WorkspaceRefs {
         let listing = try git.run(
             ["for-each-ref", "--format=%(objectname) %(refname)"], in: workspace, step: step)
         guard listing.ending == .exited(0) else {
             throw .git(step: step, reason: "\(listing.ending): \(workspace.gitErrors())")
         }
-        var refs = try PublishedRefs(parsing: listing.output)
+        var refs = try WorkspaceRefs(parsing: listing.output)
         refs.takePeeled(of: known)
         try refs.peel(in: workspace, git: git, knowing: known)
         return refs

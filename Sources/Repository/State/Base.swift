@@ -1,15 +1,14 @@
 package import GitProtocol
-package import Logging
 package import ObjectStore
 
-/// What a push is received on, and what its swap is predicated on.
-package enum PushParent: Sendable {
+/// What the next state is built on, and what its swap is predicated on.
+package enum Base: Sendable {
     /// A published state.
     case published(Snapshot)
-    /// There is no repository: the push makes it.
+    /// There is no repository: the push creates it.
     ///
     /// - Parameters:
-    ///   - after: the tombstone of the one that was deleted, if there was one.
+    ///   - after: the tombstone of the deleted one, if there was one.
     case nothing(of: RepositoryName, after: Snapshot?, ObjectFormat)
 
     package var repository: RepositoryName {
@@ -27,7 +26,7 @@ package enum PushParent: Sendable {
         }
     }
 
-    /// What the next state has as its parent; nil: it is the first.
+    /// The parent of the next state; nil if that is the first one.
     package var digest: Digest? {
         switch self {
         case .published(let snapshot): snapshot.digest
@@ -35,7 +34,7 @@ package enum PushParent: Sendable {
         }
     }
 
-    /// What the pointer must carry for a swap; nil: there must be none.
+    /// The token that the pointer must have for a swap; nil if there must be no pointer.
     var etag: ETag? {
         switch self {
         case .published(let snapshot): snapshot.etag
@@ -43,28 +42,12 @@ package enum PushParent: Sendable {
         }
     }
 
-    /// The branch that HEAD names once these updates are made: that of the repository, or for a new
-    /// one `main`, else `master`, else the first branch that is pushed; `main` where none is.
+    /// The branch that HEAD points to after these updates: that of the repository, or for a new one
+    /// `main`, else `master`, else the first branch that is pushed; `main` if there is none.
     func head(after updates: [RefUpdate]) -> RefName {
         guard case .nothing = self else { return manifest.head }
         let branches = updates.filter { $0.name.isBranch && !$0.new.isZero }.map(\.name)
         let usual = [RefName.main, RefName("refs/heads/master")].compactMap { $0 }
         return usual.first { branches.contains($0) } ?? branches.first ?? .main
-    }
-}
-
-extension Hydration {
-    /// A workspace to push into, on top of a state or for a new repository.
-    ///
-    /// - Throws: ``StoreError`` or ``RepositoryError``; nothing is left behind then.
-    package func writeWorkspace(on parent: PushParent, log: Logger) throws -> WriteWorkspace {
-        switch parent {
-        case .published(let snapshot): return try writeWorkspace(snapshot, log: log)
-        case .nothing:
-            let manifest = parent.manifest
-            let workspace = try empty(head: manifest.head, manifest.objectFormat)
-            try installHook(in: workspace)
-            return WriteWorkspace(workspace: workspace, parent: parent)
-        }
     }
 }
