@@ -1,9 +1,9 @@
-import Repository
 import ArgumentParser
 import Gateway
 import Glibc
 import Logging
 import Posix
+import Repository
 
 /// One request by CGI, configured by variables alone. RFC 3875.
 enum CGIMode {
@@ -16,8 +16,8 @@ enum CGIMode {
         do {
             let storeOptions = try StoreOptions.parse([])
             let options = try ServeOptions.parse([])
-            let log = try Assembly.makeLog(environment)
-            let assembly = try Assembly(
+            let log = try Setup.makeLog(environment)
+            let serving = try ServingSetup(
                 // A warning for each request would fill the web server's log.
                 store: try storeOptions.open(environment) { _ in },
                 statePath: try storeOptions.statePath(environment),
@@ -26,9 +26,9 @@ enum CGIMode {
                 cacheSize: try options.cacheSize(environment), environment: environment, log: log,
                 // Standard error is the web server's error log; it has an access log, too.
                 served: .debug)
-            try OneShotCGI.endOnSignal(removing: assembly.state)
-            OneShotCGI.run(assembly.responder, environment: environment)
-            assembly.state.remove()
+            try OneShotCGI.endOnSignal(removing: serving.state)
+            OneShotCGI.run(serving.responder, environment: environment)
+            serving.state.remove()
             return 0
         } catch {
             Failure.say("\(error)")

@@ -21,9 +21,10 @@ struct GitS3Backend: ParsableCommand {
             """,
         version: "0.1.0",
         subcommands: [
-            Serve.self, Create.self, List.self, Show.self, Rename.self, Delete.self, Restore.self,
-            ImportCommand.self, ExportCommand.self, Compact.self,
-            RepairCommand.self, Probe.self,
+            ServeCommand.self, CreateCommand.self, ListCommand.self, ShowCommand.self,
+            RenameCommand.self, DeleteCommand.self, RestoreCommand.self,
+            ImportCommand.self, ExportCommand.self, CompactCommand.self,
+            RepairCommand.self, ProbeCommand.self,
         ],
-        defaultSubcommand: Serve.self)
+        defaultSubcommand: ServeCommand.self)
 }

@@ -1,11 +1,12 @@
-import Maintenance
 import ArgumentParser
+import Maintenance
 import ObjectStore
 import Repository
 
 /// `compact OWNER/REPO`, `compact --all`.
-struct Compact: ParsableCommand {
+struct CompactCommand: StoreCommand {
     static let configuration = CommandConfiguration(
+        commandName: "compact",
         abstract: "Fold the packs of a repository into few.",
         discussion: """
             Pushes may go on meanwhile; it gives way to them. No object is dropped and no pack is \
@@ -32,28 +33,22 @@ struct Compact: ParsableCommand {
         }
     }
 
-    func run() throws {
-        let environment = ProcessEnvironment.variables
-        let store = try storeOptions.open(environment)
-        let statePath = try storeOptions.statePath(environment)
-        try Failure.explained {
-            let workshop = try Workshop(
-                store: store, statePath: statePath, environment: environment)
-            defer { workshop.state.remove() }
+    func run(_ setup: Setup) throws {
+        let tools = try setup.tools()
+        defer { tools.state.remove() }
 
-            if let repository {
-                try compact(repository, workshop)
-            } else {
-                try compactAll(workshop)
-            }
+        if let repository {
+            try compact(repository, tools)
+        } else {
+            try compactAll(tools)
         }
     }
 
-    private func compactAll(_ workshop: Workshop) throws {
+    private func compactAll(_ tools: Tools) throws {
         var failed = 0
-        try RepositoryListing.forEach(in: workshop.store) { name in
+        try RepositoryListing.forEach(in: tools.store) { name in
             do {
-                try compact(name, workshop)
+                try compact(name, tools)
             } catch {
                 failed += 1
                 Failure.say("\(error)")
@@ -65,12 +60,12 @@ struct Compact: ParsableCommand {
     }
 
     private func compact(
-        _ repository: RepositoryName, _ workshop: Workshop
+        _ repository: RepositoryName, _ tools: Tools
     ) throws {
         let compaction = Compaction(
-            of: repository, with: workshop.hydration, scope: full ? .everything : .geometric)
+            of: repository, with: tools.hydration, scope: full ? .everything : .geometric)
         if dryRun { return try tell(try compaction.survey(), of: repository) }
-        switch try compaction.run(log: workshop.log) {
+        switch try compaction.run(log: tools.log) {
         case .compacted(let result):
             print(
                 "Compacted '\(repository)': \(result.packsBefore) packs are \(result.packsAfter); "

@@ -1,12 +1,12 @@
-import Migration
 import ArgumentParser
 import Logging
+import Migration
 import ObjectStore
 import Posix
 import Repository
 
 /// `export OWNER/REPO DIR`, `export --all DIR`.
-struct ExportCommand: ParsableCommand {
+struct ExportCommand: StoreCommand {
     static let configuration = CommandConfiguration(
         commandName: "export",
         abstract: "Copy published repositories to this machine.",
@@ -59,34 +59,28 @@ struct ExportCommand: ParsableCommand {
         return .one(name, places[1])
     }
 
-    func run() throws {
+    func run(_ setup: Setup) throws {
         let order = try order()
-        let environment = ProcessEnvironment.variables
-        let store = try storeOptions.open(environment)
-        let statePath = try storeOptions.statePath(environment)
-        try Failure.explained {
-            let workshop = try Workshop(
-                store: store, statePath: statePath, environment: environment, isQuiet: quiet)
-            defer { workshop.state.remove() }
+        let tools = try setup.tools(isQuiet: quiet)
+        defer { tools.state.remove() }
 
-            switch order {
-            case .one(let repository, let directory):
-                _ = try copy(repository, to: try Workshop.absolute(directory), workshop)
-            case .all(let directory):
-                try copyAll(to: try Workshop.absolute(directory), workshop)
-            }
+        switch order {
+        case .one(let repository, let directory):
+            _ = try copy(repository, to: try Setup.absolute(directory), tools)
+        case .all(let directory):
+            try copyAll(to: try Setup.absolute(directory), tools)
         }
     }
 
     /// - Returns: whether anything was to be done.
     private func copy(
-        _ repository: RepositoryName, to directory: String, _ workshop: Workshop
+        _ repository: RepositoryName, to directory: String, _ tools: Tools
     ) throws -> Bool {
-        defer { workshop.line.clear() }
+        defer { tools.line.clear() }
 
-        let outcome = try Export(of: repository, by: workshop.hydration, log: workshop.log)
-            .run(into: directory, progress: workshop.line.progress)
-        workshop.line.clear()
+        let outcome = try Export(of: repository, by: tools.hydration, log: tools.log)
+            .run(into: directory, progress: tools.line.progress)
+        tools.line.clear()
         switch outcome {
         case .upToDate:
             print("'\(directory)' is up to date.")
@@ -101,11 +95,11 @@ struct ExportCommand: ParsableCommand {
         return true
     }
 
-    private func copyAll(to directory: String, _ workshop: Workshop) throws {
+    private func copyAll(to directory: String, _ tools: Tools) throws {
         var tally = Tally()
-        try RepositoryListing.forEach(in: workshop.store) { repository in
+        try RepositoryListing.forEach(in: tools.store) { repository in
             do {
-                if try copy(repository, to: "\(directory)/\(repository).git", workshop) {
+                if try copy(repository, to: "\(directory)/\(repository).git", tools) {
                     tally.done += 1
                 } else {
                     tally.unchanged += 1

@@ -1,12 +1,13 @@
-import Repository
 import ArgumentParser
 import Gateway
 import Logging
 import ObjectStore
+import Repository
 
 /// `serve`: FastCGI until told to stop.
-struct Serve: ParsableCommand {
+struct ServeCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "serve",
         abstract: "Serve FastCGI on a socket.")
 
     @OptionGroup var storeOptions: StoreOptions
@@ -24,7 +25,7 @@ struct Serve: ParsableCommand {
         var exposed: String?
         let store = try storeOptions.open(environment) { exposed = $0 }
         let statePath = try storeOptions.statePath(environment)
-        let log = try Assembly.makeLog(environment)
+        let log = try Setup.makeLog(environment)
         if let exposed {
             log.warning(
                 "store connection is not encrypted", metadata: ["store.location": "\(exposed)"])
@@ -32,16 +33,16 @@ struct Serve: ParsableCommand {
 
         FastCGIServer.blockSignals()
         try Failure.explained {
-            let assembly = try Assembly(
+            let serving = try ServingSetup(
                 store: store, statePath: statePath, limits: limits, pushCheck: pushCheck,
                 cacheSize: cacheSize, compactAt: compactAt, verification: verification,
                 environment: environment, log: log)
             let listener = try Listener.open(address)
             try FastCGIServer(
-                listener: listener, responder: assembly.responder, workers: workers, log: log
+                listener: listener, responder: serving.responder, workers: workers, log: log
             ).run()
             // A compaction that is in a transfer may still be at work there.
-            if !assembly.state.remove() { assembly.state.endProcess(status: 0) }
+            if !serving.state.remove() { serving.state.endProcess(status: 0) }
         }
     }
 }

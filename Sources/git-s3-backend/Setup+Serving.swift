@@ -1,25 +1,24 @@
-import Maintenance
-import ArgumentParser
 import Gateway
 import Glibc
 import Logging
+import Maintenance
 import ObjectStore
 import Policy
 import Posix
 import Repository
 
-/// Puts the parts together.
-struct Assembly {
+/// The parts of the program that answer requests.
+struct ServingSetup {
     let responder: Responder
     let state: StateDirectory
 
     /// Opens the state directory, admits the store, and finds git and the hook.
     ///
     /// - Parameters:
-    ///   - compactAt: packs that a repository may have before it is compacted in the background; nil:
-    ///     it never is.
-    ///   - verification: whether what was published is read back.
-    ///   - served: the level of the line of a request that was served.
+    ///   - compactAt: the number of packs above which a repository is compacted in the background;
+    ///     nil disables that.
+    ///   - verification: whether published packs are read back.
+    ///   - served: the log level of a request that succeeded.
     init(
         store: any ObjectStore, statePath: String, limits: Responder.Limits,
         pushCheck: PushCheckChoice, cacheSize: Int64, compactAt: Int? = nil,
@@ -27,7 +26,7 @@ struct Assembly {
         served: Logger.Level = .info
     ) throws {
         state = try StateDirectory(path: statePath)
-        let git = try Self.findGit(environment).checkingPushes(
+        let git = try Setup.findGit(environment).checkingPushes(
             pushCheck.level, accepting: pushCheck.accepted, in: state)
         let admission = try Admission.admit(store, stateDirectory: statePath) { change in
             Self.report(change, of: store.location, to: log)
@@ -54,7 +53,7 @@ struct Assembly {
             compactor: compactor, verifier: verifier, log: log, served: served)
     }
 
-    /// The store's backend was replaced or upgraded while it is used.
+    /// Logs that the store's backend was replaced or upgraded while it is in use.
     private static func report(_ change: Admission.Change, of location: String, to log: Logger) {
         var metadata: Logger.Metadata = ["store.location": "\(location)"]
         switch change {
@@ -70,21 +69,7 @@ struct Assembly {
         }
     }
 
-    /// A program that must be installed.
-    private struct Missing: Error, CustomStringConvertible {
-        let description: String
-    }
-
-    /// The git that is installed.
-    static func findGit(_ environment: [String: String]) throws -> GitProgram {
-        let path = environment["PATH"] ?? "/usr/local/bin:/usr/bin:/bin"
-        guard let git = GitProgram(searching: path) else {
-            throw Missing(description: "There is no git on the path '\(path)'. Install git.")
-        }
-        return git
-    }
-
-    /// The hook is installed beside this program, or in `../libexec`.
+    /// The path of the hook, which is installed next to this program, or in `../libexec`.
     private static func hookPath() throws -> String {
         var buffer = [CChar](repeating: 0, count: Int(PATH_MAX) + 1)
         let count = readlink("/proc/self/exe", &buffer, buffer.count - 1)
@@ -96,25 +81,10 @@ struct Assembly {
             "\(directory)/git-s3-backend-hook", "\(directory)/../libexec/git-s3-backend-hook",
         ]
         guard let found = candidates.first(where: { access($0, F_OK) == 0 }) else {
-            throw Missing(
+            throw MissingProgram(
                 description: "git-s3-backend-hook is not beside '\(own)'. Install both programs "
                     + "together.")
         }
         return found
-    }
-
-    /// The log goes to standard error: the journal's, or the web server's error log.
-    static func makeLog(_ environment: [String: String]) throws -> Logger {
-        LoggingSystem.bootstrap { LineLogHandler(label: $0) }
-        var log = Logger(label: "git-s3-backend")
-        if let setting = Setting(option: nil, "log-level", in: environment) {
-            guard let level = Logger.Level(rawValue: setting.text.lowercased()) else {
-                throw ValidationError(
-                    "\(setting.source) is '\(setting.text)'; give debug, info, notice, warning "
-                        + "or error.")
-            }
-            log.logLevel = level
-        }
-        return log
     }
 }

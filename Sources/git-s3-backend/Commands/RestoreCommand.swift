@@ -1,7 +1,7 @@
-import Repository
-import Maintenance
 import ArgumentParser
+import Maintenance
 import ObjectStore
+import Repository
 
 extension Digest: ExpressibleByArgument {
     /// Takes 64 hexadecimal digits. ArgumentParser wants it public.
@@ -11,8 +11,9 @@ extension Digest: ExpressibleByArgument {
 }
 
 /// `restore OWNER/REPO`.
-struct Restore: ParsableCommand {
+struct RestoreCommand: StoreCommand {
     static let configuration = CommandConfiguration(
+        commandName: "restore",
         abstract: "Bring a deleted repository back.",
         discussion: "Publishes the state that it had when it was deleted, or another that it had "
             + "before. A repository that is there is left alone: delete it first.")
@@ -28,18 +29,12 @@ struct Restore: ParsableCommand {
 
     @OptionGroup var storeOptions: StoreOptions
 
-    func run() throws {
-        let environment = ProcessEnvironment.variables
-        let store = try storeOptions.open(environment)
-        let statePath = try storeOptions.statePath(environment)
-        try Failure.explained {
-            let workshop = try Workshop(
-                store: store, statePath: statePath, environment: environment)
-            defer { workshop.state.remove() }
+    func run(_ setup: Setup) throws {
+        let tools = try setup.tools()
+        defer { tools.state.remove() }
 
-            let done = try Restoration(of: repository, to: manifest).run(
-                in: workshop.hydration, log: workshop.log)
-            print("Restored '\(repository)' with its \(counted(done.manifest.refs.count, "ref")).")
-        }
+        let done = try Restoration(of: repository, to: manifest).run(
+            in: tools.hydration, log: tools.log)
+        print("Restored '\(repository)' with its \(counted(done.manifest.refs.count, "ref")).")
     }
 }

@@ -1,21 +1,20 @@
-import Migration
 import Glibc
-import ObjectStore
+package import ObjectStore
 import Posix
 
-/// The repositories of a tree, `OWNER/REPO` or `OWNER/REPO.git` below a directory.
-struct RepositoryTree {
-    /// Paths, and the names that they give, in their order.
-    private(set) var entries: [(path: String, name: Result<RepositoryName, BadName>)] = []
-    /// What is there besides.
-    private(set) var skipped: [String] = []
+/// The repositories in a directory tree, `OWNER/REPO` or `OWNER/REPO.git` below a directory.
+package struct RepositoryTree {
+    /// Paths, sorted, with the names that result from them.
+    package private(set) var entries: [(path: String, name: Result<RepositoryName, BadName>)] = []
+    /// Paths of files and directories that are not repositories.
+    package private(set) var skipped: [String] = []
 
-    /// Why a repository cannot be published under the name that its path gives.
-    struct BadName: Error, CustomStringConvertible {
-        let description: String
+    /// Why no repository can be published under the name that results from its path.
+    package struct BadName: Error, CustomStringConvertible {
+        package let description: String
     }
 
-    init(at root: String) throws {
+    package init(at root: String) throws {
         var paths: [RepositoryName: String] = [:]
         for owner in try Files.names(in: root).sorted() {
             let ownerPath = "\(root)/\(owner)"
@@ -26,7 +25,7 @@ struct RepositoryTree {
                 skipped.append(ownerPath)
                 continue
             } catch {
-                // What is in there is not known: it must not look as if all had been published.
+                // Its contents are unknown: the import must not look complete.
                 let reason = BadName(description: "'\(ownerPath)' cannot be read: \(error).")
                 entries.append((ownerPath, .failure(reason)))
                 continue

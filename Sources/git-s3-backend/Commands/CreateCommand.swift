@@ -1,6 +1,6 @@
-import Maintenance
 import ArgumentParser
 import GitProtocol
+import Maintenance
 import ObjectStore
 
 extension RepositoryName {
@@ -20,8 +20,9 @@ extension RepositoryName {
 extension ObjectFormat: ExpressibleByArgument {}
 
 /// `create OWNER/REPO`.
-struct Create: ParsableCommand {
+struct CreateCommand: StoreCommand {
     static let configuration = CommandConfiguration(
+        commandName: "create",
         abstract: "Create an empty repository.",
         discussion: "Repeating it is harmless; asking for another default branch or object "
             + "format than the repository has is an error.")
@@ -37,19 +38,13 @@ struct Create: ParsableCommand {
 
     @OptionGroup var storeOptions: StoreOptions
 
-    func run() throws {
+    func run(_ setup: Setup) throws {
         let head = try defaultBranch.map { try Self.branch($0) }
-        let environment = ProcessEnvironment.variables
-        let store = try storeOptions.open(environment)
-        let statePath = try storeOptions.statePath(environment)
-        try Failure.explained {
-            let admission = try Admission.admit(store, stateDirectory: statePath)
-            let creation = Creation(
-                repository: repository, defaultBranch: head, objectFormat: objectFormat)
-            switch try creation.run(in: admission.store) {
-            case .created: print("Created '\(repository)'.")
-            case .existed: print("'\(repository)' is there already.")
-            }
+        let creation = Creation(
+            repository: repository, defaultBranch: head, objectFormat: objectFormat)
+        switch try creation.run(in: setup.admittedStore()) {
+        case .created: print("Created '\(repository)'.")
+        case .existed: print("'\(repository)' is there already.")
         }
     }
 

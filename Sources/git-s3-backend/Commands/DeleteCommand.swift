@@ -1,11 +1,12 @@
-import Maintenance
 import ArgumentParser
+import Maintenance
 import ObjectStore
 import Repository
 
 /// `delete OWNER/REPO`.
-struct Delete: ParsableCommand {
+struct DeleteCommand: StoreCommand {
     static let configuration = CommandConfiguration(
+        commandName: "delete",
         abstract: "Delete a repository.",
         discussion: """
             The repository is not found any more, and a push in flight is refused. Nothing that \
@@ -22,19 +23,18 @@ struct Delete: ParsableCommand {
 
     @OptionGroup var storeOptions: StoreOptions
 
-    func run() throws {
+    func validate() throws {
         if !yes { try Confirmation.requireTerminal() }
-        let environment = ProcessEnvironment.variables
-        let store = try storeOptions.open(environment)
-        let statePath = try storeOptions.statePath(environment)
-        try Failure.explained {
-            if !yes { try confirm(in: store) }
-            let admission = try Admission.admit(store, stateDirectory: statePath)
-            let done = try Deletion(of: repository).run(in: admission.store)
-            print(
-                "Deleted '\(repository)'. Its last state was \(done.last.digest); "
-                    + "'git-s3-backend restore \(repository)' brings it back.")
-        }
+    }
+
+    func run(_ setup: Setup) throws {
+        // A state directory that cannot be used is reported before the question.
+        _ = try setup.statePath()
+        if !yes { try confirm(in: setup.store) }
+        let done = try Deletion(of: repository).run(in: setup.admittedStore())
+        print(
+            "Deleted '\(repository)'. Its last state was \(done.last.digest); "
+                + "'git-s3-backend restore \(repository)' brings it back.")
     }
 
     /// Shows what there is, and asks.

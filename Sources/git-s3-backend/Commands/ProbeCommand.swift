@@ -2,8 +2,9 @@ import ArgumentParser
 import ObjectStore
 
 /// `probe`.
-struct Probe: ParsableCommand {
+struct ProbeCommand: StoreCommand {
     static let configuration = CommandConfiguration(
+        commandName: "probe",
         abstract: "Find out whether a store can be relied on.",
         discussion: "Races conditional writes against each other, as pushes do. The responder "
             + "does the same at its start and refuses to run on a store that fails.")
@@ -21,11 +22,8 @@ struct Probe: ParsableCommand {
         if !(1...1000).contains(rounds) { throw ValidationError("--rounds takes 1 to 1000.") }
     }
 
-    func run() throws {
-        let store = try storeOptions.open(ProcessEnvironment.variables)
-        try Failure.explained {
-            let (_, report) = try ConformanceProbe(width: width, rounds: rounds).run(on: store)
-            print("'\(store.location)' conforms: \(report)")
-        }
+    func run(_ setup: Setup) throws {
+        let (_, report) = try ConformanceProbe(width: width, rounds: rounds).run(on: setup.store)
+        print("'\(setup.store.location)' conforms: \(report)")
     }
 }

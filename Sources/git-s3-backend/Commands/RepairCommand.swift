@@ -1,12 +1,12 @@
-import Maintenance
 import ArgumentParser
 import GitProtocol
 import Glibc
+import Maintenance
 import ObjectStore
 import Repository
 
 /// `repair OWNER/REPO`, `repair --all`.
-struct RepairCommand: ParsableCommand {
+struct RepairCommand: StoreCommand {
     static let configuration = CommandConfiguration(
         commandName: "repair",
         abstract: "Find and repair damaged or missing objects.",
@@ -47,31 +47,25 @@ struct RepairCommand: ParsableCommand {
         }
     }
 
-    func run() throws {
-        let environment = ProcessEnvironment.variables
-        let store = try storeOptions.open(environment)
-        let statePath = try storeOptions.statePath(environment)
-        try Failure.explained {
-            let directories = try from.map { try Self.directory($0) }
-            let workshop = try Workshop(
-                store: store, statePath: statePath, environment: environment, isQuiet: quiet)
-            defer { workshop.state.remove() }
+    func run(_ setup: Setup) throws {
+        let directories = try from.map { try Self.directory($0) }
+        let tools = try setup.tools(isQuiet: quiet)
+        defer { tools.state.remove() }
 
-            let copies = GoodCopies(inCacheOf: statePath, and: directories) { sentence in
-                workshop.line.clear()
-                Failure.say(sentence)
-            }
-            if let repository {
-                if try !repair(repository, copies, workshop) { throw ExitCode.failure }
-            } else {
-                try repairAll(copies, workshop)
-            }
+        let copies = try GoodCopies(inCacheOf: setup.statePath(), and: directories) { sentence in
+            tools.line.clear()
+            Failure.say(sentence)
+        }
+        if let repository {
+            if try !repair(repository, copies, tools) { throw ExitCode.failure }
+        } else {
+            try repairAll(copies, tools)
         }
     }
 
     /// A directory that exists.
     private static func directory(_ path: String) throws -> String {
-        let path = try Workshop.absolute(path)
+        let path = try Setup.absolute(path)
         var status = stat()
         guard stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else {
             throw ValidationError(
@@ -80,11 +74,11 @@ struct RepairCommand: ParsableCommand {
         return path
     }
 
-    private func repairAll(_ copies: GoodCopies, _ workshop: Workshop) throws {
+    private func repairAll(_ copies: GoodCopies, _ tools: Tools) throws {
         var (whole, others) = (0, 0)
-        try RepositoryListing.forEach(in: workshop.store) { name in
+        try RepositoryListing.forEach(in: tools.store) { name in
             do {
-                if try repair(name, copies, workshop) { whole += 1 } else { others += 1 }
+                if try repair(name, copies, tools) { whole += 1 } else { others += 1 }
             } catch LifecycleError.deleted {
                 // Its objects are those of earlier states alone.
             } catch {
@@ -98,18 +92,18 @@ struct RepairCommand: ParsableCommand {
 
     /// - Returns: whether the repository is whole now.
     private func repair(
-        _ repository: RepositoryName, _ copies: GoodCopies, _ workshop: Workshop
+        _ repository: RepositoryName, _ copies: GoodCopies, _ tools: Tools
     ) throws -> Bool {
-        defer { workshop.line.clear() }
+        defer { tools.line.clear() }
 
         let outcome = try Repair(
-            of: repository, with: workshop.hydration, copies: copies,
-            mode: dryRun ? .check : .repair, progress: workshop.line.progress
+            of: repository, with: tools.hydration, copies: copies,
+            mode: dryRun ? .check : .repair, progress: tools.line.progress
         ) { finding in
-            workshop.line.clear()
+            tools.line.clear()
             print(finding)
         }.run()
-        workshop.line.clear()
+        tools.line.clear()
         print(RepairReport(repository: repository, outcome: outcome).summary)
         for sentence in RepairReport(repository: repository, outcome: outcome).advice {
             Failure.say(sentence)

@@ -3,8 +3,9 @@ import ObjectStore
 import Repository
 
 /// `list`.
-struct List: ParsableCommand {
+struct ListCommand: StoreCommand {
     static let configuration = CommandConfiguration(
+        commandName: "list",
         abstract: "List the repositories of a store.",
         discussion: "One name a line, in the order of their bytes. A repository that cannot be "
             + "read is named on standard error, and the exit status is 1 then.")
@@ -20,30 +21,28 @@ struct List: ParsableCommand {
     /// Manifests in memory at once.
     private static let batch = 16
 
-    func run() throws {
-        let store = try storeOptions.open(ProcessEnvironment.variables)
-        try Failure.explained {
-            // The order of keys is another: "a/b-c/pointer" comes before "a/b/pointer".
-            var names: [RepositoryName] = []
-            try RepositoryListing.forEach(in: store) { names.append($0) }
-            names.sort { "\($0)".utf8.lexicographicallyPrecedes("\($1)".utf8) }
+    func run(_ setup: Setup) throws {
+        let store = setup.store
+        // Keys are ordered differently: "a/b-c/pointer" comes before "a/b/pointer".
+        var names: [RepositoryName] = []
+        try RepositoryListing.forEach(in: store) { names.append($0) }
+        names.sort { "\($0)".utf8.lexicographicallyPrecedes("\($1)".utf8) }
 
-            var rest = names[...]
-            var unread = 0
-            while !rest.isEmpty {
-                let some = Array(rest.prefix(Self.batch))
-                rest = rest.dropFirst(some.count)
-                for (name, result) in zip(some, Snapshot.resolve(some, in: store)) {
-                    do {
-                        tell(try result.get())
-                    } catch {
-                        Failure.say("\(name): \(error)")
-                        unread += 1
-                    }
+        var rest = names[...]
+        var unread = 0
+        while !rest.isEmpty {
+            let some = Array(rest.prefix(Self.batch))
+            rest = rest.dropFirst(some.count)
+            for (name, result) in zip(some, Snapshot.resolve(some, in: store)) {
+                do {
+                    tell(try result.get())
+                } catch {
+                    Failure.say("\(name): \(error)")
+                    unread += 1
                 }
             }
-            if unread > 0 { throw ExitCode.failure }
         }
+        if unread > 0 { throw ExitCode.failure }
     }
 
     private func tell(_ resolution: Snapshot.Resolution) {

@@ -1,12 +1,13 @@
-import Maintenance
 import ArgumentParser
 import GitProtocol
+import Maintenance
 import ObjectStore
 import Repository
 
 /// `show OWNER/REPO`.
-struct Show: ParsableCommand {
+struct ShowCommand: StoreCommand {
     static let configuration = CommandConfiguration(
+        commandName: "show",
         abstract: "Show the published state of a repository.",
         discussion: "With --json also that of a deleted one, which has no refs and no packs, and "
             + "whose parent is the last state.")
@@ -25,17 +26,15 @@ struct Show: ParsableCommand {
 
     @OptionGroup var storeOptions: StoreOptions
 
-    func run() throws {
-        let store = try storeOptions.open(ProcessEnvironment.variables)
-        try Failure.explained {
-            let snapshot = try find(in: store)
-            let sizes = try sizes ? lookUpSizes(of: snapshot.manifest, in: store) : [:]
-            if json {
-                let whole = StateDescription(snapshot).whole(sizes: sizes)
-                print(String(decoding: whole.written, as: UTF8.self))
-            } else {
-                tell(snapshot, sizes)
-            }
+    func run(_ setup: Setup) throws {
+        let store = setup.store
+        let snapshot = try find(in: store)
+        let sizes = try sizes ? lookUpSizes(of: snapshot.manifest, in: store) : [:]
+        if json {
+            let whole = StateDescription(snapshot).whole(sizes: sizes)
+            print(String(decoding: whole.written, as: UTF8.self))
+        } else {
+            tell(snapshot, sizes)
         }
     }
 

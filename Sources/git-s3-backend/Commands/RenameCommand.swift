@@ -1,11 +1,12 @@
-import Repository
-import Maintenance
 import ArgumentParser
+import Maintenance
 import ObjectStore
+import Repository
 
 /// `rename OWNER/REPO NEW/NAME`.
-struct Rename: ParsableCommand {
+struct RenameCommand: StoreCommand {
     static let configuration = CommandConfiguration(
+        commandName: "rename",
         abstract: "Give a repository another name.",
         discussion: """
             The old name is not found any more, and is not redirected; a push in flight to it is \
@@ -26,22 +27,16 @@ struct Rename: ParsableCommand {
 
     @OptionGroup var storeOptions: StoreOptions
 
-    func run() throws {
-        let environment = ProcessEnvironment.variables
-        let store = try storeOptions.open(environment)
-        let statePath = try storeOptions.statePath(environment)
-        try Failure.explained {
-            let workshop = try Workshop(
-                store: store, statePath: statePath, environment: environment)
-            defer { workshop.state.remove() }
+    func run(_ setup: Setup) throws {
+        let tools = try setup.tools()
+        defer { tools.state.remove() }
 
-            let renaming = Renaming(of: repository, to: newName)
-            if resume {
-                _ = try renaming.resume(in: workshop.hydration, log: workshop.log)
-            } else {
-                _ = try renaming.run(in: workshop.hydration, log: workshop.log)
-            }
-            print("Renamed '\(repository)' to '\(newName)'.")
+        let renaming = Renaming(of: repository, to: newName)
+        if resume {
+            _ = try renaming.resume(in: tools.hydration, log: tools.log)
+        } else {
+            _ = try renaming.run(in: tools.hydration, log: tools.log)
         }
+        print("Renamed '\(repository)' to '\(newName)'.")
     }
 }

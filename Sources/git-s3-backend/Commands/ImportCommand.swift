@@ -1,13 +1,13 @@
-import Repository
-import Migration
 import ArgumentParser
 import GitProtocol
 import Glibc
+import Migration
 import ObjectStore
 import Posix
+import Repository
 
 /// `import DIR OWNER/REPO`, `import --all DIR`.
-struct ImportCommand: ParsableCommand {
+struct ImportCommand: StoreCommand {
     static let configuration = CommandConfiguration(
         commandName: "import",
         abstract: "Publish repositories of this machine.",
@@ -65,39 +65,33 @@ struct ImportCommand: ParsableCommand {
         }
     }
 
-    func run() throws {
-        let head = try defaultBranch.map { try Create.branch($0) }
-        let environment = ProcessEnvironment.variables
-        let store = try storeOptions.open(environment)
-        let statePath = try storeOptions.statePath(environment)
-        try Failure.explained {
-            let directory = try Workshop.absolute(directory)
-            let workshop = try Workshop(
-                store: store, statePath: statePath, environment: environment, isQuiet: quiet)
-            defer { workshop.state.remove() }
+    func run(_ setup: Setup) throws {
+        let head = try defaultBranch.map { try CreateCommand.branch($0) }
+        let directory = try Setup.absolute(directory)
+        let tools = try setup.tools(isQuiet: quiet)
+        defer { tools.state.remove() }
 
-            if let repository {
-                _ = try publish(directory, repository, head, workshop)
-            } else {
-                try publishAll(directory, workshop)
-            }
+        if let repository {
+            _ = try publish(directory, repository, head, tools)
+        } else {
+            try publishAll(directory, tools)
         }
     }
 
     /// - Returns: whether anything was published.
     private func publish(
-        _ directory: String, _ repository: RepositoryName, _ head: RefName?, _ workshop: Workshop
+        _ directory: String, _ repository: RepositoryName, _ head: RefName?, _ tools: Tools
     ) throws -> Bool {
-        defer { workshop.line.clear() }
+        defer { tools.line.clear() }
 
-        let source = try ImportSource.open(directory, git: workshop.git, state: workshop.state)
+        let source = try ImportSource.open(directory, git: tools.git, state: tools.state)
         for warning in source.warnings { Failure.say("\(repository): \(warning)") }
         let outcome = try Import(
             repository: repository, defaultBranch: head, accepting: accept
         ).run(
-            from: source, into: workshop.store, git: workshop.git, state: workshop.state,
-            progress: workshop.line.progress)
-        workshop.line.clear()
+            from: source, into: tools.store, git: tools.git, state: tools.state,
+            progress: tools.line.progress)
+        tools.line.clear()
         switch outcome {
         case .upToDate:
             print("'\(repository)' is up to date.")
@@ -110,7 +104,7 @@ struct ImportCommand: ParsableCommand {
         }
     }
 
-    private func publishAll(_ directory: String, _ workshop: Workshop) throws {
+    private func publishAll(_ directory: String, _ tools: Tools) throws {
         var tally = Tally()
         let tree = try RepositoryTree(at: directory)
         for entry in tree.skipped {
@@ -119,7 +113,7 @@ struct ImportCommand: ParsableCommand {
         for (path, place) in tree.entries {
             do {
                 let name = try place.get()
-                if try publish(path, name, nil, workshop) {
+                if try publish(path, name, nil, tools) {
                     tally.done += 1
                 } else {
                     tally.unchanged += 1
