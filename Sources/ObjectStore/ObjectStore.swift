@@ -1,3 +1,5 @@
+package import Bytes
+
 /// A backend that keeps objects and satisfies the three axioms: durable write, read-after-write,
 /// compare-and-swap.
 ///

@@ -1,3 +1,4 @@
+package import Bytes
 package import Posix
 
 /// What went wrong with a store. The text says what was tried, on what, what happened, and where

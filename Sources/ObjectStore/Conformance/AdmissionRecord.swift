@@ -1,3 +1,4 @@
+import Bytes
 import Posix
 
 /// That a store was probed and admitted, what the probe learned, and which server software

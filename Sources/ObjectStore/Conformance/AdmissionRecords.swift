@@ -1,3 +1,4 @@
+import Bytes
 import Glibc
 import Posix
 
@@ -34,7 +35,7 @@ struct AdmissionRecords: Sendable {
     /// losing it costs a probe.
     func write(_ report: ProbeReport) throws(StoreError) {
         let record = AdmissionRecord(location: location, admitted: time(nil), report: report)
-        let draft = path + "." + randomHex(bytes: 8)
+        let draft = path + "." + Hex.random(bytes: 8)
         do {
             // Somebody may have cleared the state directory during the probe.
             try Files.makeDirectories(directory)

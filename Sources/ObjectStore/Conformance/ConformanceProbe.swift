@@ -1,3 +1,4 @@
+import Bytes
 import Posix
 import Synchronization
 
@@ -67,7 +68,7 @@ final class ProbeRun: Sendable {
     let width: Int
     let rounds: Int
     /// Sets this run's keys apart from all others'.
-    private let identifier = randomHex(bytes: 8)
+    private let identifier = Hex.random(bytes: 8)
     private let state: Mutex<State>
 
     private struct State {

@@ -1,3 +1,5 @@
+import Bytes
+
 /// What the probe of an admitted store found.
 package struct ProbeReport: Hashable, Sendable, CustomStringConvertible {
     /// Writers in each race.

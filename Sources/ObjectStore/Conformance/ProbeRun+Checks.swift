@@ -1,3 +1,5 @@
+import Bytes
+
 /// Before the phases: which checks of a body the backend carries out. Nothing found here refuses a
 /// store; a backend that rejects a header, or does not answer to it, does not honor it.
 extension ProbeRun {

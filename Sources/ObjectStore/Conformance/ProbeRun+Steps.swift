@@ -1,3 +1,4 @@
+import Bytes
 import Posix
 
 /// What is known of a probe's object.
@@ -42,7 +43,7 @@ extension ProbeRun {
 
     /// A body that no other write of the probe has.
     func freshBody(_ name: String) -> [UInt8] {
-        Array("git-s3-backend probe \(name) \(randomHex())\n".utf8)
+        Array("git-s3-backend probe \(name) \(Hex.random())\n".utf8)
     }
 
     /// One attempt at a write of the probe's own.

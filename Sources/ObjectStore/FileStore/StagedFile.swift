@@ -1,3 +1,4 @@
+import Bytes
 import Glibc
 import Posix
 
@@ -11,7 +12,7 @@ struct StagedFile: ~Copyable {
     /// Makes an empty one, under a name that is never used again.
     init(in directory: String) throws(SystemError) {
         while true {
-            let path = directory + "/" + randomHex()
+            let path = directory + "/" + Hex.random()
             let file = try OwnedDescriptor.open(path, O_WRONLY | O_CREAT | O_EXCL)
             // A sweeper can come between open and lock: then it has the lock, or the name is gone.
             if try Files.lock(file.raw, waiting: .never, path),
