@@ -1,4 +1,4 @@
-/// A `file:///path` URL, taken apart. RFC 8089.
+/// A parsed `file:///path` URL. RFC 8089.
 struct FileLocation: Sendable {
     /// The URL, without slashes at its end.
     let text: String
@@ -59,7 +59,7 @@ struct FileLocation: Sendable {
         return bytes
     }
 
-    /// One spelling for one path, by which an admission record knows the store again.
+    /// The canonical spelling of a path, by which an admission record recognizes the store.
     private static func percentEncoded(_ path: String) -> String {
         var text = ""
         for byte in path.utf8 {
