@@ -1,6 +1,6 @@
 import Bytes
 
-/// A `file:///path` URL, taken apart. RFC 8089.
+/// A parsed `file:///path` URL. RFC 8089.
 struct FileLocation: Sendable {
     /// The URL, without slashes at its end.
     let text: String
