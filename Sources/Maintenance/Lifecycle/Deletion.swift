@@ -1,10 +1,10 @@
 package import Repository
 package import ObjectStore
 
-/// Deletes a repository: its pointer is swapped to a tombstone, whatever is published there.
+/// The deletion of a repository: its pointer is swapped to a tombstone, whatever is published.
 ///
-/// No object is removed, so that readers finish what they began, and ``Restoration`` can bring it
-/// back. A push in flight loses.
+/// No object is removed, so that running reads can finish and ``Restoration`` can bring the
+/// repository back. A push in flight loses its swap.
 package struct Deletion: Sendable {
     package let repository: RepositoryName
 
@@ -12,7 +12,7 @@ package struct Deletion: Sendable {
         self.repository = repository
     }
 
-    /// What was done.
+    /// The result of a deletion.
     package struct Done: Sendable {
         /// The last state.
         package let last: Snapshot
@@ -24,7 +24,7 @@ package struct Deletion: Sendable {
     /// with the rest.
     ///
     /// - Throws: ``LifecycleError``, ``StoreError`` or ``RepositoryError``.
-    ///   ``StoreError/undetermined(_:reason:)``: it may be deleted.
+    ///   After ``StoreError/undetermined(_:reason:)`` it may be deleted.
     package func run(in store: any ObjectStore) throws -> Done {
         for _ in 0..<LifecycleError.attempts {
             switch try Snapshot.resolve(repository, in: store) {
