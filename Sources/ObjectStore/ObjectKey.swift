@@ -1,3 +1,5 @@
+package import Bytes
+
 /// The key of an object, relative to the store's prefix. It is built only from validated parts, so
 /// that no key ever needs escaping: `A-Za-z0-9._-` and `/`.
 package struct ObjectKey: Hashable, Sendable, CustomStringConvertible {

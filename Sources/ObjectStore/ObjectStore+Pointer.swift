@@ -1,3 +1,5 @@
+package import Bytes
+
 /// One observation of a pointer: its digest, and the token that a swap is predicated on.
 package struct PointerValue: Hashable, Sendable {
     package let digest: Digest

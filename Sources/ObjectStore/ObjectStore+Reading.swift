@@ -1,3 +1,5 @@
+package import Bytes
+
 /// An object to download into a local file.
 package struct Download: Sendable {
     package let key: ObjectKey

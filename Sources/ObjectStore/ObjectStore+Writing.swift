@@ -1,3 +1,5 @@
+package import Bytes
+
 /// An object that a push stores before the swap.
 package enum ObjectWrite: Sendable {
     /// `packs/<sha256>`, create-only.

@@ -1,3 +1,5 @@
+package import Bytes
+
 /// A backend that stores objects and satisfies the three required guarantees: durable writes, read
 /// after write, compare-and-swap.
 ///

@@ -1,3 +1,4 @@
+package import Bytes
 package import Posix
 
 /// An error of a store. Its text contains what was tried, on what, what happened and, if there is

@@ -1,4 +1,5 @@
-package import ObjectStore
+package import Bytes
+import ObjectStore
 
 /// Why a rename that had begun was not finished, and the state that the names are in.
 package struct RenamingFailure: Error, CustomStringConvertible {

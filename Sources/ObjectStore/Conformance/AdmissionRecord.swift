@@ -1,3 +1,4 @@
+import Bytes
 import Posix
 
 /// The record of an admitted store: what the probe detected, and which server software answered. It

@@ -1,3 +1,4 @@
+import Bytes
 import Glibc
 import Posix
 
@@ -35,7 +36,7 @@ struct AdmissionRecords: Sendable {
     /// or none. It is not synced, since losing it only costs a probe.
     func write(_ report: ProbeReport) throws(StoreError) {
         let record = AdmissionRecord(location: location, admitted: time(nil), report: report)
-        let draft = path + "." + randomHex(bytes: 8)
+        let draft = path + "." + Hex.random(bytes: 8)
         do {
             // The state directory may have been cleared during the probe.
             try Files.makeDirectories(directory)

@@ -1,3 +1,4 @@
+import Bytes
 import Posix
 import Synchronization
 
@@ -66,7 +67,7 @@ final class ProbeRun: Sendable {
     let width: Int
     let rounds: Int
     /// Distinguishes the keys of this run from those of all others.
-    private let identifier = randomHex(bytes: 8)
+    private let identifier = Hex.random(bytes: 8)
     private let state: Mutex<State>
 
     private struct State {

@@ -1,3 +1,5 @@
+import Bytes
+
 /// The results of the probe of an admitted store.
 package struct ProbeReport: Hashable, Sendable, CustomStringConvertible {
     /// The number of writers in each race.

@@ -1,3 +1,5 @@
+import Bytes
+
 /// The detection of body checks, before the phases. No result rejects a store; a header that the
 /// backend rejects or does not answer counts as not supported.
 extension ProbeRun {

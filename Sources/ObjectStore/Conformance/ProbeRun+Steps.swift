@@ -1,3 +1,4 @@
+import Bytes
 import Posix
 
 /// The known state of an object of the probe.
@@ -42,7 +43,7 @@ extension ProbeRun {
 
     /// Creates a body that no other write of the probe has.
     func freshBody(_ name: String) -> [UInt8] {
-        Array("git-s3-backend probe \(name) \(randomHex())\n".utf8)
+        Array("git-s3-backend probe \(name) \(Hex.random())\n".utf8)
     }
 
     /// Attempts one write.

@@ -1,3 +1,4 @@
+import Bytes
 import Glibc
 import Posix
 
@@ -12,7 +13,7 @@ struct StagedFile: ~Copyable {
     /// Creates an empty file, under a name that is never used again.
     init(in directory: String) throws(SystemError) {
         while true {
-            let path = directory + "/" + randomHex()
+            let path = directory + "/" + Hex.random()
             let file = try OwnedDescriptor.open(path, O_WRONLY | O_CREAT | O_EXCL)
             // If a sweeper comes between open and lock, it has the lock, or the name no longer
             // exists.
