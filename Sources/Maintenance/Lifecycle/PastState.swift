@@ -95,7 +95,9 @@ struct PastState {
             throw LifecycleError.strangeName(snapshot.repository, to: claim.name)
         }
         let parent = try claim.parent(at: name, in: store)
-        for _ in 0..<LifecycleError.attempts {
+        return try Swap.repeated(
+            attempts: LifecycleError.attempts, orThrow: LifecycleError.busy(name)
+        ) {
             let latest = try Snapshot.resolve(name, in: store).latest
             if let latest, try claim.isPublished(in: latest, on: parent, store) {
                 var followed: Set<Manifest.Destination> = []
@@ -107,9 +109,8 @@ struct PastState {
             guard latest?.digest == parent else { return [] }
             if name == target { return [] }
             let swap = Swap(of: name, from: latest, in: store)
-            if case .won = try swap.publish(.tombstone(for: snapshot.manifest)) { return [] }
+            return try swap.publish(.tombstone(for: snapshot.manifest)).state == nil ? nil : []
         }
-        throw LifecycleError.busy(name)
     }
 
     /// The states above this one with which the repository came back, by renamings of what a claim

@@ -18,13 +18,6 @@ package struct Renaming: Sendable {
         self.target = target
     }
 
-    /// What was done.
-    package struct Done: Equatable, Sendable {
-        /// The digest of the state under the new name.
-        package let digest: Digest
-        package let manifest: Manifest
-    }
-
     /// A state that is claimed for the new name.
     private struct Claim {
         /// The swap that fulfills it, predicated on what existed before the claim.
@@ -36,9 +29,10 @@ package struct Renaming: Sendable {
 
     /// Renames.
     ///
+    /// - Returns: the state under the new name.
     /// - Throws: ``LifecycleError``, or what stands in the way: nothing was changed.
     ///   ``RenamingFailure``: it says how things stand.
-    package func run(in hydration: Hydration, log: Logger) throws -> Done {
+    package func run(in hydration: Hydration, log: Logger) throws -> PublishedState {
         if source == target { throw LifecycleError.sameName(source) }
         let (first, state, last) = try begin(in: hydration, log: log)
         FaultPoint.reach(.renameTombstoned)
@@ -61,10 +55,12 @@ package struct Renaming: Sendable {
     /// One that turns out to be finished is left as it is.
     ///
     /// - Throws: ``LifecycleError``, or what stands in the way.
-    package func resume(in hydration: Hydration, log: Logger) throws -> Done {
+    package func resume(in hydration: Hydration, log: Logger) throws -> PublishedState {
         let store = hydration.store
         if source == target { throw LifecycleError.sameName(source) }
-        for _ in 0..<LifecycleError.attempts {
+        return try Swap.repeated(
+            attempts: LifecycleError.attempts, orThrow: LifecycleError.busy(source)
+        ) {
             let tombstone: Snapshot
             switch try Snapshot.resolve(source, in: store) {
             case .absent: throw LifecycleError.absent(source, location: store.location)
@@ -78,15 +74,15 @@ package struct Renaming: Sendable {
             let seen = try Snapshot.resolve(target, in: store)
             if case .live(let snapshot) = seen {
                 guard try isDone(snapshot, past, in: store) else { throw targetPresent }
-                return Done(digest: snapshot.digest, manifest: snapshot.manifest)
+                return PublishedState(snapshot)
             }
             let state = try hydration.publishableState(of: past.snapshot, log: log)
             try past.closeClaims(except: target, in: store)
-            if var claim = try lay(state, past.snapshot.digest, on: tombstone, seen, in: store) {
-                return try finish(&claim, state, past.snapshot.digest, in: store)
-            }
+            guard
+                var claim = try lay(state, past.snapshot.digest, on: tombstone, seen, in: store)
+            else { return nil }
+            return try finish(&claim, state, past.snapshot.digest, in: store)
         }
-        throw LifecycleError.busy(source)
     }
 
     /// Claims the last state.
@@ -94,7 +90,9 @@ package struct Renaming: Sendable {
         in hydration: Hydration, log: Logger
     ) throws -> (Claim, state: Manifest, last: Digest) {
         let store = hydration.store
-        for _ in 0..<LifecycleError.attempts {
+        return try Swap.repeated(
+            attempts: LifecycleError.attempts, orThrow: LifecycleError.busy(source)
+        ) {
             let seen = try Snapshot.resolve(target, in: store)
             if case .live = seen { throw targetPresent }
             switch try Snapshot.resolve(source, in: store) {
@@ -102,12 +100,10 @@ package struct Renaming: Sendable {
             case .deleted: throw LifecycleError.nothingToRename(source, to: target)
             case .live(let last):
                 let state = try hydration.publishableState(of: last, log: log)
-                if let claim = try lay(state, last.digest, on: last, seen, in: store) {
-                    return (claim, state, last.digest)
-                }
+                return try lay(state, last.digest, on: last, seen, in: store)
+                    .map { ($0, state, last.digest) }
             }
         }
-        throw LifecycleError.busy(source)
     }
 
     /// Swaps the old name to a tombstone that claims a state for the new name.
@@ -124,11 +120,11 @@ package struct Renaming: Sendable {
         let tombstone = try claiming.prepare(
             .tombstone(
                 for: state,
-                movingTo: .init(name: target.description, digest: next.body.digest)))
+                movingTo: .init(name: target.description, digest: next.digest)))
         // A reader of the claim goes on to read the state that it names.
         try store.write([.manifest(next.body), .manifest(tombstone.body)])
         do {
-            switch try claiming.advance(to: tombstone) {
+            switch try claiming.advance(to: tombstone.digest) {
             case .lost: return nil
             // It was published, and another has taken the state up by now.
             case .won(nil):
@@ -137,7 +133,7 @@ package struct Renaming: Sendable {
                 return Claim(
                     swap: swap, next: next,
                     tombstone: Snapshot(
-                        repository: source, etag: etag, digest: tombstone.body.digest,
+                        repository: source, etag: etag, digest: tombstone.digest,
                         manifest: tombstone.manifest))
             }
         } catch let error as StoreError where error.leavesSwapUnknown {
@@ -149,19 +145,19 @@ package struct Renaming: Sendable {
     /// repository, another claim is made on top.
     private func finish(
         _ claim: inout Claim, _ state: Manifest, _ last: Digest, in store: any ObjectStore
-    ) throws -> Done {
-        for _ in 0..<LifecycleError.attempts {
-            if case .won = try claim.swap.advance(to: claim.next) {
-                return Done(digest: claim.next.body.digest, manifest: claim.next.manifest)
-            }
+    ) throws -> PublishedState {
+        try Swap.repeated(
+            attempts: LifecycleError.attempts, orThrow: LifecycleError.busy(target)
+        ) {
+            if let state = try claim.swap.publish(claim.next).state { return state }
             let seen = try Snapshot.resolve(target, in: store)
             if case .live = seen { throw targetPresent }
             guard let next = try lay(state, last, on: claim.tombstone, seen, in: store) else {
                 throw RenamingFailure(self, LifecycleError.busy(source), standing(last, in: store))
             }
             claim = next
+            return nil
         }
-        throw LifecycleError.busy(target)
     }
 
     /// Whether what is under the new name is the repository that was to be renamed.

@@ -32,14 +32,6 @@ package struct PublishedPush: ~Copyable {
     package consuming func release() -> PushReport { report }
 }
 
-/// The state that a push was published with, alone or together with others.
-package struct PublishedState: Sendable {
-    package let digest: Digest
-    package let manifest: Manifest
-    /// How many packs the state before had; as many as this where this push swapped nothing.
-    package let packsBefore: Int
-}
-
 /// A push that another writer's came before.
 package struct LostPush: Sendable {
     /// Its refs, each told `ng` where a report is due.

@@ -50,19 +50,20 @@ struct PublicationCandidate: Sendable {
         case failed(any Error)
     }
 
-    /// What a state that was published on top of the parent, or is the parent, means for it.
-    enum Judgement {
+    /// The outcome of a look at a published state, or of a round of swaps.
+    enum Outcome: Sendable {
         /// It can be applied, with what is left of it.
-        case fits(PublicationCandidate)
+        case waiting(PublicationCandidate)
         case settled(Settlement)
     }
 
-    /// Looks at the state that the next swap will be predicated on.
+    /// Looks at the state that the next swap will be predicated on: the parent, or one that was
+    /// published on top of it.
     ///
     /// Refs that moved are found first: whatever becomes of the others, they are refused.
-    func judged(on base: Base) -> Judgement {
+    func judged(on base: Base) -> Outcome {
         guard base.digest != parent.digest, case .published(let winner) = base else {
-            return .fits(self)
+            return .waiting(self)
         }
         if attempts == 1 { return .settled(.lost(.attemptsUsedUp, moved: [])) }
         guard winner.manifest.objectFormat == parent.manifest.objectFormat else {
@@ -76,13 +77,10 @@ struct PublicationCandidate: Sendable {
             return .settled(.lost(.overtaken, moved: candidate.moved))
         }
         if candidate.delta.isFulfilled(in: winner.manifest) {
-            let state = PublishedState(
-                digest: winner.digest, manifest: winner.manifest,
-                packsBefore: winner.manifest.packs.count)
-            return .settled(.published(state, moved: candidate.moved))
+            return .settled(.published(PublishedState(winner), moved: candidate.moved))
         }
         if candidate.delta.applied(to: winner.manifest, digest: winner.digest) != nil {
-            return .fits(candidate)
+            return .waiting(candidate)
         }
         // Being received again is an attempt, too, where no swap was.
         let left = attemptsLeft == attempts ? attempts - 1 : attemptsLeft

@@ -16,12 +16,6 @@ struct SharedSwap: Sendable {
         self.store = store
     }
 
-    /// What a round made of a candidate.
-    enum Outcome: Sendable {
-        case waiting(PublicationCandidate)
-        case settled(PublicationCandidate.Settlement)
-    }
-
     /// Candidates that share a swap, by their positions, and the state that it publishes.
     private struct Group {
         private(set) var members: [(position: Int, candidate: PublicationCandidate)]
@@ -52,8 +46,8 @@ struct SharedSwap: Sendable {
     ///
     /// A candidate is refused only because of what is published, never because of what another one
     /// is only about to: then it waits.
-    mutating func round(_ candidates: [PublicationCandidate]) -> [Outcome] {
-        var outcomes = candidates.map(Outcome.waiting)
+    mutating func round(_ candidates: [PublicationCandidate]) -> [PublicationCandidate.Outcome] {
+        var outcomes = candidates.map(PublicationCandidate.Outcome.waiting)
         guard let first = candidates.first else { return outcomes }
 
         let former = chain
@@ -64,7 +58,7 @@ struct SharedSwap: Sendable {
         where known.includes(candidate.parent.digest) {
             switch candidate.judged(on: known.tip) {
             case .settled(let settlement): outcomes[position] = .settled(settlement)
-            case .fits(let rest):
+            case .waiting(let rest):
                 outcomes[position] = .waiting(rest)
                 if group == nil {
                     group = Group(rest, position, on: known.tip)
@@ -106,21 +100,18 @@ struct SharedSwap: Sendable {
     /// - Parameter former: what was known before `known`; not the same where its tip, now published
     ///   or superseded, is not known to be on top of the parent, or to be below it.
     private mutating func swap(
-        for group: Group, _ known: KnownChain, _ former: KnownChain?, _ outcomes: inout [Outcome]
+        for group: Group, _ known: KnownChain, _ former: KnownChain?,
+        _ outcomes: inout [PublicationCandidate.Outcome]
     ) {
         var group = group
         chain = nil
         do {
             let base = known.tip
             let digest = try store(&group, on: base)
-            let ancestry = Ancestry(repository: repository, store: store)
-            // What is not sent yet cannot be an ancestor of a state that is published already.
-            var before: Set<Digest?> = [base.digest]
-            if let former { before.insert(former.tip.digest) }
-            let advance = try store.advancePointer(
-                of: repository, expecting: base.etag, to: digest
-            ) { ancestry.lineage(of: digest, in: $0, downTo: before) }
-            switch advance {
+            // A state that has not been sent yet cannot be an ancestor of one that is published.
+            var published: Set<Digest?> = []
+            if let former { published.insert(former.tip.digest) }
+            switch try Swap(on: base, in: store).advance(to: digest, after: published) {
             case .won(let etag):
                 FaultPoint.reach(.pushSwapped)
                 losses = 0
@@ -138,7 +129,7 @@ struct SharedSwap: Sendable {
                 losses += 1
                 for (position, candidate) in group.members {
                     outcomes[position] =
-                        candidate.afterLoss().map(Outcome.waiting)
+                        candidate.afterLoss().map(PublicationCandidate.Outcome.waiting)
                         ?? .settled(.lost(.attemptsUsedUp, moved: candidate.moved))
                 }
                 try learn(current, [known] + (former.map { [$0] } ?? []), &outcomes)
@@ -174,7 +165,7 @@ struct SharedSwap: Sendable {
 
     /// What is known after a swap that was won.
     private func extended(
-        _ known: KnownChain, to snapshot: Snapshot, for outcomes: [Outcome]
+        _ known: KnownChain, to snapshot: Snapshot, for outcomes: [PublicationCandidate.Outcome]
     ) -> KnownChain {
         var chain = known
         chain.advance(to: snapshot)
@@ -188,7 +179,8 @@ struct SharedSwap: Sendable {
 
     /// Reads the state that a swap was lost to, and its ancestors down to everyone's parent.
     private mutating func learn(
-        _ current: PointerValue, _ known: [KnownChain], _ outcomes: inout [Outcome]
+        _ current: PointerValue, _ known: [KnownChain],
+        _ outcomes: inout [PublicationCandidate.Outcome]
     ) throws {
         let parents = outcomes.parentsOfWaiting
         if parents.isEmpty { return }
@@ -211,7 +203,7 @@ struct SharedSwap: Sendable {
     }
 }
 
-extension [SharedSwap.Outcome] {
+extension [PublicationCandidate.Outcome] {
     /// The digests of the states that those who wait were received on.
     fileprivate var parentsOfWaiting: [Digest?] {
         compactMap { outcome -> Digest?? in
