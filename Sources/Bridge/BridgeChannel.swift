@@ -1,14 +1,14 @@
 import Glibc
 package import Posix
 
-/// The words that the pre-receive hook and the responder exchange, over a socket that only the
-/// children of one receive-pack have, as descriptor 3.
+/// The channel between the pre-receive hook and the server: a socket that only the children of one
+/// receive-pack have, as descriptor 3.
 ///
-/// The hook sends one question, the responder one answer: a kind of one byte, the length of what
-/// follows in four bytes, most significant first, and that many bytes. Whatever else happens on
-/// the channel (nothing, an end, other bytes) is no allow.
+/// The hook sends one question and the server one answer. Each is a word: one byte for its kind,
+/// four bytes for the length of its text, most significant first, and the text. Anything else on
+/// the channel (silence, an end, other bytes) is a refusal.
 package struct BridgeChannel: ~Copyable {
-    /// The hook's descriptor.
+    /// The descriptor that the hook inherits.
     package static let hookDescriptor: Int32 = 3
 
     private let descriptor: OwnedDescriptor
@@ -17,17 +17,17 @@ package struct BridgeChannel: ~Copyable {
         self.descriptor = descriptor
     }
 
-    /// A word's kind.
+    /// The first byte of a word.
     package enum Kind: UInt8, Sendable {
-        /// The hook's: what pre-receive read on its standard input. githooks(5).
+        /// From the hook: its standard input. githooks(5), "pre-receive".
         case question = 0x51
-        /// The responder's: go on. What follows is shown to the pusher.
+        /// From the server: accept the push. The text is shown to the user.
         case allow = 0x41
-        /// The responder's: refuse. What follows is shown to the pusher.
+        /// From the server: refuse the push. The text is shown to the user.
         case deny = 0x44
     }
 
-    /// One word.
+    /// One message: a kind and a text.
     package struct Word: Equatable, Sendable {
         package let kind: Kind
         package let bytes: [UInt8]
@@ -38,7 +38,7 @@ package struct BridgeChannel: ~Copyable {
         }
     }
 
-    /// Bytes; half a million refs of a hundred bytes and two ids each.
+    /// Bytes of the longest text: half a million refs of a hundred bytes, with two ids each.
     package static let maximumLength = 128 << 20
 
     /// Sends a word.
@@ -49,7 +49,9 @@ package struct BridgeChannel: ~Copyable {
         try writeAll(descriptor.raw, header + word.bytes)
     }
 
-    /// Receives a word; nil where the channel ends first, or says something else.
+    /// Receives a word.
+    ///
+    /// - Returns: nil if the channel ends first, or if the bytes are not a word.
     package func receive() throws(SystemError) -> Word? {
         guard let header = try read(5), let kind = Kind(rawValue: header[0]) else { return nil }
         let length = header[1...].reduce(0) { $0 << 8 | Int($1) }

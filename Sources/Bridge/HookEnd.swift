@@ -1,7 +1,7 @@
 import Glibc
 import Posix
 
-/// What the pre-receive hook does: asks the responder, and refuses unless that allows.
+/// The pre-receive hook: asks the server, and refuses the push unless the server allows it.
 package enum HookEnd {
     /// Runs the hook.
     ///
@@ -24,7 +24,7 @@ package enum HookEnd {
     }
 
     private static func refuse(_ reason: String) -> Int32 {
-        // Where nobody hears it, the status alone refuses.
+        // If nobody reads the message, the exit status still refuses the push.
         try? writeAll(STDERR_FILENO, Array("git-s3-backend: \(reason)\n".utf8))
         return 1
     }

@@ -1,9 +1,9 @@
 package import GitProtocol
 package import ObjectStore
 
-/// Who is asking, as the web server says.
+/// The user who sent a request, according to the web server.
 package struct Requester: Hashable, Sendable {
-    /// `REMOTE_USER`; nil: nobody was asked for a password.
+    /// `REMOTE_USER`; nil if the web server checked no password.
     package let user: String?
 
     package init(user: String?) {
@@ -11,30 +11,30 @@ package struct Requester: Hashable, Sendable {
     }
 }
 
-/// What a rule says of something.
+/// The decision of a rule.
 package enum Verdict: Equatable, Sendable {
     case allow
-    /// With the reason, for the one who asked.
+    /// Carries the reason, which the user is shown.
     case deny(String)
 }
 
-/// The default rule: anyone may read, a known user may write.
+/// The default rule: anyone can read, and every named user can push.
 ///
-/// What the web server should not show to everybody it must not pass on.
+/// A web server that wants to hide a repository must not pass requests for it on.
 package struct AccessRule: Sendable {
     package init() {}
 
-    /// Whether a repository may be fetched from.
+    /// Decides whether the requester can fetch from a repository.
     package func read(_ repository: RepositoryName, by requester: Requester) -> Verdict {
         .allow
     }
 
-    /// Whether a repository may be pushed to at all.
+    /// Decides whether the requester can push to a repository at all.
     package func write(_ repository: RepositoryName, by requester: Requester) -> Verdict {
         requester.user == nil ? .deny("Pushing needs a user name and a password.") : .allow
     }
 
-    /// Whether these updates may be made, git having accepted their objects.
+    /// Decides whether the requester can make these updates, whose objects git has accepted.
     package func updates(
         _ updates: [RefUpdate], of repository: RepositoryName, by requester: Requester
     ) -> Verdict {

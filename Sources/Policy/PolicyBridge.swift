@@ -4,12 +4,12 @@ package import ObjectStore
 package import Posix
 import Repository
 
-/// Answers the pre-receive hook of one push by the rule.
+/// The server's end of the bridge: answers the pre-receive hook of one push by the rule.
 package struct PolicyBridge: PreReceiveBridge {
     private let rule: AccessRule
     private let repository: RepositoryName
     private let requester: Requester
-    /// What the request asked for: nothing else can be allowed.
+    /// The updates that the request contains: no others can be allowed.
     private let asked: Set<RefUpdate>
 
     package init(
@@ -23,7 +23,7 @@ package struct PolicyBridge: PreReceiveBridge {
 
     package func serve(_ channel: consuming OwnedDescriptor) -> [RefUpdate]? {
         let channel = BridgeChannel(channel)
-        // A channel that fails is one without an allow, and so is one that ends.
+        // A channel that fails or ends has not allowed anything.
         guard let question = try? channel.receive(), question.kind == .question else { return nil }
         let (word, allowed) = answer(question.bytes)
         do {
@@ -34,7 +34,10 @@ package struct PolicyBridge: PreReceiveBridge {
         return allowed
     }
 
-    /// The answer to what the hook read on its standard input, and what it allows.
+    /// Answers the hook's question.
+    ///
+    /// - Parameter input: the hook's standard input.
+    /// - Returns: the answer, and the updates that it allows; nil if it refuses them.
     package func answer(_ input: [UInt8]) -> (BridgeChannel.Word, allowed: [RefUpdate]?) {
         var updates: [RefUpdate] = []
         for line in input.split(separator: UInt8(ascii: "\n")) {

@@ -1,6 +1,6 @@
 import Bridge
 import Glibc
 
-// git's pre-receive hook of every workspace. It is a program of its own because it runs in every
-// push: it loads neither libcurl nor libcrypto.
+// git's pre-receive hook in every workspace. It is a program of its own, which loads neither
+// libcurl nor libcrypto, because every push starts it.
 exit(HookEnd.run())

@@ -58,20 +58,20 @@ extension EndToEnd {
         }
 
         // W11: a foreign repository is not read as root.
-        @Test(arguments: [
-            "README.md", "Sources/git-s3-backend/Documentation.docc/Operations.md",
-        ])
-        func commandsRunAsAUserOfTheirOwn(page: String) throws {
-            let text = try Documentation.file(page).replacing("\\\n", with: " ")
-            let runs = text.split(separator: "\n").filter { $0.contains("systemd-run --") }
-            #expect(runs.count == (page == "README.md" ? 2 : 1))
+        @Test func documentedCommandsRunAsAUserOfTheirOwn() throws {
+            let place = try AdminPlace()
+            let runs = try documentedRuns()
+            #expect(runs.count >= 3)
             for run in runs {
+                let words = run.split(separator: " ").map(String.init)
+                let arguments = try place.run(words).checked().text.split(separator: "\n")
+                    .map(String.init)
+                let properties = zip(arguments, arguments.dropFirst()).filter { $0.0 == "-p" }.map(
+                    \.1)
                 #expect(
-                    run.contains("-p DynamicUser=yes") || run.contains("-p User="),
-                    "\(page): \(run)")
-                // Each property is one that systemd knows, with a value that it takes.
-                let words = run.split(separator: " ")
-                let properties = zip(words, words.dropFirst()).filter { $0.0 == "-p" }.map(\.1)
+                    properties.contains { $0 == "DynamicUser=yes" || $0.hasPrefix("User=") },
+                    "\(run)")
+                // Each property is one that systemd knows, with a value that it accepts.
                 let directory = try TemporaryDirectory()
                 let unit = try directory.file(
                     "run.service",
@@ -79,6 +79,22 @@ extension EndToEnd {
                 let verified = try analyze(["verify", "--man=no", unit])
                 #expect(verified.succeeded && verified.errors.isEmpty, "\(run): \(verified)")
             }
+        }
+
+        /// The arguments of every `git-s3-backend-admin` in a shell block of the documentation. No
+        /// block runs systemd-run itself.
+        private func documentedRuns() throws -> [String] {
+            let command = "    sudo git-s3-backend-admin "
+            var runs: [String] = []
+            for page in try Documentation.pages() {
+                let lines = try Documentation.file(page).replacing("\\\n", with: " ")
+                    .split(separator: "\n")
+                #expect(!lines.contains { $0.contains("systemd-run -") }, "\(page)")
+                for line in lines where line.hasPrefix(command) {
+                    runs.append(String(line.dropFirst(command.count)))
+                }
+            }
+            return runs
         }
     }
 }

@@ -7,6 +7,13 @@ package enum Documentation {
         String(decoding: try Files.read("\(root)/\(path)"), as: UTF8.self)
     }
 
+    /// The README and the pages, as paths in the repository.
+    package static func pages() throws -> [String] {
+        let catalogue = "Sources/git-s3-backend/Documentation.docc"
+        let names = try Files.names(in: "\(root)/\(catalogue)").filter { $0.hasSuffix(".md") }
+        return ["README.md"] + names.sorted().map { "\(catalogue)/\($0)" }
+    }
+
     private static let root =
         "/" + #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
 

@@ -1,23 +1,23 @@
 import ObjectStore
 
-/// One place where credentials may be found.
+/// A place in which credentials may be found.
 protocol CredentialSource: Sendable {
-    /// The credentials as they are now; nil: none here, ask the next source.
+    /// Reads the current credentials; nil if this source has none, so that the next one counts.
     ///
-    /// - Throws: ``StoreError/misconfigured(_:)`` where there is something, but not enough of it.
+    /// - Throws: ``StoreError/misconfigured(_:)`` if the source has only a part of them.
     func credentials() throws(StoreError) -> Credentials?
 
-    /// What to set for this source to have some, such as "AWS_ACCESS_KEY_ID and …".
+    /// What to set so that this source has credentials, such as "AWS_ACCESS_KEY_ID and …".
     var remedy: String { get }
 }
 
-/// The sources in their order; the first that has credentials wins. Asked for every request, so
-/// that rotated credentials are picked up.
+/// The sources in their order; the first that has credentials wins. They are read for every
+/// request, so that rotated credentials are picked up.
 struct CredentialChain: Sendable {
     let sources: [any CredentialSource]
 
-    /// The order of the AWS tools: a profile that is asked for by name, else the environment, else
-    /// the profile that is the default.
+    /// The order of the AWS tools: an explicitly named profile, else the environment, else the
+    /// default profile.
     init(profile: S3Location.ProfileChoice, environment: [String: String]) {
         let file = ProfileCredentials(
             profile: profile, files: SharedFiles(environment: environment))
@@ -65,7 +65,7 @@ struct EnvironmentCredentials: CredentialSource {
     }
 }
 
-/// A profile of the shared files.
+/// A profile in the shared files.
 struct ProfileCredentials: CredentialSource {
     let profile: S3Location.ProfileChoice
     let files: SharedFiles

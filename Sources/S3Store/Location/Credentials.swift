@@ -1,8 +1,8 @@
-/// Text that is never printed: not by interpolation, `print`, `dump` or a debugger.
+/// Text that interpolation, `print`, `dump` and debuggers never show.
 struct Secret: Hashable, Sendable, CustomStringConvertible, CustomDebugStringConvertible,
     CustomReflectable
 {
-    /// The text itself; for signing.
+    /// The text itself, for signing.
     let revealed: String
 
     init(_ text: String) { revealed = text }
@@ -12,11 +12,11 @@ struct Secret: Hashable, Sendable, CustomStringConvertible, CustomDebugStringCon
     var customMirror: Mirror { Mirror(self, children: EmptyCollection<Mirror.Child>()) }
 }
 
-/// What requests are signed with.
+/// The keys that sign requests.
 struct Credentials: Hashable, Sendable {
     let accessKey: String
     let secretKey: Secret
-    /// Of temporary credentials.
+    /// The session token of temporary credentials.
     let sessionToken: Secret?
 
     init(accessKey: String, secretKey: Secret, sessionToken: Secret?) {

@@ -1,13 +1,15 @@
 import ObjectStore
 
-/// Where an S3 service answers: `http://host[:port]` or `https://host[:port]`.
+/// The address of an S3 service: `http://host[:port]` or `https://host[:port]`.
 struct Endpoint: Hashable, Sendable, CustomStringConvertible {
     /// `http` or `https`.
     let scheme: String
-    /// As the Host header gives it: the port only where it is not the scheme's own.
+    /// The value of the Host header: it has a port only if that is not the scheme's default.
     let authority: String
 
-    /// Parses an endpoint. `source` says in an error where it was found.
+    /// Parses an endpoint.
+    ///
+    /// - Parameter source: where the text was found, for errors.
     init(_ text: String, source: String) throws(StoreError) {
         let form = "an endpoint is http://HOST[:PORT] or https://HOST[:PORT], without a path"
         let schemes = [("https://", "https", ":443"), ("http://", "http", ":80")]
@@ -16,7 +18,7 @@ struct Endpoint: Hashable, Sendable, CustomStringConvertible {
         }
         var rest = text.dropFirst(start.count)
         if rest.hasSuffix("/") { rest.removeLast() }
-        // A user name and password would be a secret: nothing of the text is repeated.
+        // The error repeats nothing of the text, since it may contain a user name and a password.
         guard !rest.isEmpty, rest.utf8.allSatisfy(Self.isAllowed), Self.hasSoundPort(rest) else {
             throw .misconfigured("\(source): \(form).")
         }
@@ -29,25 +31,25 @@ struct Endpoint: Hashable, Sendable, CustomStringConvertible {
         self.authority = authority
     }
 
-    /// Amazon's own of a region.
+    /// Amazon's endpoint of a region.
     static func aws(region: String) -> Endpoint {
         let domain = region.hasPrefix("cn-") ? "amazonaws.com.cn" : "amazonaws.com"
         return Endpoint(scheme: "https", authority: "s3.\(region).\(domain)")
     }
 
-    /// The endpoint's host with a bucket's name before it.
+    /// The endpoint's host, prefixed with a bucket's name.
     func hosting(_ bucket: String) -> Endpoint {
         Endpoint(scheme: scheme, authority: "\(bucket).\(authority)")
     }
 
-    /// Whether the host is a number, before which no bucket's name can stand.
+    /// Whether the host is a numeric address, which cannot be prefixed with a bucket's name.
     var isNumeric: Bool {
         authority.hasPrefix("[")
             || authority.utf8.prefix { $0 != UInt8(ascii: ":") }
                 .allSatisfy { $0 == UInt8(ascii: ".") || Self.isDigit($0) }
     }
 
-    /// Whether requests to it leave this machine without encryption.
+    /// Whether requests to it leave this machine unencrypted.
     var isExposed: Bool {
         if scheme != "http" { return false }
         let host =

@@ -1,7 +1,7 @@
 import ObjectStore
 
-/// The parts of `s3://bucket/prefix?item=value&…`, each checked for form. No error repeats the
-/// text: someone may have put a secret into it.
+/// The parts of `s3://bucket/prefix?item=value&…`, each checked for its form. No error repeats the
+/// text, since it may contain a secret.
 struct LocationText {
     let bucket: String
     /// Empty, or ends in `/`.
@@ -68,9 +68,9 @@ struct LocationText {
     }
 }
 
-/// The query items of a location, decoded.
+/// The query parameters of a location, decoded.
 struct LocationItems {
-    /// The items there are.
+    /// The available parameters.
     enum Name: String, CaseIterable {
         case endpoint
         case region
@@ -109,7 +109,7 @@ struct LocationItems {
 
     subscript(_ name: Name) -> String? { values[name] }
 
-    /// An item that names one of some cases.
+    /// Reads a parameter that selects one of several cases.
     func choice<Choice: RawRepresentable & CaseIterable>(
         _ name: Name
     ) throws(StoreError) -> Choice? where Choice.RawValue == String {
@@ -122,7 +122,7 @@ struct LocationItems {
         return choice
     }
 
-    /// An item that is a number of bytes.
+    /// Reads a parameter that is a number of bytes.
     func bytes(_ name: Name, in range: ClosedRange<Int64>) throws(StoreError) -> Int64? {
         guard let text = values[name] else { return nil }
         guard let count = byteCount(text), range.contains(count) else {
@@ -134,7 +134,7 @@ struct LocationItems {
         return count
     }
 
-    /// An item that is a whole number of seconds, 1 to 3600.
+    /// Reads a parameter that is an integer number of seconds, from 1 to 3600.
     func seconds(_ name: Name) throws(StoreError) -> Duration? {
         guard let text = values[name] else { return nil }
         guard let number = Int(text), (1...3600).contains(number) else {

@@ -1,11 +1,11 @@
 package import ObjectStore
 
-/// Where a store is and how to reach it: `s3://bucket/prefix?endpoint=…`, with what the location
-/// leaves open taken from the environment and the profile, as the AWS tools do.
+/// Where a store is and how to reach it: `s3://bucket/prefix?endpoint=…`. Settings that the
+/// location lacks come from the environment and the profile, as with the AWS tools.
 package struct S3Location: Sendable {
     /// The bucket's name.
     package let bucket: String
-    /// Stands before every key: empty, or ends in `/`.
+    /// The prefix of every key: empty, or ends in `/`.
     package let prefix: String
     let endpoint: Endpoint
     let region: String
@@ -14,23 +14,23 @@ package struct S3Location: Sendable {
     /// A file of CA certificates that replaces the system's.
     let authorities: String?
     let connectTimeout: Duration
-    /// A transfer on which no byte moves for this long is given up.
+    /// The time after which a transfer without progress is abandoned.
     let stallTimeout: Duration
-    /// nil: what the probe finds is sent.
+    /// nil if the probe decides which checksums are sent.
     let checksums: Checksums?
-    /// Whether no other endpoint was given.
+    /// Whether the endpoint is Amazon's, because no other one was given.
     let isAmazon: Bool
     var partSizes: PartSizes
 
-    /// Where a URL names the bucket.
+    /// The part of a URL that contains the bucket's name.
     enum Addressing: String, CaseIterable, Sendable {
         case path
         case virtualHost = "virtual"
     }
 
-    /// Whose credentials and settings of the shared files are used.
+    /// The profile of the shared files whose credentials and settings are used.
     enum ProfileChoice: Hashable, Sendable {
-        /// Named by the location, which goes before keys in the environment.
+        /// Named in the location; it takes precedence over keys in the environment.
         case required(String)
         /// AWS_PROFILE or `default`.
         case fallback(String)
@@ -42,9 +42,9 @@ package struct S3Location: Sendable {
         }
     }
 
-    /// The checksum headers of a PUT, where the location overrides what the probe found.
+    /// The checksum headers of a PUT, if the location overrides the result of the probe.
     enum Checksums: String, CaseIterable, Sendable {
-        /// The body's SHA-256, for the backend to check and to keep.
+        /// The body's SHA-256, which the backend checks and keeps.
         case sha256
         case none
     }
@@ -54,7 +54,9 @@ package struct S3Location: Sendable {
         prefix.isEmpty ? "s3://\(bucket)" : "s3://\(bucket)/\(prefix.dropLast())"
     }
 
-    /// Parses a location. `environment` stands for the process's own.
+    /// Parses a location.
+    ///
+    /// - Parameter environment: the variables of the process.
     package init(_ text: String, environment: [String: String]) throws(StoreError) {
         let parts = try LocationText(text)
         let items = parts.items
@@ -108,7 +110,7 @@ package struct S3Location: Sendable {
         let found =
             items[.region] ?? environment.setting("AWS_REGION")
             ?? environment.setting("AWS_DEFAULT_REGION") ?? settings["region"]
-        // Backends other than Amazon's do not care, or take this one for none.
+        // Other backends ignore the region, or accept this one as the default.
         guard let region = found ?? endpoint.map({ _ in "us-east-1" }) else {
             throw .misconfigured(
                 "No region is known: add region=… to the store's location or set AWS_REGION. For a "
@@ -130,7 +132,7 @@ package struct S3Location: Sendable {
 }
 
 extension Dictionary where Key == String, Value == String {
-    /// A variable that is set and not empty.
+    /// The value of a variable; nil if it is unset or empty.
     func setting(_ name: String) -> String? {
         self[name].flatMap { $0.isEmpty ? nil : $0 }
     }

@@ -5,7 +5,7 @@ import Synchronization
 
 /// The AWS tools' shared files: `~/.aws/credentials` and `~/.aws/config`.
 struct SharedFiles: Sendable {
-    /// nil: there is no home directory to look in.
+    /// nil if there is no home directory.
     let credentialsPath: String?
     private let credentials: ProfileFile?
     private let configuration: ProfileFile?
@@ -20,12 +20,12 @@ struct SharedFiles: Sendable {
             .map(ProfileFile.init)
     }
 
-    /// The configuration file's settings of a profile; empty where there are none.
+    /// The settings of a profile in the configuration file; empty if it has none.
     func settings(of profile: S3Location.ProfileChoice) throws(StoreError) -> [String: String] {
         try section(of: profile, in: configuration) ?? [:]
     }
 
-    /// Where credentials of a profile may stand, in the order to look.
+    /// The sections that may contain the credentials of a profile, in order of precedence.
     func credentialSections(
         of profile: S3Location.ProfileChoice
     ) throws(StoreError) -> [[String: String]] {
@@ -33,7 +33,8 @@ struct SharedFiles: Sendable {
             .compactMap { $0 }
     }
 
-    /// In the configuration file all sections but the default's are named `profile …`.
+    /// The name of a profile's section in the configuration file: `profile …`, except for the
+    /// default.
     private func section(
         of profile: S3Location.ProfileChoice, in file: ProfileFile?
     ) throws(StoreError) -> [String: String]? {
@@ -43,7 +44,7 @@ struct SharedFiles: Sendable {
     }
 }
 
-/// A file of profiles, read again whenever it has changed.
+/// A file of profiles, which is read again whenever it has changed.
 final class ProfileFile: Sendable {
     private let path: String
     private let state = Mutex<State?>(nil)
@@ -53,7 +54,7 @@ final class ProfileFile: Sendable {
         let sections: [String: [String: String]]
     }
 
-    /// What changes when a file is rewritten or replaced.
+    /// The attributes that change when a file is rewritten or replaced.
     private struct Version: Equatable {
         let inode: UInt
         let size: Int
@@ -63,7 +64,7 @@ final class ProfileFile: Sendable {
 
     init(_ path: String) { self.path = path }
 
-    /// The sections by name; none if there is no such file.
+    /// The sections by name; empty if the file does not exist.
     func sections() throws(StoreError) -> [String: [String: String]] {
         guard let version = try currentVersion() else { return [:] }
         if let known = state.withLock({ $0 }), known.version == version { return known.sections }
@@ -95,8 +96,8 @@ final class ProfileFile: Sendable {
     }
 }
 
-/// Parses `[section]` and `name = value` lines. Comments begin with `#` or `;`; indented lines are
-/// nested settings of the line before, none of which concern us.
+/// Parses `[section]` and `name = value` lines. Comments begin with `#` or `;`. Indented lines are
+/// nested settings of the line above and are ignored.
 func parseProfiles(_ text: String) -> [String: [String: String]] {
     var sections: [String: [String: String]] = [:]
     var section: String?

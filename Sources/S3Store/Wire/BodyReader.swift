@@ -2,18 +2,18 @@ import Glibc
 import ObjectStore
 import Posix
 
-/// Reads a body, or a part of one, piece by piece.
+/// A reader of a body, or of a part of one, piece by piece.
 final class BodyReader {
-    /// Bytes.
+    /// The number of bytes to read.
     let size: Int64
-    /// Where the body begins in ``bytes`` or in the file.
+    /// The offset of the body in ``bytes`` or in the file.
     private let start: Int64
     private let bytes: [UInt8]
     /// Owns ``descriptor``.
     private let file: OwnedDescriptor?
     private let descriptor: Int32?
     private let path: String
-    /// Where the next piece begins, from ``start``.
+    /// The offset of the next piece, counted from ``start``.
     private(set) var offset: Int64 = 0
 
     init(_ range: Range<Int64>, of body: ObjectBody) throws(SystemError) {
@@ -34,18 +34,20 @@ final class BodyReader {
         }
     }
 
-    /// Begins again.
+    /// Starts again at the beginning.
     func rewind() { offset = 0 }
 
-    /// Whether all of it was read.
+    /// Whether the whole body was read.
     var isAtEnd: Bool { offset == size }
 
-    /// Reads what comes next; 0 at the end. pread(2).
+    /// Reads the next piece. pread(2).
+    ///
+    /// - Returns: the number of bytes; 0 at the end.
     func read(into buffer: UnsafeMutableRawBufferPointer) throws(SystemError) -> Int {
         let wanted = Int(min(Int64(buffer.count), size - offset))
         guard wanted > 0 else { return 0 }
         let count = try read(wanted, into: buffer)
-        // The length has been announced: an end before it would leave the server waiting.
+        // The server would wait for the rest of the announced length.
         if count == 0 { throw SystemError("pread", path, code: ENODATA) }
         offset += Int64(count)
         return count

@@ -11,7 +11,7 @@ final class Channel: @unchecked Sendable {
     private let slots: [Slot]
     private let options: TransferOptions
 
-    /// An easy handle and the exchange that it is at work on.
+    /// An easy handle and the exchange that it is performing.
     private final class Slot {
         let easy = CurlEasy()
         var exchange: Exchange?
@@ -25,12 +25,12 @@ final class Channel: @unchecked Sendable {
         slots = (0..<options.width).map { _ in Slot() }
     }
 
-    /// Carries out transfers, up to ``TransferOptions/width`` exchanges at a time; all are done on
-    /// return.
+    /// Performs transfers, up to ``TransferOptions/width`` exchanges at a time. All of them have
+    /// ended when it returns.
     ///
     /// - Parameters:
-    ///   - servers: takes down which software answered.
-    ///   - sign: called as each exchange begins, so that no signature grows old in the queue.
+    ///   - servers: collects the server software that answered.
+    ///   - sign: called as each exchange begins, so that no signature expires in the queue.
     func carryOut(
         _ transfers: [any Transfer], noting servers: ServerWatch,
         sign: (HTTPRequest) throws(StoreError) -> SignedRequest
@@ -58,19 +58,19 @@ final class Channel: @unchecked Sendable {
         }
     }
 
-    /// How long to wait at most: a second, or until then.
+    /// The longest wait, in milliseconds: until that time, but at most a second.
     static func milliseconds(until instant: ContinuousClock.Instant?) -> Int32 {
         guard let instant else { return 1000 }
-        // A machine that was suspended may be weeks late.
+        // A machine that was suspended can be weeks late.
         let left = min(max(instant - .now, .zero), .seconds(1))
         if left == .zero { return 0 }
         let (seconds, attoseconds) = left.components
         return Int32(seconds) * 1000 + Int32(attoseconds / 1_000_000_000_000_000) + 1
     }
 
-    /// Begins the next exchange that can be; those that cannot end here.
+    /// Begins the next exchange that can be sent; one that cannot be sent ends here.
     ///
-    /// - Returns: false if there is none now.
+    /// - Returns: false if none can begin now.
     private func beginNext(
         of queue: inout TransferQueue, _ slot: Slot,
         _ sign: (HTTPRequest) throws(StoreError) -> SignedRequest
@@ -115,28 +115,28 @@ final class Channel: @unchecked Sendable {
             }
             slot.exchange = nil
             slot.transfer = nil
-            // The handle keeps pointers to what ends here.
+            // The handle has pointers to memory that is released here.
             slot.easy.reset()
             slot.headers = nil
         }
     }
 
     deinit {
-        // Easy handles leave before their multi handle goes; each has ended by now.
+        // Easy handles must be removed before their multi handle is freed. All have ended by now.
         assert(slots.allSatisfy { $0.exchange == nil })
     }
 }
 
-/// The channels that no thread uses now.
+/// The channels that no thread is using.
 final class ChannelPool: Sendable {
     private let options: TransferOptions
     private let idle = Mutex<[Channel]>([])
-    /// Channels kept; further ones are closed after use.
+    /// The number of channels that are kept; others are closed after use.
     private static let capacity = 16
 
     init(_ options: TransferOptions) { self.options = options }
 
-    /// Lends a channel, the one used last, whose connections are the likeliest to be open still.
+    /// Lends the channel that was used last, since its connections are most likely still open.
     func withChannel(_ body: (Channel) -> Void) {
         let channel = idle.withLock { $0.popLast() } ?? Channel(options)
         body(channel)

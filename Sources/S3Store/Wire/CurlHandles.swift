@@ -1,17 +1,18 @@
 import CCurl
 import Synchronization
 
-/// libcurl's global state, made once and never dropped. curl_global_init(3).
+/// libcurl's global state, which is created once and never released. curl_global_init(3).
 private let curlIsReady = curl_global_init(gs3_global_default()) == CURLE_OK
 
-/// One easy handle: a transfer at a time, many in its life. libcurl-easy(3).
+/// An easy handle: it performs one transfer at a time, and many in its life. libcurl-easy(3).
 struct CurlEasy: ~Copyable {
     let raw: UnsafeMutableRawPointer
-    /// libcurl writes here what went wrong, for people.
+    /// The buffer for libcurl's error message.
     private let errorText: UnsafeMutablePointer<CChar>
 
     init() {
-        // Fails only without memory, or on a broken build of libcurl: nothing can go on then.
+        // This fails only without memory, or with a broken libcurl. The program cannot continue
+        // then.
         guard curlIsReady, let raw = curl_easy_init() else {
             preconditionFailure("libcurl does not initialise")
         }
@@ -25,14 +26,15 @@ struct CurlEasy: ~Copyable {
         errorText.deallocate()
     }
 
-    /// Forgets all options; connections are the multi handle's and stay. curl_easy_reset(3).
+    /// Resets all options. Connections belong to the multi handle and stay open.
+    /// curl_easy_reset(3).
     func reset() {
         curl_easy_reset(raw)
         errorText[0] = 0
         set(CURLOPT_ERRORBUFFER, pointer: errorText)
     }
 
-    /// Sets a number. Options fail only where this libcurl does not know them.
+    /// Sets a numeric option. This fails only if this libcurl does not know the option.
     func set(_ option: CURLoption, _ value: Int) {
         require(gs3_setopt_long(raw, option, value), option)
     }
@@ -61,7 +63,7 @@ struct CurlEasy: ~Copyable {
         require(gs3_setopt_list(raw, CURLOPT_HTTPHEADER, headers.first), CURLOPT_HTTPHEADER)
     }
 
-    /// What went wrong: the transfer's own words, else the code's.
+    /// The error message of the transfer; without one, that of the code.
     func explain(_ code: CURLcode) -> String {
         errorText[0] == 0
             ? String(cString: curl_easy_strerror(code)) : String(cString: errorText)
@@ -90,12 +92,12 @@ struct CurlHeaders: ~Copyable {
     }
 }
 
-/// A multi handle: transfers in parallel in one thread, with the connections they share.
+/// A multi handle: it performs transfers in parallel in one thread, and keeps their connections.
 /// libcurl-multi(3).
 struct CurlMulti: ~Copyable {
     private let raw: UnsafeMutableRawPointer
 
-    /// - Parameter connections: how many are kept open.
+    /// - Parameter connections: the number of connections that are kept open.
     init(connections: Int) {
         guard curlIsReady, let raw = curl_multi_init() else {
             preconditionFailure("libcurl does not initialise")
@@ -112,18 +114,18 @@ struct CurlMulti: ~Copyable {
 
     func remove(_ easy: borrowing CurlEasy) { require(curl_multi_remove_handle(raw, easy.raw)) }
 
-    /// Moves every transfer on as far as it goes without waiting. curl_multi_perform(3).
+    /// Advances every transfer as far as possible without waiting. curl_multi_perform(3).
     func perform() {
         var running: Int32 = 0
         require(curl_multi_perform(raw, &running))
     }
 
-    /// Waits until a transfer can go on, `milliseconds` at most. curl_multi_poll(3).
+    /// Waits until a transfer can continue, for at most `milliseconds`. curl_multi_poll(3).
     func wait(atMost milliseconds: Int32) {
         require(curl_multi_poll(raw, nil, 0, milliseconds, nil))
     }
 
-    /// A transfer that has ended since, and how. curl_multi_info_read(3).
+    /// Returns the next transfer that has ended, and its result. curl_multi_info_read(3).
     func nextEnded() -> (easy: UnsafeMutableRawPointer, code: CURLcode)? {
         var left: Int32 = 0
         while let message = curl_multi_info_read(raw, &left) {
@@ -135,7 +137,7 @@ struct CurlMulti: ~Copyable {
         return nil
     }
 
-    /// Multi calls fail only when misused, or without memory.
+    /// Traps on an error: multi functions fail only if they are misused, or without memory.
     private func require(_ code: CURLMcode) {
         precondition(code == CURLM_OK, "libcurl: \(String(cString: curl_multi_strerror(code)))")
     }

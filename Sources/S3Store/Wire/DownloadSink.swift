@@ -2,30 +2,30 @@ import Glibc
 import ObjectStore
 import Posix
 
-/// The body of an answer on its way in, to memory or to its place in a file.
+/// The destination of an answer's body: memory, or a place in a file.
 final class DownloadSink {
     private let place: Place
     private var bytes: [UInt8] = []
     private var hasher: SHA256?
-    /// Bytes that have come in.
+    /// The number of bytes received.
     private(set) var size: Int64 = 0
 
-    /// Where a body goes.
+    /// The place that a body is written to.
     enum Place {
         /// A body of more bytes than `limit` is refused.
         case memory(limit: Int)
-        /// From `offset` on; more than `limit` bytes are refused.
+        /// The file, from `offset` on. A body of more than `limit` bytes is refused.
         case file(DownloadFile, offset: Int64, limit: Int64)
         case nowhere
     }
 
-    /// Whether the bytes' SHA-256 is taken as they come.
+    /// Whether the SHA-256 of the bytes is computed as they arrive.
     enum Hashing { case onTheWay, none }
 
-    /// Why a body is not taken further.
+    /// Why the rest of a body is refused.
     enum Refusal: Error {
         case tooLarge(limit: Int)
-        /// More came than was asked for.
+        /// It has more bytes than were requested.
         case pastTheEnd
         case system(SystemError)
     }
@@ -58,20 +58,20 @@ final class DownloadSink {
         }
     }
 
-    /// What came in. The sink is done then.
+    /// Returns the received body, and ends the sink.
     func finish() -> HTTPAnswer.Received {
         HTTPAnswer.Received(bytes: bytes, size: size, digest: hasher.take()?.finish())
     }
 }
 
-/// A file that several answers are written into, each in its own place.
+/// A file that several answers are written to, each in its own place.
 final class DownloadFile {
     private let path: String
     /// Owns ``descriptor``.
     private let file: OwnedDescriptor
     private let descriptor: Int32
 
-    /// Makes the file, or empties it. open(2).
+    /// Creates the file, or truncates it. open(2).
     init(_ path: String) throws(SystemError) {
         self.path = path
         let opened = try OwnedDescriptor.open(path, O_WRONLY | O_CREAT | O_TRUNC)

@@ -1,16 +1,16 @@
-/// What the XML body of an error says.
+/// The contents of an error's XML body.
 struct ErrorBody: Sendable, Equatable {
-    /// S3's code, such as `NoSuchKey`; empty where there is none.
+    /// S3's code, such as `NoSuchKey`; empty if there is none.
     var code = ""
-    /// The region that the bucket is in, where the error is about that.
+    /// The bucket's region, if the error is about that.
     var region: String?
 
-    /// Bytes. S3's error bodies have a few hundred; of a longer one the rest is not read.
+    /// The number of bytes that are read. S3's error bodies have a few hundred.
     static let limit = 1 << 16
 
     init() {}
 
-    /// Takes what can be had: a body that is no XML, or is cut, has no code.
+    /// Parses as much as possible: a body that is not XML, or is truncated, has no code.
     init(_ bytes: [UInt8]) {
         guard let leaves = xmlLeaves(of: bytes) else { return }
         for leaf in leaves {
@@ -22,7 +22,7 @@ struct ErrorBody: Sendable, Equatable {
         }
     }
 
-    /// It goes into logs: words of letters and digits only.
+    /// Returns the text if it is safe to log, and otherwise an empty one.
     private static func plain(_ text: String) -> String {
         let isPlain = text.utf8.allSatisfy { byte in
             isLowerAlphanumeric(byte) || (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains(byte)

@@ -2,10 +2,11 @@ import CCurl
 import ObjectStore
 import Posix
 
-/// One request and its answer, while libcurl works on it. Used by one thread at a time.
+/// A request and its answer while libcurl transfers them. One thread uses it at a time.
 final class Exchange {
     private(set) var request: HTTPRequest
-    /// Finds a place for the body of a 2xx, once its head is there; nil: memory, or none is awaited.
+    /// Chooses a place for the body of a 2xx once its head has arrived; nil for memory, or if no
+    /// body is expected.
     private let placing: Placing?
     private(set) var source: UploadSource?
     private var sink: DownloadSink?
@@ -13,12 +14,12 @@ final class Exchange {
     private var headers = HTTPHeaders()
     private var isHeadComplete = false
     private var errorBytes: [UInt8] = []
-    /// Why we ourselves gave up.
+    /// Why we aborted the exchange ourselves.
     private var failure: StoreError?
     private var isCancelled = false
     private var outcome: Result<HTTPAnswer, StoreError>?
 
-    /// Says where the body goes that a head announces, or why it is not taken.
+    /// Chooses the place of the body that a head announces, or refuses the body.
     typealias Placing = (HTTPAnswer) throws(StoreError) -> DownloadSink
 
     init(_ request: HTTPRequest, placing: Placing? = nil) {
@@ -26,16 +27,16 @@ final class Exchange {
         self.placing = placing
     }
 
-    /// Lets the exchange fail as soon as libcurl moves another byte of it.
+    /// Makes the exchange fail as soon as libcurl transfers another byte of it.
     func cancel() { isCancelled = true }
 
-    /// The answer, or why there is none.
+    /// The answer, or the reason that there is none.
     func result() throws(StoreError) -> HTTPAnswer {
         guard let outcome else { preconditionFailure("the exchange has not ended") }
         return try outcome.get()
     }
 
-    /// Opens what is to be sent, and completes the headers that tell its hash.
+    /// Opens the body to send, and completes the headers that contain its hash.
     func begin() throws(StoreError) {
         guard var body = request.body else { return }
         do {
@@ -63,7 +64,8 @@ final class Exchange {
             attempt.wasResent = source?.wasRewound == true
             return .local(attempt, error)
         case .changed(let digest):
-            // An earlier copy had left whole, and the server may have it: nothing is known.
+            // The outcome is unknown: an earlier copy was sent completely, and the server may have
+            // it.
             if source?.hasSentAll == true {
                 let cause = "sent again, it is no longer what was hashed before"
                 return .unreachable(request.attempt, cause: cause)
@@ -76,13 +78,13 @@ final class Exchange {
         }
     }
 
-    /// Ends without having been sent.
+    /// Ends the exchange without sending it.
     func end(_ error: StoreError) {
         outcome = .failure(error)
         source = nil
     }
 
-    /// Ends as libcurl says.
+    /// Ends the exchange with libcurl's result.
     func end(_ code: CURLcode, explanation: @autoclosure () -> String) {
         let body = sink?.finish()
         let sentMD5 = request.md5 == .sent ? request.body?.md5 : source?.md5
@@ -93,10 +95,10 @@ final class Exchange {
         if let failure {
             outcome = .failure(failure)
         } else if code == CURLE_OK, !isHeadComplete {
-            // To libcurl a connection that ends there ends the answer.
+            // For libcurl, a connection that ends there ends the answer.
             outcome = .failure(.unreachable(request.attempt, cause: "the answer's head was cut"))
         } else if code == CURLE_OK, isSuccess, !isSentWhole {
-            // libcurl is content where the server then closes.
+            // libcurl accepts this if the server then closes the connection.
             let cause = "a success came before all of the body was sent"
             outcome = .failure(.unreachable(request.attempt, cause: cause))
         } else if code == CURLE_OK || isErrorRead(code) {
@@ -124,8 +126,8 @@ final class Exchange {
         return checkLength(of: answer)
     }
 
-    /// A cut answer must not look complete. libcurl compares the length too; here it does not
-    /// depend on libcurl's view of how the body was framed.
+    /// Checks that an answer is not truncated. libcurl compares the length too, but depending on
+    /// its view of how the body was framed.
     private func checkLength(of answer: HTTPAnswer) -> Result<HTTPAnswer, StoreError> {
         let arrived = answer.received.size
         if let announced = headers["content-length"].flatMap(Int64.init) {
@@ -140,8 +142,8 @@ final class Exchange {
         return .success(answer)
     }
 
-    /// Takes down which software answered. Answers that the store itself does not give (5xx, and
-    /// refusals by what stands in front of it) are left out.
+    /// Records the server software that answered, except for answers that may not be the store's
+    /// own (5xx, and refusals by a proxy in front of it).
     func note(in servers: ServerWatch) {
         guard case .success(let answer)? = outcome,
             (200...299).contains(answer.status) || [404, 412].contains(answer.status)
@@ -153,18 +155,19 @@ final class Exchange {
 
     private var awaitsBody: Bool { placing != nil || request.memoryLimit != nil }
 
-    /// Whether it was only us who had read enough of an error's body.
+    /// Whether the transfer ended only because we had read enough of an error's body.
     private func isErrorRead(_ code: CURLcode) -> Bool {
         code == CURLE_WRITE_ERROR && !isSuccess && errorBytes.count == ErrorBody.limit
     }
 }
 
-/// What libcurl's callbacks do.
+// libcurl's callbacks.
 extension Exchange {
-    /// Takes a line of the head. A status line begins anew: 1xx answers come before the real one.
+    /// Receives a line of the head. A status line starts a new head: 1xx answers precede the real
+    /// one.
     func receive(headerLine line: UnsafeRawBufferPointer) {
         if line.starts(with: "HTTP/".utf8) {
-            // `HTTP/1.1 200 OK`; what has no status is libcurl's to refuse.
+            // `HTTP/1.1 200 OK`. libcurl refuses a line without a status.
             let words = line.split(separator: UInt8(ascii: " "))
             status =
                 words.dropFirst().first
@@ -174,21 +177,23 @@ extension Exchange {
         } else {
             headers.add(line: line)
         }
-        // The end of the head: an answer without a body makes its file too.
+        // At the end of the head even an answer without a body creates its file.
         if line.count <= 2, status >= 200 {
             isHeadComplete = true
             if isSuccess, awaitsBody { _ = openSink() }
         }
     }
 
-    /// Takes a piece of the body; false: no more of it.
+    /// Receives a piece of the body.
+    ///
+    /// - Returns: false to end the transfer.
     func receive(body chunk: UnsafeRawBufferPointer) -> Bool {
         if isCancelled { return false }
         guard isSuccess else {
             errorBytes.append(contentsOf: chunk.prefix(ErrorBody.limit - errorBytes.count))
             return errorBytes.count < ErrorBody.limit
         }
-        // A PUT's or DELETE's 2xx may have a body; nobody asked for it.
+        // The 2xx of a PUT or DELETE may have a body, which nobody needs.
         guard awaitsBody else { return true }
         guard let sink = openSink() else { return false }
         do {
@@ -205,7 +210,7 @@ extension Exchange {
         }
     }
 
-    /// Reads a piece of the body to send; nil: it cannot be read.
+    /// Reads a piece of the body to send; nil if it cannot be read.
     func send(into buffer: UnsafeMutableRawBufferPointer) -> Int? {
         if isCancelled { return nil }
         do {

@@ -2,20 +2,20 @@ import ObjectStore
 
 /// A request before it is signed.
 struct HTTPRequest: Sendable {
-    /// What an error says was tried.
+    /// The attempt that an error describes.
     let attempt: StoreError.Attempt
-    /// The object it is about; nil for the bucket itself.
+    /// The object that the request concerns; nil for the bucket itself.
     var object: ObjectKey?
     let method: Method
-    /// The key below the bucket, not encoded; empty for the bucket itself.
+    /// The key in the bucket, not encoded; empty for the bucket itself.
     var key: String
     var query: [(name: String, value: String)] = []
-    /// Beyond those that every request has.
+    /// Headers in addition to those of every request.
     var headers: [(name: String, value: String)] = []
     var body: HTTPBody?
-    /// What the MD5 of the body is used for.
+    /// The use of the body's MD5.
     var md5 = BodyChecks.MD5Use.none
-    /// Bytes of a 2xx's body that are taken into memory, at most; nil: none is awaited, unless the
+    /// Bytes of a 2xx's body that are read into memory; nil if no body is expected, or if the
     /// exchange has a place of its own for it.
     var memoryLimit: Int?
 
@@ -28,14 +28,14 @@ struct HTTPRequest: Sendable {
     }
 }
 
-/// The body of a request: an object's, or a part of it.
+/// The body of a request: an object, or a part of one.
 struct HTTPBody: Sendable {
     let whole: ObjectBody
-    /// Which of its bytes.
+    /// The range of bytes to send.
     let range: Range<Int64>
-    /// Of those bytes.
+    /// The SHA-256 of those bytes.
     let digest: Digest
-    /// Of those bytes, where it was taken with the digest.
+    /// The MD5 of those bytes, if it was computed together with the digest.
     var md5: [UInt8]?
 
     init(_ body: ObjectBody) {
@@ -51,11 +51,11 @@ struct HTTPBody: Sendable {
         md5 = hashes.md5
     }
 
-    /// Bytes.
+    /// The number of bytes.
     var size: Int64 { range.upperBound - range.lowerBound }
 }
 
-/// What goes out: the URL, and each header as one line.
+/// A request as it is sent: its URL, and each header as one line.
 struct SignedRequest: Sendable {
     let url: String
     let headers: [String]
@@ -65,25 +65,25 @@ struct SignedRequest: Sendable {
 struct HTTPAnswer: Sendable {
     let status: Int
     var headers: HTTPHeaders
-    /// Of a 2xx: what came in.
+    /// The body of a 2xx.
     var received = Received()
-    /// Of any other: what its body says.
+    /// The contents of any other body.
     var error = ErrorBody()
-    /// The MD5 of the request's body as it was sent; nil where it was not taken.
+    /// The MD5 of the request's body as it was sent; nil if it was not computed.
     var sentMD5: [UInt8]?
-    /// Whether the request's body was sent more than once; this is the answer to the last copy.
+    /// Whether the request's body was sent more than once. This is the answer to the last copy.
     var wasResent = false
 
     /// The body of a 2xx.
     struct Received: Sendable {
-        /// Empty where the body went into a file.
+        /// The bytes; empty if the body was written to a file.
         var bytes: [UInt8] = []
         var size: Int64 = 0
-        /// nil: no body was awaited.
+        /// nil if no body was expected.
         var digest: Digest?
     }
 
-    /// The code for an error value.
+    /// The error code.
     var asError: StoreError.Answer { .init(status: status, code: error.code) }
 }
 
@@ -91,7 +91,8 @@ struct HTTPAnswer: Sendable {
 struct HTTPHeaders: Sendable {
     private var values: [String: String] = [:]
 
-    /// Adds a line as it came in; what is no header is left out. Of repeated ones the last counts.
+    /// Adds a line as it was received, and ignores a line that is not a header. If a header is
+    /// repeated, the last one counts.
     mutating func add(line: some Collection<UInt8>) {
         guard let colon = line.firstIndex(of: UInt8(ascii: ":")) else { return }
         let name = String(decoding: line[..<colon], as: UTF8.self).lowercased()

@@ -4,17 +4,17 @@ import ObjectStore
 /// The parts of a request that are signed.
 struct SignedParts: Sendable {
     var method: String
-    /// Percent-encoded, as it goes out.
+    /// Percent-encoded, as it is sent.
     var path: String
     /// Names and values, not encoded.
     var query: [(name: String, value: String)] = []
-    /// All of them are signed.
+    /// The headers; all of them are signed.
     var headers: [(name: String, value: String)]
     /// The body's SHA-256, 64 hex digits.
     var bodyDigest: String
 }
 
-/// Signature Version 4: who signs, for which service, when. Pure values; no clock and no network.
+/// Signature Version 4 as a pure function: signer, service and time are parameters.
 ///
 /// Amazon S3 API Reference, "Signature Calculations for the Authorization Header: Transferring
 /// Payload in a Single Chunk".
@@ -31,7 +31,7 @@ struct Signature: Sendable {
             + ", SignedHeaders=\(names), Signature=\(hex(signature(for: parts)))"
     }
 
-    /// What the request says, in the one form that both ends agree on.
+    /// The canonical form of the request, which both ends compute.
     static func canonicalRequest(_ parts: SignedParts) -> String {
         let headers = canonicalHeaders(parts).map { "\($0):\($1)\n" }.joined()
         return [
@@ -40,7 +40,7 @@ struct Signature: Sendable {
         ].joined(separator: "\n")
     }
 
-    /// Encoded and sorted by the encoded bytes; also the query that goes out.
+    /// The query, encoded and sorted by the encoded bytes, as it is also sent.
     static func canonicalQuery(_ query: [(name: String, value: String)]) -> String {
         query.map { (PercentCoding.encode($0.name), PercentCoding.encode($0.value)) }
             .sorted { precedes($0.0, $1.0) || ($0.0 == $1.0 && precedes($0.1, $1.1)) }
@@ -71,7 +71,7 @@ struct Signature: Sendable {
         canonicalHeaders(parts).map(\.0).joined(separator: ";")
     }
 
-    /// By bytes: String's own order is another.
+    /// Compares bytes, since String's own order differs.
     private static func precedes(_ first: String, _ second: String) -> Bool {
         first.utf8.lexicographicallyPrecedes(second.utf8)
     }
@@ -88,7 +88,8 @@ private func hmac(key: [UInt8], _ message: [UInt8]) -> [UInt8] {
     var length: UInt32 = 0
     let made = HMAC(
         EVP_sha256(), key, Int32(key.count), message, message.count, &result, &length)
-    // Fails only without memory, or where libcrypto lacks SHA-256: nothing can go on then.
+    // This fails only without memory, or if libcrypto lacks SHA-256. The program cannot continue
+    // then.
     precondition(made != nil && length == 32, "libcrypto has no HMAC-SHA-256")
     return result
 }

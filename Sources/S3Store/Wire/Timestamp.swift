@@ -1,10 +1,10 @@
 import Glibc
 
-/// A moment as Signature Version 4 writes it, `20130524T000000Z`.
+/// A time in the format of Signature Version 4, `20130524T000000Z`.
 struct Timestamp: Hashable, Sendable {
     let text: String
 
-    /// Takes seconds since 1970. gmtime_r(3).
+    /// Formats seconds since 1970. gmtime_r(3).
     init(secondsSince1970 seconds: Int) {
         var seconds = seconds
         var parts = tm()
@@ -15,10 +15,10 @@ struct Timestamp: Hashable, Sendable {
             date.map(Self.twoDigits).joined() + "T" + time.map(Self.twoDigits).joined() + "Z"
     }
 
-    /// Now. time(2).
+    /// The current time. time(2).
     static var now: Timestamp { Timestamp(secondsSince1970: time(nil)) }
 
-    /// `20130524`.
+    /// The date, `20130524`.
     var day: String { String(text.prefix(8)) }
 
     private static func twoDigits(_ number: Int) -> String {

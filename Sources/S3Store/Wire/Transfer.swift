@@ -1,43 +1,43 @@
 import ObjectStore
 
-/// One piece of work on the network: a single exchange, or several that depend on each other. Used
-/// by one thread at a time.
+/// A unit of network work: a single exchange, or several that depend on each other. One thread uses
+/// it at a time.
 protocol Transfer: AnyObject {
-    /// What can begin now. Asked again after each of its exchanges has ended, and whenever there
-    /// may be room for more of them.
+    /// Returns the next step. It is called again whenever one of its exchanges has ended, and
+    /// whenever there may be room for another one.
     func next() -> NextStep
 
-    /// One of its exchanges has ended, by an answer or without one.
+    /// Called when one of its exchanges has ended, with or without an answer.
     func ended(_ exchange: Exchange)
 }
 
-/// What a transfer does next.
+/// The next step of a transfer.
 enum NextStep {
     case begin(Exchange)
-    /// Nothing before this time: something is to be repeated.
+    /// Wait until this time, and then repeat an exchange.
     case wait(until: ContinuousClock.Instant)
-    /// Nothing before one of its exchanges has moved on.
+    /// Wait for one of its exchanges to progress.
     case idle
-    /// Nothing more; none of its exchanges is under way.
+    /// End: none of its exchanges is in progress.
     case done
 }
 
-/// A transfer that a request to the store is.
+/// A transfer that performs one request to the store.
 protocol StoreTransfer: Transfer {
-    /// What came of it; called once it is done, by the thread that waits for it.
+    /// The result, which the waiting thread reads once the transfer has ended.
     func conclude() throws(StoreError) -> StoreAnswer
 }
 
-/// Transfers that are to be carried out, those that have begun before others.
+/// The transfers to perform; those that have begun take precedence.
 struct TransferQueue {
     private var waiting: ArraySlice<any Transfer>
     private var underWay: [any Transfer] = []
-    /// When to ask again, if no exchange ends before.
+    /// When to call ``Transfer/next()`` again, unless an exchange ends before.
     private(set) var wakeUp: ContinuousClock.Instant?
 
     init(_ transfers: [any Transfer]) { waiting = transfers[...] }
 
-    /// The next exchange that can begin; nil: none now.
+    /// Returns the next exchange that can begin; nil if none can begin now.
     mutating func next() -> (exchange: Exchange, of: any Transfer)? {
         wakeUp = nil
         var index = 0
@@ -48,7 +48,7 @@ struct TransferQueue {
             }
             switch underWay[index].next() {
             case .begin(let exchange):
-                // There may be no room for more until an exchange ends.
+                // There may be no room for another one until an exchange ends.
                 wakeUp = nil
                 return (exchange, underWay[index])
             case .done: underWay.remove(at: index)
@@ -84,11 +84,11 @@ final class OneExchange: Transfer {
 
     func ended(_ exchange: Exchange) { state = .ended }
 
-    /// The answer, or why there is none.
+    /// The answer, or the reason that there is none.
     func answer() throws(StoreError) -> HTTPAnswer { try exchange.result() }
 }
 
-/// A request to the store that is one exchange.
+/// A request to the store that takes one exchange.
 final class PlainTransfer: StoreTransfer {
     private let request: StoreRequest
     private let store: S3Store

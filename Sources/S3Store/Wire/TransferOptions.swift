@@ -2,13 +2,13 @@ import CCurl
 import ObjectStore
 import Synchronization
 
-/// What all transfers of a store have in common.
+/// The options that all transfers of a store share.
 struct TransferOptions: Sendable {
     let connectTimeout: Duration
     let stallTimeout: Duration
-    /// A file of CA certificates; nil: the system's.
+    /// A file of CA certificates; nil for the system's.
     let authorities: String?
-    /// Transfers at a time, in one channel.
+    /// The number of simultaneous transfers in one channel.
     var width = 8
 
     init(_ location: S3Location) {
@@ -19,23 +19,23 @@ struct TransferOptions: Sendable {
 }
 
 extension CurlEasy {
-    /// Sets what does not depend on the request. curl_easy_setopt(3).
+    /// Sets the options that do not depend on the request. curl_easy_setopt(3).
     func apply(_ options: TransferOptions) {
         set(CURLOPT_NOSIGNAL, 1)
         set(CURLOPT_PROTOCOLS_STR, "http,https")
         set(CURLOPT_HTTP_VERSION, Int(CURL_HTTP_VERSION_1_1))
         set(CURLOPT_FOLLOWLOCATION, 0)
-        // Else http_proxy and its like would be obeyed.
+        // Without this libcurl would use http_proxy and the like.
         set(CURLOPT_PROXY, "")
         set(CURLOPT_SSL_VERIFYPEER, 1)
         set(CURLOPT_SSL_VERIFYHOST, 2)
         if let authorities = options.authorities {
             set(CURLOPT_CAINFO, authorities)
-            // libcurl would go on to trust the system's directory of authorities beside the file.
+            // libcurl would otherwise also trust the system's directory of authorities.
             set(CURLOPT_CAPATH, pointer: nil)
         }
         set(CURLOPT_CONNECTTIMEOUT_MS, options.connectTimeout.milliseconds)
-        // Less than one byte a second, for this long.
+        // A transfer stalls if it has moved less than one byte a second for this long.
         set(CURLOPT_LOW_SPEED_LIMIT, 1)
         set(CURLOPT_LOW_SPEED_TIME, max(1, options.stallTimeout.milliseconds / 1000))
         set(CURLOPT_TCP_KEEPALIVE, 1)
@@ -43,10 +43,10 @@ extension CurlEasy {
         set(CURLOPT_UPLOAD_BUFFERSIZE, 1 << 18)
     }
 
-    /// Sets what the request says. The exchange must outlive the transfer.
+    /// Sets the options of a request. The exchange must outlive the transfer.
     func apply(_ exchange: Exchange, url: String) {
         set(CURLOPT_URL, url)
-        // The path is signed as it stands.
+        // The path is signed exactly as it is sent.
         set(CURLOPT_PATH_AS_IS, 1)
         switch exchange.request.method {
         case .get: set(CURLOPT_HTTPGET, 1)
@@ -55,7 +55,7 @@ extension CurlEasy {
         case .put, .post:
             set(CURLOPT_UPLOAD, 1)
             set(CURLOPT_INFILESIZE_LARGE, offset: exchange.source?.size ?? 0)
-            // An upload is a PUT, unless it is called otherwise.
+            // libcurl sends an upload as a PUT unless told otherwise.
             if exchange.request.method == .post { set(CURLOPT_CUSTOMREQUEST, "POST") }
         }
 
@@ -86,17 +86,17 @@ extension CurlEasy {
     }
 }
 
-/// The server software that has answered a store's requests, from any thread.
+/// The server software that has answered a store's requests, recorded from any thread.
 final class ServerWatch: Sendable {
     private let state = Mutex(ServerNames())
 
     var names: ServerNames { state.withLock { $0 } }
 
-    /// - Parameter header: the answer's `Server`; nil: it had none.
+    /// - Parameter header: the answer's `Server`; nil if it had none.
     func note(_ header: String?) { state.withLock { $0.note(header) } }
 }
 
-/// The exchange behind a callback's context.
+/// The exchange in a callback's context.
 private func currentExchange(_ context: UnsafeMutableRawPointer?) -> Exchange? {
     context.map { Unmanaged<Exchange>.fromOpaque($0).takeUnretainedValue() }
 }

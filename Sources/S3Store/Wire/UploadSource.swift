@@ -1,33 +1,33 @@
 import ObjectStore
 import Posix
 
-/// The body of a PUT on its way out. Its last bytes leave only when all of it is known to have the
-/// digest that the request names: a body that is not what was hashed before never arrives complete.
+/// The body of a PUT while it is sent. Its last bytes are sent only if the whole body has the
+/// digest in the request, so a body that has changed since it was hashed never arrives complete.
 ///
-/// It can be begun again, for libcurl re-sends on a new connection when a reused one turns out dead;
-/// the hashes begin again then.
+/// It can be restarted, together with its hashes, because libcurl resends the body on a new
+/// connection if a reused one turns out to be dead.
 final class UploadSource {
     private let body: HTTPBody
     private let reader: BodyReader
     private let takesMD5: Bool
     private var hash = SHA256()
     private var runningMD5: MD5?
-    /// Whether a whole copy has left, which the server may have received.
+    /// Whether a complete copy was sent, which the server may have received.
     private(set) var hasSentAll = false
-    /// Whether bytes that had been given out were asked for again: another copy of the request is,
-    /// or may be, on its way.
+    /// Whether libcurl has read some bytes a second time: another copy of the request is, or may
+    /// be, on its way.
     private(set) var wasRewound = false
-    /// The MD5 of what left; nil before all of it has, or where it is not taken.
+    /// The MD5 of the sent body; nil before all of it was sent, or if it is not computed.
     private(set) var md5: [UInt8]?
 
-    /// Why a body is not sent further.
+    /// Why the rest of a body is not sent.
     enum Failure: Error {
         case system(SystemError)
-        /// It has another digest than the one announced.
+        /// Its digest is not the announced one.
         case changed(Digest)
     }
 
-    /// - Parameter takesMD5: whether the MD5 is taken as well.
+    /// - Parameter takesMD5: whether the MD5 is computed as well.
     init(_ body: HTTPBody, takesMD5: Bool = false) throws(Failure) {
         self.body = body
         self.takesMD5 = takesMD5
@@ -37,17 +37,19 @@ final class UploadSource {
             throw .system(error)
         }
         runningMD5 = takesMD5 ? MD5() : nil
-        // Of nothing, nothing is read.
+        // libcurl does not read an empty body.
         if reader.size == 0 { try complete() }
     }
 
-    /// Bytes.
+    /// The number of bytes.
     var size: Int64 { reader.size }
 
-    /// Whether all of the copy that is on its way has been given out.
+    /// Whether libcurl has read all of the current copy.
     var isAtEnd: Bool { reader.isAtEnd }
 
-    /// Begins again; false: it cannot go on from there. libcurl goes back to the beginning only.
+    /// Restarts the body. libcurl only goes back to the beginning.
+    ///
+    /// - Returns: false if the body cannot continue from this offset.
     func seek(to offset: Int64) -> Bool {
         guard offset == 0 else { return false }
         if reader.offset > 0 { wasRewound = true }
@@ -57,7 +59,9 @@ final class UploadSource {
         return true
     }
 
-    /// Reads what comes next; 0 at the end.
+    /// Reads the next piece.
+    ///
+    /// - Returns: the number of bytes; 0 at the end.
     func read(into buffer: UnsafeMutableRawBufferPointer) throws(Failure) -> Int {
         let count: Int
         do {
@@ -66,7 +70,7 @@ final class UploadSource {
             throw .system(error)
         }
         guard count > 0 else { return 0 }
-        // What libcurl gets is this very memory.
+        // The hash covers exactly the memory that libcurl receives.
         let bytes = UnsafeRawBufferPointer(rebasing: buffer[..<count])
         hash.update(bytes)
         runningMD5?.update(bytes)

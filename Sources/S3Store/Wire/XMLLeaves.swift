@@ -1,13 +1,13 @@
 import CExpat
 
-/// An element of an XML document without elements in it.
+/// An element of an XML document that contains no other elements.
 struct XMLLeaf: Equatable {
-    /// The names down to it, as in `/Error/Code`.
+    /// The names of its ancestors and itself, as in `/Error/Code`.
     let path: String
     let text: String
 }
 
-/// The leaves of a document in their order; nil if it is not well-formed. expat(3).
+/// Parses the leaves of a document, in their order; nil if it is not well-formed. expat(3).
 func xmlLeaves(of bytes: [UInt8]) -> [XMLLeaf]? {
     guard let parser = XML_ParserCreate("UTF-8") else { return nil }
     defer { XML_ParserFree(parser) }
