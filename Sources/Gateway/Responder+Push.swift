@@ -41,7 +41,7 @@ extension Responder {
         switch resolution {
         case .live: break
         case .absent, .deleted:
-            if limits.pushToNothing == .isNotFound { throw RequestError.notFound }
+            if limits.missingRepository == .isNotFound { throw RequestError.notFound }
         }
         if try body.isProbe() {
             call.isProbe = true
