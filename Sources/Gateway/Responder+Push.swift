@@ -199,7 +199,7 @@ extension Responder {
         compactor?.pushed(
             to: push.repository, packs: state.manifest.packs.count, before: state.packsBefore)
         do {
-            try Fence.succeed(published, on: push.answer)
+            try push.answer.acknowledge(published)
         } catch {
             push.call.log.info(
                 "push published, but the response could not be sent",

@@ -163,7 +163,8 @@ package struct PushCommands: Sendable {
     ///   - isFulfilled: whether an update has been made in the meantime. The new command starts from
     ///     its result: git would refuse it for its old value.
     package func remaining(
-        keeping isKept: ([UInt8]) -> Bool, fulfilled isFulfilled: (RefUpdate) -> Bool
+        keeping isKept: ([UInt8]) -> Bool,
+        fulfilled isFulfilled: (RefUpdate) -> Bool = { _ in false }
     ) -> PushCommands {
         var push = self
         push.commands = commands.compactMapped { command in

@@ -283,7 +283,7 @@ struct KnownChain: Sendable {
     ///                    └─────┴─────┘
     ///               known from `others`: joined when E turns out to be on top of D
     ///
-    ///     followed = [B, C, D, E, F, G]     oldest = .unread(B), from which a later call continues
+    ///     followed = [B, C, D, E, F, G]     oldest = B, from which a later call continues
     ///
     /// Ancestors in `digests` that are further back than ``capacity`` states are kept in `needed` when
     /// `followed` is shortened. A state is not an ancestor only if the chain was followed to its
