@@ -1,3 +1,4 @@
+package import Bytes
 package import ObjectStore
 
 /// One swap of a repository's pointer from an observed state, which carries the token, to the next
