@@ -1,10 +1,10 @@
 package import Repository
 package import ObjectStore
 
-/// Deletes a repository: its pointer is swapped to a tombstone, whatever is published there.
+/// The deletion of a repository: its pointer is swapped to a tombstone, whatever is published.
 ///
-/// No object is removed, so that readers finish what they began, and ``Restoration`` can bring it
-/// back. A push in flight loses.
+/// No object is removed, so that running reads can finish and ``Restoration`` can bring the
+/// repository back. A push in flight loses its swap.
 package struct Deletion: Sendable {
     package let repository: RepositoryName
 
@@ -17,7 +17,7 @@ package struct Deletion: Sendable {
     ///
     /// - Returns: the tombstone, whose parent is the last state.
     /// - Throws: ``LifecycleError``, ``StoreError`` or ``RepositoryError``.
-    ///   ``StoreError/undetermined(_:reason:)``: it may be deleted.
+    ///   After ``StoreError/undetermined(_:reason:)`` it may be deleted.
     package func run(in store: any ObjectStore) throws -> PublishedState {
         try Swap.repeated(
             attempts: LifecycleError.attempts, orThrow: LifecycleError.busy(repository)

@@ -3,11 +3,11 @@ package import Repository
 package import Logging
 package import ObjectStore
 
-/// Brings a deleted repository back: publishes a state from before its deletion once more, on top of
-/// the tombstone. A renaming that was cut off is undone by it; one that is done is not.
+/// The restoration of a deleted repository: a state from before its deletion is published again, on
+/// top of the tombstone. This undoes an interrupted rename, but not a finished one.
 package struct Restoration: Sendable {
     package let repository: RepositoryName
-    /// The state to go back to; nil: the last one before the deletion.
+    /// The state to go back to; nil for the last one before the deletion.
     package let state: Digest?
 
     package init(of repository: RepositoryName, to state: Digest? = nil) {
@@ -32,7 +32,7 @@ package struct Restoration: Sendable {
             }
             let before = try PastState(state, before: tombstone, in: store)
             let manifest = try hydration.publishableState(of: before.snapshot, log: log)
-            // A renaming that begins now changes the pointer, and this swap is lost.
+            // A rename that begins now changes the pointer, so that this swap is lost.
             try before.closeClaims(in: store)
             return try Swap(of: repository, from: tombstone, in: store).publish(manifest).state
         }
