@@ -36,17 +36,19 @@ package struct Creation: Sendable {
     /// - Throws: ``Conflict`` if the repository exists with another HEAD or object format;
     ///   ``StoreError`` or ``RepositoryError``.
     package func run(in store: any ObjectStore) throws -> Outcome {
-        // Another creation was first: compare what it published.
-        for _ in 0..<5 {
+        // If another creation was first, the next attempt compares what it published.
+        try Swap.repeated(
+            attempts: 5,
+            orThrow: Conflict(description: "'\(repository)' keeps changing; try again.")
+        ) {
             let resolution = try Snapshot.resolve(repository, in: store)
             if case .live(let snapshot) = resolution {
                 try check(snapshot.manifest)
                 return .existed
             }
             let swap = Swap(of: repository, from: resolution.latest, in: store)
-            if case .won = try swap.publish(first) { return .created }
+            return try swap.publish(first).state == nil ? nil : .created
         }
-        throw Conflict(description: "'\(repository)' keeps changing; try again.")
     }
 
     private var first: Manifest {

@@ -97,7 +97,9 @@ struct PastState {
             throw LifecycleError.strangeName(snapshot.repository, to: claim.name)
         }
         let parent = try claim.parent(at: name, in: store)
-        for _ in 0..<LifecycleError.attempts {
+        return try Swap.repeated(
+            attempts: LifecycleError.attempts, orThrow: LifecycleError.busy(name)
+        ) {
             let latest = try Snapshot.resolve(name, in: store).latest
             if let latest, try claim.isPublished(in: latest, on: parent, store) {
                 var followed: Set<Manifest.Destination> = []
@@ -110,9 +112,8 @@ struct PastState {
             guard latest?.digest == parent else { return [] }
             if name == target { return [] }
             let swap = Swap(of: name, from: latest, in: store)
-            if case .won = try swap.publish(.tombstone(for: snapshot.manifest)) { return [] }
+            return try swap.publish(.tombstone(for: snapshot.manifest)).state == nil ? nil : []
         }
-        throw LifecycleError.busy(name)
     }
 
     /// The later states with which the repository came back, through renames of the state that a

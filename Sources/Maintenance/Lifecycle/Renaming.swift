@@ -1,4 +1,4 @@
-package import Bytes
+import Bytes
 package import Repository
 package import Logging
 package import ObjectStore
@@ -19,13 +19,6 @@ package struct Renaming: Sendable {
         self.target = target
     }
 
-    /// The result of a rename.
-    package struct Done: Equatable, Sendable {
-        /// The digest of the state under the new name.
-        package let digest: Digest
-        package let manifest: Manifest
-    }
-
     /// A state that is claimed for the new name.
     private struct Claim {
         /// The swap that fulfills it, predicated on what existed before the claim.
@@ -37,9 +30,10 @@ package struct Renaming: Sendable {
 
     /// Renames the repository.
     ///
+    /// - Returns: the state under the new name.
     /// - Throws: ``RenamingFailure``, which describes the state that the names are in. After any
     ///   other error nothing was changed.
-    package func run(in hydration: Hydration, log: Logger) throws -> Done {
+    package func run(in hydration: Hydration, log: Logger) throws -> PublishedState {
         if source == target { throw LifecycleError.sameName(source) }
         let (first, state, last) = try begin(in: hydration, log: log)
         FaultPoint.reach(.renameTombstoned)
@@ -62,10 +56,12 @@ package struct Renaming: Sendable {
     /// A rename that turns out to be finished is not changed.
     ///
     /// - Throws: ``LifecycleError``, ``StoreError`` or another error that prevents it.
-    package func resume(in hydration: Hydration, log: Logger) throws -> Done {
+    package func resume(in hydration: Hydration, log: Logger) throws -> PublishedState {
         let store = hydration.store
         if source == target { throw LifecycleError.sameName(source) }
-        for _ in 0..<LifecycleError.attempts {
+        return try Swap.repeated(
+            attempts: LifecycleError.attempts, orThrow: LifecycleError.busy(source)
+        ) {
             let tombstone: Snapshot
             switch try Snapshot.resolve(source, in: store) {
             case .absent: throw LifecycleError.absent(source, location: store.location)
@@ -79,15 +75,15 @@ package struct Renaming: Sendable {
             let seen = try Snapshot.resolve(target, in: store)
             if case .live(let snapshot) = seen {
                 guard try isDone(snapshot, past, in: store) else { throw targetPresent }
-                return Done(digest: snapshot.digest, manifest: snapshot.manifest)
+                return PublishedState(snapshot)
             }
             let state = try hydration.publishableState(of: past.snapshot, log: log)
             try past.closeClaims(except: target, in: store)
-            if var claim = try lay(state, past.snapshot.digest, on: tombstone, seen, in: store) {
-                return try finish(&claim, state, past.snapshot.digest, in: store)
-            }
+            guard
+                var claim = try lay(state, past.snapshot.digest, on: tombstone, seen, in: store)
+            else { return nil }
+            return try finish(&claim, state, past.snapshot.digest, in: store)
         }
-        throw LifecycleError.busy(source)
     }
 
     /// Claims the last state.
@@ -95,7 +91,9 @@ package struct Renaming: Sendable {
         in hydration: Hydration, log: Logger
     ) throws -> (Claim, state: Manifest, last: Digest) {
         let store = hydration.store
-        for _ in 0..<LifecycleError.attempts {
+        return try Swap.repeated(
+            attempts: LifecycleError.attempts, orThrow: LifecycleError.busy(source)
+        ) {
             let seen = try Snapshot.resolve(target, in: store)
             if case .live = seen { throw targetPresent }
             switch try Snapshot.resolve(source, in: store) {
@@ -103,12 +101,10 @@ package struct Renaming: Sendable {
             case .deleted: throw LifecycleError.nothingToRename(source, to: target)
             case .live(let last):
                 let state = try hydration.publishableState(of: last, log: log)
-                if let claim = try lay(state, last.digest, on: last, seen, in: store) {
-                    return (claim, state, last.digest)
-                }
+                return try lay(state, last.digest, on: last, seen, in: store)
+                    .map { ($0, state, last.digest) }
             }
         }
-        throw LifecycleError.busy(source)
     }
 
     /// Swaps the old name to a tombstone that claims a state for the new name.
@@ -125,11 +121,11 @@ package struct Renaming: Sendable {
         let tombstone = try claiming.prepare(
             .tombstone(
                 for: state,
-                movingTo: .init(name: target.description, digest: next.body.digest)))
+                movingTo: .init(name: target.description, digest: next.digest)))
         // Anyone who reads the claim then reads the state that it specifies.
         try store.write([.manifest(next.body), .manifest(tombstone.body)])
         do {
-            switch try claiming.advance(to: tombstone) {
+            switch try claiming.advance(to: tombstone.digest) {
             case .lost: return nil
             // It was published, and another command has taken the state over since.
             case .won(nil):
@@ -138,7 +134,7 @@ package struct Renaming: Sendable {
                 return Claim(
                     swap: swap, next: next,
                     tombstone: Snapshot(
-                        repository: source, etag: etag, digest: tombstone.body.digest,
+                        repository: source, etag: etag, digest: tombstone.digest,
                         manifest: tombstone.manifest))
             }
         } catch let error as StoreError where error.leavesSwapUnknown {
@@ -150,19 +146,19 @@ package struct Renaming: Sendable {
     /// has no repository, another claim is made on top.
     private func finish(
         _ claim: inout Claim, _ state: Manifest, _ last: Digest, in store: any ObjectStore
-    ) throws -> Done {
-        for _ in 0..<LifecycleError.attempts {
-            if case .won = try claim.swap.advance(to: claim.next) {
-                return Done(digest: claim.next.body.digest, manifest: claim.next.manifest)
-            }
+    ) throws -> PublishedState {
+        try Swap.repeated(
+            attempts: LifecycleError.attempts, orThrow: LifecycleError.busy(target)
+        ) {
+            if let state = try claim.swap.publish(claim.next).state { return state }
             let seen = try Snapshot.resolve(target, in: store)
             if case .live = seen { throw targetPresent }
             guard let next = try lay(state, last, on: claim.tombstone, seen, in: store) else {
                 throw RenamingFailure(self, LifecycleError.busy(source), standing(last, in: store))
             }
             claim = next
+            return nil
         }
-        throw LifecycleError.busy(target)
     }
 
     /// Whether the repository under the new name is the one to rename.

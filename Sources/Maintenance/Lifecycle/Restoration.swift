@@ -15,19 +15,14 @@ package struct Restoration: Sendable {
         self.state = state
     }
 
-    /// The result of a restoration.
-    package struct Done: Sendable {
-        /// The state that is published again, and its new digest.
-        package let manifest: Manifest
-        package let digest: Digest
-    }
-
     /// Publishes the state.
     ///
     /// - Throws: ``LifecycleError``, ``StoreError`` or ``RepositoryError``.
-    package func run(in hydration: Hydration, log: Logger) throws -> Done {
+    package func run(in hydration: Hydration, log: Logger) throws -> PublishedState {
         let store = hydration.store
-        for _ in 0..<LifecycleError.attempts {
+        return try Swap.repeated(
+            attempts: LifecycleError.attempts, orThrow: LifecycleError.busy(repository)
+        ) {
             let tombstone: Snapshot
             switch try Snapshot.resolve(repository, in: store) {
             case .absent: throw LifecycleError.absent(repository, location: store.location)
@@ -39,11 +34,7 @@ package struct Restoration: Sendable {
             let manifest = try hydration.publishableState(of: before.snapshot, log: log)
             // A rename that begins now changes the pointer, so that this swap is lost.
             try before.closeClaims(in: store)
-            let swap = Swap(of: repository, from: tombstone, in: store)
-            if case .won(let digest, let published) = try swap.publish(manifest) {
-                return Done(manifest: published, digest: digest)
-            }
+            return try Swap(of: repository, from: tombstone, in: store).publish(manifest).state
         }
-        throw LifecycleError.busy(repository)
     }
 }
