@@ -1,7 +1,7 @@
 import Bytes
 package import GitProtocol
 import ObjectStore
-import Posix
+package import Posix
 
 /// A push that git and the bridge accepted in a workspace, to be published or dropped.
 ///
@@ -46,7 +46,7 @@ package struct ReceivedPush: ~Copyable {
     ///   - progress: takes what git says on band 2, as it comes.
     /// - Throws: ``RepositoryError``; nothing has been stored.
     package static func receive(
-        _ commands: PushCommands, body: any RequestBody, in target: consuming WriteWorkspace,
+        _ commands: PushCommands, body: any ByteStream, in target: consuming WriteWorkspace,
         git: GitProgram, client: GitProgram.Client, bridge: any PreReceiveBridge,
         deadline: ContinuousClock.Instant, rejected: [PushReport.Rejection] = [],
         progress: (ArraySlice<UInt8>) throws -> Void
@@ -62,7 +62,7 @@ package struct ReceivedPush: ~Copyable {
     ///   - rejected: its refs that were refused then, for the report.
     ///   - stored: packs that were stored then.
     static func receive(
-        _ commands: PushCommands, body: any RequestBody, in target: consuming WriteWorkspace,
+        _ commands: PushCommands, body: any ByteStream, in target: consuming WriteWorkspace,
         git: GitProgram, client: GitProgram.Client, bridge: any PreReceiveBridge,
         deadline: ContinuousClock.Instant, rejected: [PushReport.Rejection], stored: Set<Digest>,
         progress: (ArraySlice<UInt8>) throws -> Void
