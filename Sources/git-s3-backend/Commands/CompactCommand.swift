@@ -7,22 +7,22 @@ import Repository
 struct CompactCommand: StoreCommand {
     static let configuration = CommandConfiguration(
         commandName: "compact",
-        abstract: "Fold the packs of a repository into few.",
+        abstract: "Repack a repository into fewer packs.",
         discussion: """
-            Pushes may go on meanwhile; it gives way to them. No object is dropped and no pack is \
-            deleted. The largest pack gets a bitmap and a commit graph, which make clones cheaper.
+            Pushes can continue in the meantime and take precedence. No object is dropped and no pack \
+            is deleted. The largest pack gets a bitmap and a commit graph, which speed up clones.
             """)
 
-    @Argument(help: "The repository, OWNER/REPO.", transform: RepositoryName.argument)
+    @Argument(help: "Name of the repository, OWNER/REPO.", transform: RepositoryName.argument)
     var repository: RepositoryName?
 
-    @Flag(help: "Every repository in the store; those that need nothing are passed over.")
+    @Flag(help: "Compact every repository in the store that needs it.")
     var all = false
 
-    @Flag(help: "Fold all packs into one, not only those that are not much larger than others.")
+    @Flag(help: "Merge all packs into one, including those that are much larger than others.")
     var full = false
 
-    @Flag(help: "Say what would be done, and do nothing.")
+    @Flag(help: "Print what would be done, without doing it.")
     var dryRun = false
 
     @OptionGroup var storeOptions: StoreOptions

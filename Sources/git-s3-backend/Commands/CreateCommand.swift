@@ -24,16 +24,16 @@ struct CreateCommand: StoreCommand {
     static let configuration = CommandConfiguration(
         commandName: "create",
         abstract: "Create an empty repository.",
-        discussion: "Repeating it is harmless; asking for another default branch or object "
-            + "format than the repository has is an error.")
+        discussion: "If the repository already exists nothing changes; it is an error to request "
+            + "another default branch or object format than it has.")
 
-    @Argument(help: "The repository, OWNER/REPO.", transform: RepositoryName.argument)
+    @Argument(help: "Name of the repository, OWNER/REPO.", transform: RepositoryName.argument)
     var repository: RepositoryName
 
-    @Option(help: "The branch that HEAD names. (default: main)")
+    @Option(help: "Branch that HEAD points to. (default: main)")
     var defaultBranch: String?
 
-    @Option(help: "sha1 or sha256. (default: sha1)")
+    @Option(help: "Object format: sha1 or sha256. (default: sha1)")
     var objectFormat: ObjectFormat?
 
     @OptionGroup var storeOptions: StoreOptions

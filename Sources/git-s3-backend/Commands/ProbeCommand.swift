@@ -5,14 +5,15 @@ import ObjectStore
 struct ProbeCommand: StoreCommand {
     static let configuration = CommandConfiguration(
         commandName: "probe",
-        abstract: "Find out whether a store can be relied on.",
-        discussion: "Races conditional writes against each other, as pushes do. The responder "
-            + "does the same at its start and refuses to run on a store that fails.")
+        abstract: "Check whether a store supports the required conditional writes.",
+        discussion:
+            "Runs the conformance probe: conditional writes that race, as pushes do. 'serve' "
+            + "runs it at startup, and refuses a store that fails.")
 
-    @Option(help: "Writers that race.")
+    @Option(help: "Number of concurrent writers.")
     var width = 32
 
-    @Option(help: "Rounds of each race.")
+    @Option(help: "Number of rounds of each race.")
     var rounds = 3
 
     @OptionGroup var storeOptions: StoreOptions

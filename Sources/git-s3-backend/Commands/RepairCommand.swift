@@ -11,15 +11,15 @@ struct RepairCommand: StoreCommand {
         commandName: "repair",
         abstract: "Find and repair damaged or missing objects.",
         discussion: """
-            Reads every object that the published state needs and checks its SHA-256. A damaged or \
-            missing pack or manifest is rewritten from a good copy in the cache of the state \
-            directory, or from --from; an index is rebuilt from its pack. Good objects stay as they \
-            are, and pushes may go on.
+            Reads every object that the published state needs and checks its SHA-256. Rewrites \
+            damaged or missing packs and manifests from good copies in the cache of the state \
+            directory or in --from, and rebuilds indexes from their packs. Pushes can continue in \
+            the meantime.
 
             The exit status is 0 if everything is good at the end, 1 otherwise.
             """)
 
-    @Argument(help: "The repository, OWNER/REPO.", transform: RepositoryName.argument)
+    @Argument(help: "Name of the repository, OWNER/REPO.", transform: RepositoryName.argument)
     var repository: RepositoryName?
 
     @Flag(help: "Check every repository in the store.")
@@ -27,13 +27,14 @@ struct RepairCommand: StoreCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Look for good copies in this directory, too; can be repeated.",
-            discussion: "Files are recognized by their contents, whatever their names: another "
-                + "machine's state directory, or a copy of the bucket.",
+            "Also look for good copies in this directory; can be repeated.",
+            discussion:
+                "For example another machine's state directory, or a copy of the bucket. File "
+                + "names do not matter.",
             valueName: "directory"))
     var from: [String] = []
 
-    @Flag(help: "Report what is damaged, and write nothing.")
+    @Flag(help: "Report damage without writing anything.")
     var dryRun = false
 
     @Flag(help: "Show no progress.")

@@ -7,17 +7,17 @@ import S3Store
 
 /// Which store, and where local state may be kept.
 struct StoreOptions: ParsableArguments {
-    @Option(help: "The store: file:///path, or s3://bucket/prefix.")
+    @Option(help: "URL of the store: file:///path or s3://bucket/prefix.")
     var store: String?
 
     @Option(
         help: ArgumentHelp(
-            "The directory for workspaces and kept copies.",
+            "Directory for the cache and temporary repositories.",
             discussion: "By default $STATE_DIRECTORY, $XDG_CACHE_HOME/git-s3-backend, or a "
-                + "directory of this user under /var/tmp."))
+                + "directory of this user in /var/tmp."))
     var stateDir: String?
 
-    @Flag(help: "Accept a state directory that other users own or can write to.")
+    @Flag(help: "Allow a state directory that other users own or can write to.")
     var allowSharedStateDir = false
 
     /// Opens the store; sends nothing.
