@@ -46,7 +46,7 @@ package struct Creation: Sendable {
             let swap = Swap(of: repository, from: resolution.latest, in: store)
             if case .won = try swap.publish(first) { return .created }
         }
-        throw Conflict(description: "'\(repository)' keeps changing; try again.")
+        throw Conflict(description: "'\(repository)' keeps changing. Try again.")
     }
 
     private var first: Manifest {
@@ -56,11 +56,11 @@ package struct Creation: Sendable {
     private func check(_ manifest: Manifest) throws(Conflict) {
         if let defaultBranch, defaultBranch != manifest.head {
             throw Conflict(
-                description: "'\(repository)' is there already, with HEAD on '\(manifest.head)'.")
+                description: "'\(repository)' already exists, with HEAD on '\(manifest.head)'.")
         }
         if let objectFormat, objectFormat != manifest.objectFormat {
             throw Conflict(
-                description: "'\(repository)' is there already, with object format "
+                description: "'\(repository)' already exists, with object format "
                     + "'\(manifest.objectFormat.rawValue)'.")
         }
     }

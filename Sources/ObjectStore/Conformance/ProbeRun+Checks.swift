@@ -23,7 +23,7 @@ extension ProbeRun {
             return
         }
         throw failure(
-            step, "\(Self.patience) reads in a row got no answer; the last: \(error)")
+            step, "\(Self.patience) consecutive reads got no answer; the last error: \(error)")
     }
 
     /// The object that a right checksum wrote; nil unless a wrong one was refused and created

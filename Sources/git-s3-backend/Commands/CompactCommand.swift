@@ -29,7 +29,7 @@ struct CompactCommand: StoreCommand {
 
     func validate() throws {
         if (repository == nil) != all {
-            throw ValidationError("Name one repository, OWNER/REPO, or give --all.")
+            throw ValidationError("Specify one repository, OWNER/REPO, or --all.")
         }
     }
 
@@ -68,37 +68,38 @@ struct CompactCommand: StoreCommand {
         switch try compaction.run(log: tools.log) {
         case .compacted(let result):
             print(
-                "Compacted '\(repository)': \(result.packsBefore) packs are \(result.packsAfter); "
-                    + "the new one has \(result.objects) objects in \(result.bytes) bytes.")
+                "Compacted '\(repository)': \(result.packsBefore) packs before, "
+                    + "\(result.packsAfter) after; the new one has \(result.objects) objects, "
+                    + "\(result.bytes) bytes.")
         case .madeSidecars:
-            print("Made a bitmap and a commit graph for '\(repository)'.")
+            print("Wrote a bitmap and a commit graph for '\(repository)'.")
         case .nothingToDo(let packs):
             print(Self.sentence(repository, needingNothingWith: packs))
         case .gaveWay:
             throw Unfinished(description: "'\(repository)' kept changing; try again.")
         case .notThere:
             // A deleted one is still listed.
-            if !all { throw Unfinished(description: "There is no repository '\(repository)'.") }
+            if !all { throw Unfinished(description: "Repository '\(repository)' does not exist.") }
         }
     }
 
     private func tell(_ need: Compaction.Need, of repository: RepositoryName) throws {
         switch need {
         case .fold(let packs, let count):
-            print("Would fold \(packs) of the \(count) packs of '\(repository)'.")
+            print("Would merge \(packs) of the \(count) packs of '\(repository)'.")
         case .sidecars:
-            print("Would make a bitmap and a commit graph for '\(repository)', if git can.")
-        case .unknown: print("Would look at '\(repository)', which lacks an index.")
+            print("Would write a bitmap and a commit graph for '\(repository)', if git can.")
+        case .unknown: print("Would inspect '\(repository)', which lacks a pack index.")
         case .nothing(let packs): print(Self.sentence(repository, needingNothingWith: packs))
         case .notThere:
-            if !all { throw Unfinished(description: "There is no repository '\(repository)'.") }
+            if !all { throw Unfinished(description: "Repository '\(repository)' does not exist.") }
         }
     }
 
     private static func sentence(
         _ repository: RepositoryName, needingNothingWith packs: Int
     ) -> String {
-        "'\(repository)' needs nothing: it has \(packs) pack\(packs == 1 ? "" : "s")."
+        "Nothing to compact in '\(repository)': it has \(packs) pack\(packs == 1 ? "" : "s")."
     }
 
     /// Something was not compacted.

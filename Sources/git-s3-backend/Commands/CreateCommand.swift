@@ -44,7 +44,7 @@ struct CreateCommand: StoreCommand {
             repository: repository, defaultBranch: head, objectFormat: objectFormat)
         switch try creation.run(in: setup.admittedStore()) {
         case .created: print("Created '\(repository)'.")
-        case .existed: print("'\(repository)' is there already.")
+        case .existed: print("'\(repository)' already exists.")
         }
     }
 
@@ -52,7 +52,8 @@ struct CreateCommand: StoreCommand {
     static func branch(_ name: String) throws -> RefName {
         guard let branch = RefName("refs/heads/\(name)") else {
             throw ValidationError(
-                "--default-branch is '\(name)', which is no branch name; give one like main.")
+                "Invalid value '\(name)' for --default-branch: expected a branch name such as "
+                    + "main.")
         }
         return branch
     }

@@ -46,12 +46,14 @@ struct ExportCommand: StoreCommand {
     private func order() throws -> Order {
         if all {
             guard places.count == 1 else {
-                throw ValidationError("With --all give the directory alone.")
+                throw ValidationError("With --all, specify only the directory.")
             }
             return .all(places[0])
         }
         guard places.count == 2 else {
-            throw ValidationError("Give the repository, OWNER/REPO, and the directory; or --all.")
+            throw ValidationError(
+                "Specify the repository, OWNER/REPO, and the directory; or "
+                    + "--all.")
         }
         guard let name = RepositoryName(places[0]) else {
             throw ValidationError(

@@ -46,13 +46,15 @@ struct ImportCommand: StoreCommand {
 
     func validate() throws {
         if all, repository != nil {
-            throw ValidationError("With --all the names are those of the tree: give no repository.")
+            throw ValidationError(
+                "With --all, specify only the directory: its subdirectories "
+                    + "determine the names.")
         }
         if !all, repository == nil {
-            throw ValidationError("Name the repository to publish, OWNER/REPO, or give --all.")
+            throw ValidationError("Specify the name to publish it as, OWNER/REPO; or --all.")
         }
         if all, defaultBranch != nil {
-            throw ValidationError("--default-branch goes with one repository, not with --all.")
+            throw ValidationError("--default-branch cannot be combined with --all.")
         }
         for message in accept {
             let isWord = message.utf8.allSatisfy {
@@ -60,8 +62,8 @@ struct ImportCommand: StoreCommand {
             }
             guard isWord, !message.isEmpty else {
                 throw ValidationError(
-                    "--accept is '\(message)'; give a message of git-fsck(1), as "
-                        + "zeroPaddedFilemode.")
+                    "Invalid value '\(message)' for --accept: expected a message ID of "
+                        + "git-fsck(1), such as zeroPaddedFilemode.")
             }
         }
     }
@@ -109,7 +111,7 @@ struct ImportCommand: StoreCommand {
         var tally = Tally()
         let tree = try RepositoryTree(at: directory)
         for entry in tree.skipped {
-            Failure.say("'\(entry)' is left out: it is no repository of an owner.")
+            Failure.say("'\(entry)' skipped: not an OWNER/REPO repository.")
         }
         for (path, place) in tree.entries {
             do {

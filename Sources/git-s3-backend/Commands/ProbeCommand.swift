@@ -19,12 +19,20 @@ struct ProbeCommand: StoreCommand {
     @OptionGroup var storeOptions: StoreOptions
 
     func validate() throws {
-        if !(2...1000).contains(width) { throw ValidationError("--width takes 2 to 1000.") }
-        if !(1...1000).contains(rounds) { throw ValidationError("--rounds takes 1 to 1000.") }
+        if !(2...1000).contains(width) {
+            throw ValidationError(
+                "Invalid value '\(width)' for "
+                    + "--width: expected an integer from 2 to 1000.")
+        }
+        if !(1...1000).contains(rounds) {
+            throw ValidationError(
+                "Invalid value '\(rounds)' for "
+                    + "--rounds: expected an integer from 1 to 1000.")
+        }
     }
 
     func run(_ setup: Setup) throws {
         let (_, report) = try ConformanceProbe(width: width, rounds: rounds).run(on: setup.store)
-        print("'\(setup.store.location)' conforms: \(report)")
+        print("'\(setup.store.location)' passed the conformance probe: \(report)")
     }
 }

@@ -44,7 +44,7 @@ struct RepairCommand: StoreCommand {
 
     func validate() throws {
         if (repository == nil) != all {
-            throw ValidationError("Name one repository, OWNER/REPO, or give --all.")
+            throw ValidationError("Specify one repository, OWNER/REPO, or --all.")
         }
     }
 
@@ -87,7 +87,7 @@ struct RepairCommand: StoreCommand {
                 Failure.say("\(error)")
             }
         }
-        print("Repositories: \(whole) good, \(others) not.")
+        print("Repositories: \(whole) good, \(others) not good.")
         if others > 0 { throw ExitCode.failure }
     }
 
@@ -123,7 +123,8 @@ struct RepairReport {
         let checked = "'\(repository)': \(counted(outcome.objects, "object")) checked"
         if outcome.findings.isEmpty, outcome.isWhole { return checked + ", all good." }
         let repaired = outcome.findings.count { $0.isRepaired }
-        return checked + ", \(repaired) repaired, \(outcome.findings.count - repaired) not."
+        return checked + ", \(repaired) repaired, \(outcome.findings.count - repaired) not "
+            + "repaired."
     }
 
     /// What helps where something could not be repaired, a sentence or two each.
@@ -132,17 +133,17 @@ struct RepairReport {
         var advice: [String] = []
         if !refs.isEmpty {
             let names = refs.map(\.description).joined(separator: ", ")
-            advice.append("Refs whose objects are not all in good packs: \(names).")
+            advice.append("Refs that need objects which are in no good pack: \(names).")
         } else if !outcome.lost.isEmpty {
-            advice.append("Everything that the refs need is in the other packs.")
+            advice.append("The other packs contain everything that the refs need.")
         }
         if !outcome.lost.isEmpty { advice.append(copiesElsewhere) }
         let damaged = outcome.lost.filter { if case .damaged = $0.fault { true } else { false } }
         if !damaged.isEmpty {
             let keys = damaged.map { "\($0.key)" }.joined(separator: ", ")
             advice.append(
-                "Otherwise remove what is damaged from the bucket first, so that the same objects "
-                    + "can be pushed again: \(keys).")
+                "Otherwise first remove the damaged objects from the bucket, so that the same "
+                    + "data can be pushed again: \(keys).")
         }
         if !refs.isEmpty {
             advice.append(
@@ -151,7 +152,7 @@ struct RepairReport {
         }
         if let earlier = outcome.earlierState {
             advice.append(
-                "To go back to the newest state that needs nothing lost: 'git-s3-backend delete "
+                "To go back to the newest undamaged state: 'git-s3-backend delete "
                     + "\(repository)', then 'git-s3-backend restore --manifest \(earlier) "
                     + "\(repository)'. Later pushes must be made again.")
         }

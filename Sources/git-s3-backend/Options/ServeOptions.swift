@@ -163,7 +163,7 @@ struct ServeOptions: ParsableArguments {
             try requireNoAccess(environment)
             if Listener.isInherited { return .inherited }
             throw ValidationError(
-                "There is nowhere to listen: descriptor 0 is no listening socket. Give --listen "
+                "No socket to listen on: descriptor 0 is not a listening socket. Add --listen "
                     + "unix:/path or --listen 127.0.0.1:9000.")
         }
         if setting.text.hasPrefix("unix:") {
@@ -179,7 +179,8 @@ struct ServeOptions: ParsableArguments {
             }
         }
         throw ValidationError(
-            "\(setting.source) is '\(setting.text)'; give unix:/path or host:port.")
+            "Invalid value '\(setting.text)' for \(setting.source): expected unix:/path or "
+                + "host:port.")
     }
 
     private func groupSetting(_ environment: [String: String]) -> Setting? {
@@ -196,8 +197,8 @@ struct ServeOptions: ParsableArguments {
         guard let setting = groupSetting(environment) else { return access }
         guard let group = SocketAccess.findGroup(setting.text) else {
             throw ValidationError(
-                "Group '\(setting.text)' of \(setting.source) does not exist. Create it, or give "
-                    + "another one.")
+                "Group '\(setting.text)' of \(setting.source) does not exist. Create it, or "
+                    + "specify another one.")
         }
         access.group = group
         return access
@@ -214,7 +215,8 @@ struct ServeOptions: ParsableArguments {
         let anywhere = Setting(option: nil, "listen-anywhere", in: environment)
         if try Listener.isLoopback(host) || listenAnywhere || anywhere?.flag() == true { return }
         throw ValidationError(
-            "'\(host)' is reachable from other machines, and FastCGI has no authentication: who "
-                + "connects can name any user. Add --listen-anywhere if that is what you want.")
+            "'\(host)' is reachable from other machines, and FastCGI has no authentication: "
+                + "anyone who can connect can push as any user. To listen there nevertheless, "
+                + "add --listen-anywhere.")
     }
 }
