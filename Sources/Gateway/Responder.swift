@@ -168,11 +168,11 @@ package struct Responder: Sendable {
         defer { _ = slot }
         call.mark(.slot)
 
-        let workspace = try hydration.readWorkspace(snapshot, log: call.log)
+        let hydrated = try hydration.readWorkspace(snapshot, log: call.log)
         call.mark(.hydrated)
         defer { call.mark(.git) }
         return try UploadPack(git: git, client: client(of: call.request))
-            .advertisement(of: service, in: workspace)
+            .advertisement(of: service, in: hydrated.workspace)
     }
 
     /// Bytes of a fetch's request, decoded: git keeps it in memory, and anybody may send it, a
@@ -244,12 +244,12 @@ package struct Responder: Sendable {
         defer { _ = slot }
         call.mark(.slot)
 
-        let workspace = try hydration.readWorkspace(snapshot, log: call.log)
+        let hydrated = try hydration.readWorkspace(snapshot, log: call.log)
         call.mark(.hydrated)
         FaultPoint.reach(.fetchHydrated)
         defer { call.mark(.git) }
         let ending = try UploadPack(git: git, client: client(of: request)).answer(
-            body, in: workspace, deadline: deadline
+            body, in: hydrated.workspace, deadline: deadline
         ) { bytes in
             if !response.hasBegun { try response.begin(type: type) }
             try response.write(bytes)
@@ -257,8 +257,8 @@ package struct Responder: Sendable {
         if response.hasBegun {
             // The client sees an answer that ends too early; the cause is for the log.
             if ending != .exited(0) {
-                workspace.doubtPacks()
-                let errors = workspace.gitErrors()
+                hydrated.doubtPacks()
+                let errors = hydrated.workspace.gitErrors()
                 let error = RepositoryError.git(
                     step: "finish a fetch", reason: "\(ending): \(errors)")
                 if Self.isClients(errors, of: snapshot.manifest) {
@@ -273,11 +273,11 @@ package struct Responder: Sendable {
             try response.begin(type: type)
             return
         }
-        let errors = workspace.gitErrors()
+        let errors = hydrated.workspace.gitErrors()
         if Self.isClients(errors, of: snapshot.manifest) {
             throw ProtocolError.badPktLine("git does not understand the request")
         }
-        workspace.doubtPacks()
+        hydrated.doubtPacks()
         throw RepositoryError.git(step: "answer a fetch", reason: "\(ending): \(errors)")
     }
 

@@ -199,7 +199,7 @@ extension CachedHydrationTests {
         do {
             let hydration = try bench.hydration()
             let workspace = try hydration.readWorkspace(bench.published(), log: Bench.log)
-            let log = try bench.git.run(["log", "--stat"], in: workspace, step: "read")
+            let log = try bench.git.run(["log", "--stat"], in: workspace.workspace, step: "read")
             #expect(log.ending != .exited(0))
             workspace.doubtPacks()
         }

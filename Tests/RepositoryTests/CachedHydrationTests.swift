@@ -59,7 +59,7 @@ struct CachedHydrationTests {
         try Files.names(in: bench.state.path + "/packs").filter { $0 != "incoming" }
     }
 
-    func expectWhole(_ workspace: borrowing Workspace) throws {
+    func expectWhole(_ workspace: borrowing HydratedWorkspace) throws {
         try Tool.git().run(["fsck", "--full", "--strict"], in: workspace.path)
     }
 

@@ -302,7 +302,7 @@ struct ImportSourceTests {
         try bench.bring(tree.path)
         let workspace = try bench.hydration().readWorkspace(try bench.published(), log: Bench.log)
         let copy = try bench.git.run(
-            ["rev-list", "--count", "main"], in: workspace, step: "count")
+            ["rev-list", "--count", "main"], in: workspace.workspace, step: "count")
         #expect(String(decoding: copy.output, as: UTF8.self) == count)
         #expect(try bench.publishedRefs().contains("refs/replace/"))
         _ = try bench.check()

@@ -104,7 +104,8 @@ struct LocalDamageTests {
                 return Array(request.prefix(count))
             })
         #expect(try kept(bench).count == 2)
-        let target = try bench.hydration().writeWorkspace(bench.published(), log: Bench.log)
+        let target = try bench.hydration().writeWorkspace(
+            on: .published(bench.published()), log: Bench.log)
         let reception = try ReceivedPush.receive(
             commands, body: PushBody(push.pack), in: target, git: full, client: Bench.client,
             bridge: ScriptedBridge { _ in nil }, deadline: .now + .seconds(60)

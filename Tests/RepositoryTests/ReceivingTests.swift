@@ -133,7 +133,7 @@ struct ReceivingTests {
         let bench = try Bench()
         let push = try bench.onePush()
         let rewrite = { (target: borrowing WriteWorkspace) in
-            let path = target.workspace.path + "/config"
+            let path = target.path + "/config"
             let lines = """
                 [core]
                 \thooksPath = /nonexistent
@@ -236,9 +236,9 @@ struct ReceivingTests {
         let push = try bench.onePush()
         let old = push.commands[0].old
         let changes: [(borrowing WriteWorkspace) throws -> Void] = [
-            { try Files.write(Array("\(old)\n".utf8), to: $0.workspace.path + "/shallow") },
-            { try Files.write(Array("ref: refs/heads/x\n".utf8), to: $0.workspace.path + "/HEAD") },
-            { try Files.makeDirectories($0.workspace.path + "/objects/aa") },
+            { try Files.write(Array("\(old)\n".utf8), to: $0.path + "/shallow") },
+            { try Files.write(Array("ref: refs/heads/x\n".utf8), to: $0.path + "/HEAD") },
+            { try Files.makeDirectories($0.path + "/objects/aa") },
         ]
         for change in changes {
             try expectNothing(bench) { try bench.receive(push, prepare: change) }
@@ -286,7 +286,8 @@ struct ReceivingTests {
             return Array(request.prefix(count))
         }
         let commands = try PushCommands.read(from: reader)
-        let workspace = try bench.hydration().writeWorkspace(try bench.published(), log: Bench.log)
+        let workspace = try bench.hydration().writeWorkspace(
+            on: .published(try bench.published()), log: Bench.log)
         let bridge = ScriptedBridge { channel in
             _ = try? channel.receive()
             try? channel.send(.init(.allow, Array("hello\n".utf8)))

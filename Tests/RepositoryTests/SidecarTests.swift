@@ -68,12 +68,13 @@ private struct LargePack {
     }
 
     /// What a reader's workspace has of them.
-    func hydrate(_ body: (borrowing Workspace) throws -> Void = { _ in }) throws -> [String] {
+    func hydrate(_ body: (borrowing HydratedWorkspace) throws -> Void = { _ in }) throws -> [String]
+    {
         let workspace = try bench.hydration().readWorkspace(bench.published(), log: Bench.log)
         try Tool.git().run(["fsck", "--full"], in: workspace.path)
         try body(workspace)
         return PackSidecar.allCases.filter {
-            access($0.path(of: digest, in: workspace), F_OK) == 0
+            access($0.path(of: digest, in: workspace.workspace), F_OK) == 0
         }.map { "\($0)" }
     }
 
@@ -107,7 +108,7 @@ struct SidecarTests {
 
     /// The objects that git takes from a pack as they are, which takes a bitmap, as it packs
     /// everything for a clone.
-    private static func reused(_ workspace: borrowing Workspace) throws -> Int {
+    private static func reused(_ workspace: borrowing HydratedWorkspace) throws -> Int {
         let run = try Tool.git().run(
             ["pack-objects", "--revs", "--stdout", "--progress"], in: workspace.path,
             input: Array("main\n".utf8))
@@ -122,11 +123,12 @@ struct SidecarTests {
         let large = try LargePack()
         large.plantSidecars()
         let target = try large.bench.hydration().writeWorkspace(
-            large.bench.published(), log: Bench.log)
+            on: .published(large.bench.published()), log: Bench.log)
         // Pointer, manifest, pack and index.
         #expect(large.bench.memory.counts.gets == 4)
         for sidecar in PackSidecar.allCases {
-            #expect(access(sidecar.path(of: large.digest, in: target.workspace), F_OK) != 0)
+            #expect(
+                access(sidecar.path(of: large.digest, in: target.hydrated.workspace), F_OK) != 0)
         }
         let small = try LargePack(commits: 100)
         small.plantSidecars()

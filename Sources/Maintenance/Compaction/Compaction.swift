@@ -85,8 +85,8 @@ package struct Compaction: Sendable {
             return .nothingToDo(packs: packs)
         }
         try cancellation.check()
-        let workspace = try hydration.readWorkspace(base, log: log)
-        let directory = workspace.packDirectory
+        let hydrated = try hydration.readWorkspace(base, log: log)
+        let directory = hydrated.packDirectory
         let packs = base.manifest.packs.map { ($0, "\(directory)/pack-\($0.hex).idx") }
         guard let objects = try count(packs, base.manifest.objectFormat) else {
             throw RepositoryError.damaged(repository, reason: "a pack's index cannot be read")
@@ -95,13 +95,15 @@ package struct Compaction: Sendable {
         if plan.folded.isEmpty {
             guard let largest = plan.kept.first, try lacksSidecars(largest, objects),
                 makeSidecars(
-                    of: largest, at: "\(directory)/pack-\(largest.hex)", base, in: workspace, log)
+                    of: largest, at: "\(directory)/pack-\(largest.hex)", base,
+                    in: hydrated.workspace,
+                    log)
                     != nil
             else { return .nothingToDo(packs: base.manifest.packs.count) }
             return .madeSidecars
         }
 
-        let fold = try fold(plan.folded, base.manifest.objectFormat, in: workspace)
+        let fold = try fold(plan.folded, base.manifest.objectFormat, in: hydrated)
         FaultPoint.reach(.compactionFolded)
         try cancellation.check()
         let digest = fold.pack.digest
@@ -110,15 +112,20 @@ package struct Compaction: Sendable {
         if let largest = plan.kept.first {
             if try lacksSidecars(largest, objects) {
                 makeSidecars(
-                    of: largest, at: "\(directory)/pack-\(largest.hex)", base, in: workspace, log)
+                    of: largest, at: "\(directory)/pack-\(largest.hex)", base,
+                    in: hydrated.workspace,
+                    log)
             }
         } else if fold.objects >= SidecarMaker.leastObjects {
-            sidecars = makeSidecars(of: digest, at: fold.base, base, in: workspace, log)
+            sidecars = makeSidecars(
+                of: digest, at: fold.base, base, in: hydrated.workspace,
+                log)
         }
         FaultPoint.reach(.compactionStored)
         var state = base.manifest
         if state.peeled == nil, state.needsPeeled {
-            state.peeled = try WorkspaceRefs.read(from: workspace, git: hydration.git).peeled
+            state.peeled = try WorkspaceRefs.read(from: hydrated.workspace, git: hydration.git)
+                .peeled
         }
         let outcome = try publish(fold, instead: plan.folded, of: state, on: base)
         if case .compacted = outcome {
@@ -128,15 +135,15 @@ package struct Compaction: Sendable {
     }
 
     private func fold(
-        _ packs: Set<Digest>, _ format: ObjectFormat, in workspace: borrowing Workspace
+        _ packs: Set<Digest>, _ format: ObjectFormat, in hydrated: borrowing HydratedWorkspace
     ) throws -> Fold.Pack {
         let git = QuietGit(git: hydration.git, cancellation: cancellation)
         do {
             return try Fold(git: git, format: format, state: hydration.state)
-                .run(packs, in: workspace)
+                .run(packs, in: hydrated.workspace)
         } catch {
             // It may be a copy of this machine's that is damaged.
-            if !cancellation.isWanted { workspace.doubtPacks() }
+            if !cancellation.isWanted { hydrated.doubtPacks() }
             throw error
         }
     }

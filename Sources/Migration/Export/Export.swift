@@ -45,9 +45,9 @@ package struct Export: Sendable {
         let missing = target.missing(manifest.packs, format: manifest.objectFormat)
         if !missing.isEmpty {
             progress.begin("fetching packs: \(missing.count)")
-            let workspace = try hydration.readWorkspace(
+            let hydrated = try hydration.readWorkspace(
                 try snapshot.reduced(to: missing), log: log)
-            try target.take(missing, from: workspace)
+            try target.take(missing, from: hydrated.workspace)
         }
         FaultPoint.reach(.exportFetched)
         let isChanged = try target.publish(manifest)

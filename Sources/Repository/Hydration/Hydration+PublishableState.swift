@@ -8,8 +8,8 @@ extension Hydration {
     package func publishableState(of snapshot: Snapshot, log: Logger) throws -> Manifest {
         var state = snapshot.manifest
         guard state.needsPeeled, state.peeled == nil else { return state }
-        let workspace = try readWorkspace(snapshot, log: log)
-        let refs = try WorkspaceRefs.read(from: workspace, git: git)
+        let hydrated = try readWorkspace(snapshot, log: log)
+        let refs = try WorkspaceRefs.read(from: hydrated.workspace, git: git)
         guard refs.ids == state.refs else {
             throw RepositoryError.damaged(
                 snapshot.repository, reason: "git does not find the refs of '\(snapshot.digest)'")

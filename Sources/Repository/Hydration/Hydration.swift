@@ -44,37 +44,36 @@ package struct Hydration: Sendable {
         cache = PackCache(in: state.path, space: space, files: files, patience: patience)
     }
 
-    /// A workspace to read from.
+    /// Makes a workspace to read from.
     ///
     /// - Throws: ``StoreError`` or ``RepositoryError``; nothing is left behind then.
-    package func readWorkspace(_ snapshot: Snapshot, log: Logger) throws -> Workspace {
-        let workspace = try open(snapshot)
+    package func readWorkspace(_ snapshot: Snapshot, log: Logger) throws -> HydratedWorkspace {
+        let manifest = snapshot.manifest
+        let workspace = try empty(head: manifest.head, manifest.objectFormat)
         let packs = try fill(workspace, from: snapshot, log: log)
-        placeSidecars(of: packs, snapshot.manifest.objectFormat, in: workspace, log: log)
-        return workspace
+        placeSidecars(of: packs, manifest.objectFormat, in: workspace, log: log)
+        return hydrated(workspace, manifest)
     }
 
-    /// A workspace to push into, with our hook. It has packs and indexes alone: what a push must
-    /// be held against is the objects themselves, not what was derived of them.
-    package func writeWorkspace(_ snapshot: Snapshot, log: Logger) throws -> WriteWorkspace {
-        let workspace = try open(snapshot)
-        _ = try fill(workspace, from: snapshot, log: log)
-        try installHook(in: workspace)
-        return WriteWorkspace(workspace: workspace, parent: snapshot)
-    }
-
-    /// A workspace to push into, on top of a state or for a new repository.
+    /// Makes a workspace to push into, on top of a state or for a new repository, with our hook. It
+    /// has packs and indexes only: a push must be checked against the objects themselves, not
+    /// against what was derived of them.
     ///
     /// - Throws: ``StoreError`` or ``RepositoryError``; nothing is left behind then.
     package func writeWorkspace(on base: Base, log: Logger) throws -> WriteWorkspace {
-        switch base {
-        case .published(let snapshot): return try writeWorkspace(snapshot, log: log)
-        case .nothing:
-            let manifest = base.manifest
-            let workspace = try empty(head: manifest.head, manifest.objectFormat)
-            try installHook(in: workspace)
-            return WriteWorkspace(workspace: workspace, parent: base)
+        let manifest = base.manifest
+        let workspace = try empty(head: manifest.head, manifest.objectFormat)
+        if case .published(let snapshot) = base {
+            _ = try fill(workspace, from: snapshot, log: log)
         }
+        try installHook(in: workspace)
+        return WriteWorkspace(hydrated(workspace, manifest), on: base)
+    }
+
+    private func hydrated(
+        _ workspace: consuming Workspace, _ manifest: Manifest
+    ) -> HydratedWorkspace {
+        HydratedWorkspace(workspace, manifest.objectFormat, in: state, from: cache)
     }
 
     /// Makes git ask us before it takes a push.
@@ -96,13 +95,9 @@ package struct Hydration: Sendable {
         cache?.keep(pack, index: index, bitmap: bitmap, commitGraph: commitGraph)
     }
 
-    private func open(_ snapshot: Snapshot) throws -> Workspace {
-        try empty(head: snapshot.manifest.head, snapshot.manifest.objectFormat)
-    }
-
     /// A workspace without objects or refs.
     package func empty(head: RefName, _ format: ObjectFormat) throws -> Workspace {
-        try makingRoom { try Workspace.empty(head: head, format: format, in: state, cache: cache) }
+        try makingRoom { try Workspace.empty(head: head, format: format, in: state) }
     }
 
     /// Every pack and index first, each verified, and only then refs.

@@ -9,7 +9,7 @@ import Synchronization
 /// without asking git: packs were folded, say.
 package struct OvertakenPush: ~Copyable {
     /// Holds the pack that was kept.
-    private let workspace: Workspace
+    private let workspace: WriteWorkspace
     private let winner: Snapshot
     /// Attempts to publish it that are left.
     package let attemptsLeft: Int
@@ -20,7 +20,7 @@ package struct OvertakenPush: ~Copyable {
     private let pack: ReceivedPush.KeptPack?
 
     init(
-        workspace: consuming Workspace, winner: Snapshot, attemptsLeft: Int,
+        workspace: consuming WriteWorkspace, winner: Snapshot, attemptsLeft: Int,
         commands: PushCommands, rejected: [PushReport.Rejection], pack: ReceivedPush.KeptPack?
     ) {
         self.workspace = workspace
@@ -45,7 +45,7 @@ package struct OvertakenPush: ~Copyable {
     ) throws -> Reception {
         // Its file must exist until git has read it.
         defer { _ = workspace.path }
-        let target = try hydration.writeWorkspace(winner, log: log)
+        let target = try hydration.writeWorkspace(on: .published(winner), log: log)
         let body = try packBody(winner.manifest.objectFormat, hangup: hangup)
         return try ReceivedPush.receive(
             commands, body: body, in: target, git: hydration.git, client: client, bridge: bridge,

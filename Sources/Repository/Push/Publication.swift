@@ -90,7 +90,7 @@ extension ReceivedPush {
                 attempts: max(attempts, 1), accepted: report.accepted.compactMap { RefName($0) }))
         switch settlement {
         case .published(let state, let moved):
-            if let pack { workspace.keep(pack) }
+            if let pack { workspace.hydrated.keep(pack: pack.pack, index: pack.index) }
             let report = report.rejecting(rejections(of: moved))
             return .published(
                 PublishedPush(report: report, state: state, pack: pack?.pack.digest))

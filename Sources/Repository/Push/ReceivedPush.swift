@@ -16,10 +16,8 @@ package enum Reception: ~Copyable {
 ///
 /// Made only by ``receive(_:body:in:git:client:bridge:deadline:progress:)``.
 package struct ReceivedPush: ~Copyable {
-    /// Holds the kept pack until it is stored.
-    let workspace: Workspace
-    /// The state that the push was received on, and that its swap is predicated on.
-    let parent: Base
+    /// Holds the kept pack until it is stored, and the state that the push was received on.
+    let workspace: WriteWorkspace
     /// What was asked for.
     let commands: PushCommands
     /// The state that the push makes of it.
@@ -34,12 +32,14 @@ package struct ReceivedPush: ~Copyable {
     /// What was refused of the push, in a line; nil: nothing.
     package var refusal: String? { report.refusal }
 
+    /// The state that the push was received on, and that its swap is predicated on.
+    var parent: Base { workspace.base }
+
     private init(
-        workspace: consuming Workspace, parent: Base, commands: PushCommands,
-        manifest: Manifest, pack: KeptPack?, stored: Set<Digest>, report: PushReport
+        workspace: consuming WriteWorkspace, commands: PushCommands, manifest: Manifest,
+        pack: KeptPack?, stored: Set<Digest>, report: PushReport
     ) {
         self.workspace = workspace
-        self.parent = parent
         self.commands = commands
         self.manifest = manifest
         self.pack = pack
@@ -76,14 +76,15 @@ package struct ReceivedPush: ~Copyable {
         deadline: ContinuousClock.Instant, rejected: [PushReport.Rejection], stored: Set<Digest>,
         progress: (ArraySlice<UInt8>) throws -> Void
     ) throws -> Reception {
-        let parent = target.parent
-        let workspace = target.workspace
+        let parent = target.base
+        let packDirectory = target.hydrated.packDirectory
         let hydrated = try local("list packs") { () throws(SystemError) in
-            Set(try Files.names(in: workspace.packDirectory))
+            Set(try Files.names(in: packDirectory))
         }
 
-        let broken = try BrokenRefs(touchedBy: commands, in: workspace, parent.manifest)
-        try broken.hide(in: workspace, parent.manifest)
+        let broken = try BrokenRefs(
+            touchedBy: commands, in: target.hydrated.workspace, parent.manifest)
+        try broken.hide(in: target.hydrated.workspace, parent.manifest)
 
         var output = ReceivePackOutput(sideBand: commands.capabilities.reporting.sideBand)
         let streamed = StreamedPack(body)
@@ -95,7 +96,8 @@ package struct ReceivedPush: ~Copyable {
         let ending: ChildProcess.Ending
         do {
             ending = try exchange.run(
-                ["receive-pack", "--stateless-rpc", "."], in: workspace, for: client,
+                ["receive-pack", "--stateless-rpc", "."], in: target.hydrated.workspace,
+                for: client,
                 channel: allowance.hookEnd
             ) { try output.take($0, progress: progress) }
         } catch {
@@ -105,25 +107,27 @@ package struct ReceivedPush: ~Copyable {
         let allowed = allowance.finish()
 
         guard ending == .exited(0) else {
-            workspace.lookForTrouble()
+            target.hydrated.lookForTrouble()
             throw RepositoryError.git(
-                step: "receive a push", reason: "\(ending): \(workspace.gitErrors())")
+                step: "receive a push",
+                reason: "\(ending): \(target.hydrated.workspace.gitErrors())")
         }
         let report = try output.report()
         // git ends well where it could not unpack, or found objects missing, whatever the cause.
-        workspace.lookForTrouble(after: report)
-        try BrokenRefs.explainRefusal(of: commands, report, in: workspace, parent)
-        var refs = try WorkspaceRefs.read(from: workspace, git: git, knowing: parent.manifest)
+        target.hydrated.lookForTrouble(after: report)
+        try BrokenRefs.explainRefusal(of: commands, report, in: target.hydrated.workspace, parent)
+        var refs = try WorkspaceRefs.read(
+            from: target.hydrated.workspace, git: git, knowing: parent.manifest)
         try broken.restore(into: &refs, besides: report.accepted, parent.manifest)
         let outcome = try PushOutcome(
             commands: commands, report: report, allowed: allowed, parent: parent.manifest,
             refs: refs)
-        try checkUntouched(workspace, parent.manifest)
+        try checkUntouched(target.hydrated.workspace, parent.manifest)
         let whole = report.rejecting(rejected)
         guard outcome.isChange else { return .unchanged(whole) }
 
         let pack = try keptPack(
-            of: commands, streamed: streamed, in: workspace, besides: hydrated,
+            of: commands, streamed: streamed, in: target.hydrated.workspace, besides: hydrated,
             format: parent.manifest.objectFormat)
         var manifest = parent.manifest
         let accepted = Set(report.accepted)
@@ -136,8 +140,8 @@ package struct ReceivedPush: ~Copyable {
         if let pack { manifest.packs.insert(pack.pack.digest) }
         return .received(
             ReceivedPush(
-                workspace: workspace, parent: parent, commands: commands, manifest: manifest,
-                pack: pack, stored: stored, report: whole))
+                workspace: target, commands: commands, manifest: manifest, pack: pack,
+                stored: stored, report: whole))
     }
 
     /// HEAD must be what it was, and no shallow boundary may have come in: git makes none where

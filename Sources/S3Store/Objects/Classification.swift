@@ -1,11 +1,11 @@
 import ObjectStore
 
-/// What answers mean: the one place that knows S3's statuses and codes, and their quirks.
+/// The meaning of answers: the only place that knows S3's statuses and codes, and their quirks.
 struct Classification {
     let bucket: String
     let region: String
 
-    /// The answer to a request, as a value where it is one of those that the request can have.
+    /// Returns the answer to a request as a value, if it is one that the request can have.
     func answer(
         to request: StoreRequest, _ answer: HTTPAnswer
     ) throws(StoreError) -> StoreAnswer {
@@ -13,12 +13,12 @@ struct Classification {
         attempt.wasResent = answer.wasResent
         switch request {
         case .get:
-            // No other 2xx carries the whole object; 206, for one, carries a part.
+            // No other 2xx has the whole object; a 206, for example, has a part.
             if answer.status == 200 { return .found(object(answer, size: answer.received.size)) }
             if answer.error.code == "NoSuchKey", answer.status == 404 { return .absent }
         case .head:
             if isSuccess(answer) { return .found(try looked(answer, attempt)) }
-            // No body tells an object that is missing from a bucket that is.
+            // Without a body, a missing object cannot be distinguished from a missing bucket.
             if answer.status == 404 { return .absent }
         case .put(_, _, let condition):
             if isSuccess(answer) { return .stored(answer.headers["etag"].flatMap { ETag($0) }) }
@@ -30,10 +30,10 @@ struct Classification {
         throw error(attempt, answer)
     }
 
-    /// The error that an answer is.
+    /// Returns the error that an answer represents.
     func error(_ attempt: StoreError.Attempt, _ answer: HTTPAnswer) -> StoreError {
         let code = answer.error.code
-        // What is said of the configuration says nothing of an earlier copy of the request.
+        // An error in the configuration says nothing about an earlier copy of the request.
         let isOnlyCopy = !attempt.wasResent
         if isOnlyCopy, code == "NoSuchBucket" {
             return .misconfigured(
@@ -43,7 +43,7 @@ struct Classification {
         if isOnlyCopy, let hint = redirection(answer) {
             return .misconfigured("Could not \(attempt): \(hint)")
         }
-        // 501 and 505 refuse what was asked; every other 5xx may have happened after it was done.
+        // 501 and 505 refuse the request. Any other 5xx can follow a request that was carried out.
         let isServers = answer.status >= 500 && answer.status != 501 && answer.status != 505
         if isServers || [408, 429].contains(answer.status) || Self.passing.contains(code) {
             return .unavailable(attempt, answer.asError)
@@ -56,13 +56,13 @@ struct Classification {
 
     func isSuccess(_ answer: HTTPAnswer) -> Bool { (200...299).contains(answer.status) }
 
-    /// Codes that say "later", whatever the status. S3 "List of error codes".
+    /// Codes that ask the client to retry later, whatever the status. S3 "List of error codes".
     private static let passing: Set<String> = [
         "InternalError", "OperationAborted", "RequestTimeout", "ServiceUnavailable", "SlowDown",
         "ThrottlingException", "TooManyRequests",
     ]
 
-    /// Codes about credentials that come with a 400.
+    /// Codes about credentials that accompany a 400.
     private static let credential: Set<String> = [
         "ExpiredToken", "InvalidToken", "TokenRefreshRequired",
     ]
@@ -81,7 +81,7 @@ struct Classification {
         }
     }
 
-    /// What to set when the bucket turns out to be elsewhere.
+    /// What to set if the bucket turns out to be elsewhere.
     private func redirection(_ answer: HTTPAnswer) -> String? {
         let isMoved = [301, 302, 303, 307, 308].contains(answer.status)
         let isWrongRegion = ["AuthorizationHeaderMalformed", "IllegalLocationConstraintException"]
@@ -110,7 +110,8 @@ struct Classification {
         StoredObject(
             bytes: answer.received.bytes, size: size, digest: answer.received.digest,
             etag: answer.headers["etag"].flatMap { ETag($0) },
-            // That of a multipart upload, `…-3`, is no digest of the object; it is no base64 either.
+            // The checksum of a multipart upload, `…-3`, is not a digest of the object, nor valid
+            // base64.
             storedChecksum: answer.headers["x-amz-checksum-sha256"].flatMap(Base64.decode)
                 .flatMap { Digest(raw: $0) })
     }

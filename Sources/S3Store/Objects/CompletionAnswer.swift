@@ -1,32 +1,31 @@
 import ObjectStore
 
-/// What the answer to CompleteMultipartUpload says.
+/// The meaning of an answer to CompleteMultipartUpload.
 enum CompletionAnswer {
     case done
-    /// It may have happened, or not.
+    /// The upload may or may not have been completed.
     case doubtful(Doubt)
-    /// The condition failed, or another writer was at work; the error is for an upload that had
-    /// no condition.
+    /// The condition failed, or another writer was active. The error is for an upload without a
+    /// condition.
     case refused(StoreAnswer.Refusal, StoreError)
-    /// The backend does not take the condition.
+    /// The backend does not support the condition.
     case notImplemented(StoreError)
     case failed(StoreError)
 }
 
-/// Why it is not known whether an upload is completed.
+/// Why it is unknown whether an upload was completed.
 enum Doubt {
-    /// There was no complete answer: the backend may be at work on it still.
+    /// There was no complete answer: the backend may still be completing it.
     case unanswered(StoreError)
-    /// The answer is one that may follow what was done.
+    /// The answer is an error that can follow a completion.
     case answered(StoreError)
-    /// There is no such upload: it was completed by a request whose answer we did not get, or it
-    /// was taken away.
+    /// The upload does not exist: a request whose answer was lost completed it, or it was removed.
     case gone(StoreError)
 }
 
 extension Classification {
-    /// The answer to CompleteMultipartUpload. S3 sends a 200 before it is at an end, so that the
-    /// body alone says how that was.
+    /// Interprets the answer to CompleteMultipartUpload. S3 sends a 200 before it has finished, so
+    /// only the body has the result.
     func completion(_ answer: HTTPAnswer, of object: ObjectKey) -> CompletionAnswer {
         let attempt = StoreError.Attempt(.put, object.path)
         var answer = answer
@@ -43,15 +42,15 @@ extension Classification {
         case 412: return .refused(.conditionFailed, error)
         case 409 where answer.error.code != "OperationAborted": return .refused(.conflict, error)
         case 404 where answer.error.code == "NoSuchUpload":
-            // Who repeats the PUT begins a new one.
+            // A caller that repeats the PUT begins a new upload.
             return .doubtful(.gone(.unavailable(attempt, answer.asError)))
         case 501: return .notImplemented(error)
         default: return error.isTransient ? .doubtful(.answered(error)) : .failed(error)
         }
     }
 
-    /// The status that a code has when it comes before the head was sent. What is not known, or not
-    /// even an error, may have happened after it was done.
+    /// The status that a code would have had in the head. An unknown code, or a body that is not
+    /// even an error, can follow a completion.
     private static func status(of code: String) -> Int {
         switch code {
         case "PreconditionFailed": 412
@@ -65,7 +64,7 @@ extension Classification {
 }
 
 extension HTTPAnswer {
-    /// An answer that says no more than that.
+    /// An answer with only this status and code.
     fileprivate init(status: Int, _ error: ErrorBody) {
         self.init(status: status, headers: HTTPHeaders())
         self.error = error

@@ -1,10 +1,10 @@
-/// Which bytes of how many an answer carries: `bytes 0-99/1234`. RFC 9110 §14.4.
+/// The range of an answer, and the size of the object: `bytes 0-99/1234`. RFC 9110 §14.4.
 struct ContentRange: Hashable, Sendable {
     let range: Range<Int64>
-    /// Bytes of the whole object.
+    /// The size of the whole object in bytes.
     let total: Int64
 
-    /// Takes a header's value; nil for anything else than bytes of a known total.
+    /// Parses a header's value; nil unless it is a range of bytes with a known total.
     init?(_ value: String) {
         guard value.hasPrefix("bytes ") else { return nil }
         let halves = value.dropFirst("bytes ".count)

@@ -1,6 +1,6 @@
 /// A page of S3 ListObjectsV2.
 struct Listing: Equatable {
-    /// Full keys, decoded.
+    /// The full keys, decoded.
     var objects: [Object] = []
     var isTruncated = false
 
@@ -12,7 +12,7 @@ struct Listing: Equatable {
     /// Parses an answer; nil if it is not one.
     init?(_ bytes: [UInt8]) {
         guard let leaves = xmlLeaves(of: bytes) else { return nil }
-        // A backend that does not know encoding-type=url says so by not repeating it.
+        // A backend that does not support encoding-type=url does not repeat it.
         let isEncoded = leaves.contains(
             XMLLeaf(path: "/ListBucketResult/EncodingType", text: "url"))
         var key: String?
@@ -35,7 +35,7 @@ struct Listing: Equatable {
         guard isListing, key == nil else { return nil }
     }
 
-    /// Decodes as a form is: some backends write a space as `+`, and all write `+` as `%2B`.
+    /// Decodes form encoding: some backends write a space as `+`, and all write `+` as `%2B`.
     private static func decoded(_ text: String) -> String? {
         let spaced = text.utf8.map { $0 == UInt8(ascii: "+") ? UInt8(ascii: " ") : $0 }
         return PercentCoding.decode(String(decoding: spaced, as: UTF8.self))

@@ -1,16 +1,16 @@
-/// The order in which a backend lists keys; a page is in one of them from its beginning to its end.
+/// The order in which a backend lists keys. A whole page has the same order.
 enum ListingOrder: CaseIterable {
-    /// As S3 documents it.
+    /// The documented order of S3.
     case bytes
-    /// Part by part, as in a tree of directories: `a/b` before `a-b/c`. SeaweedFS has it.
+    /// By path components, as in a tree of directories: `a/b` before `a-b/c`. SeaweedFS uses it.
     case parts
 
-    /// Whether a key is listed before another.
+    /// Whether the first key is listed before the second.
     func precedes(_ first: [UInt8], _ second: [UInt8]) -> Bool {
         switch self {
         case .bytes: first.lexicographicallyPrecedes(second)
         case .parts:
-            // No key has a zero byte: it sorts before whatever a part goes on with.
+            // No key has a zero byte, which therefore sorts before any other byte of a component.
             first.lexicographicallyPrecedes(second) { Self.rank($0) < Self.rank($1) }
         }
     }

@@ -1,10 +1,10 @@
 import ObjectStore
 
-/// A PUT of a large object, sent in parts at the same time: S3 CreateMultipartUpload, UploadPart,
-/// CompleteMultipartUpload, and AbortMultipartUpload where it comes to nothing.
+/// A PUT of a large object whose parts are sent at the same time: S3 CreateMultipartUpload,
+/// UploadPart, CompleteMultipartUpload, and AbortMultipartUpload if it fails.
 ///
-/// Completing is not relied on to be conditional, nor to be answered: what is there is looked up
-/// before the first part and after the last.
+/// It does not rely on the completion to be conditional or answered: the key is looked up before
+/// the first part and after the last.
 final class MultipartUpload: StoreTransfer {
     private let store: S3Store
     private let body: ObjectBody
@@ -13,14 +13,14 @@ final class MultipartUpload: StoreTransfer {
     private let plan: PartPlan
     private var phase = Phase.looking
     private var isAsking = false
-    /// How often the step that the phase is at has failed.
+    /// How often the current step of the phase has failed.
     private var failures = 0
     private var notBefore: ContinuousClock.Instant?
-    /// What the key held before; nil: nothing.
+    /// The object that the key had before; nil if it had none.
     private var former: ETag?
-    /// How often completing had an uncertain end.
+    /// How often the outcome of a completion was uncertain.
     private var doubts = 0
-    /// What CompleteMultipartUpload is conditional on; a backend may not take it.
+    /// The condition of CompleteMultipartUpload, which a backend may not support.
     private var completionCondition: PutCondition
 
     private enum Phase {
@@ -28,15 +28,15 @@ final class MultipartUpload: StoreTransfer {
         case creating
         case sending(PartSending)
         case completing(UploadParts)
-        /// A look at the key decides; `doubt` is what makes completing uncertain.
+        /// A lookup of the key decides. `doubt` is the reason that the completion is uncertain.
         case verifying(UploadParts, doubt: Doubt?)
-        /// The result is told once the parts are gone.
+        /// The result is returned once the parts are removed.
         case aborting(UploadIdentifier, Result<StoreAnswer, StoreError>)
         case ended(Result<StoreAnswer, StoreError>)
     }
 
-    /// - Returns: nil where a single PUT it must be: a swap, which is never large, and what cannot
-    ///   be cut into parts.
+    /// - Returns: nil if it must be a single PUT: a swap, which is never large, or an object that
+    ///   cannot be divided into parts.
     init?(
         of body: ObjectBody, at object: ObjectKey, _ condition: PutCondition, to store: S3Store
     ) {
@@ -75,7 +75,7 @@ final class MultipartUpload: StoreTransfer {
         }
     }
 
-    /// The one exchange of a phase that has one.
+    /// The exchange of a phase that has exactly one.
     private func ask(_ request: @autoclosure () -> HTTPRequest) -> NextStep {
         if isAsking { return .idle }
         if let notBefore, notBefore > .now { return .wait(until: notBefore) }
@@ -103,7 +103,7 @@ final class MultipartUpload: StoreTransfer {
             completed(parts, store.classification.completion(answer, of: object))
         case .verifying(let parts, let doubt): try verified(parts, doubt, answer)
         case .aborting(_, let result):
-            // 404: there is nothing left.
+            // 404: the upload no longer exists.
             guard store.classification.isSuccess(answer) || answer.status == 404 else {
                 throw store.classification.error(.init(.put, object.path), answer)
             }
@@ -114,16 +114,16 @@ final class MultipartUpload: StoreTransfer {
 
     private func takeFailure(_ error: StoreError) {
         switch phase {
-        // Nothing was sent yet: a PUT that is repeated repeats all of this. An upload that was begun
-        // without our learning its identifier is left to the bucket's own rule: a listing cannot
-        // tell it from another process's upload of the same object.
+        // No part was sent yet, and a repeated PUT repeats all of this. An upload whose identifier
+        // was lost is left to the bucket's lifecycle rule, because a listing cannot distinguish it
+        // from another process's upload of the same object.
         case .looking, .creating: enter(.ended(.failure(error)))
         case .completing(let parts): enter(.verifying(parts, doubt: .unanswered(error)))
         case .verifying(let parts, let doubt):
             if isRepeated(after: error) { return }
-            // The last look failed for good, as by a 403: what the key holds stays unknown.
+            // The last lookup failed permanently, as with a 403: the key's object stays unknown.
             enter(leaving(parts, doubt, .failure(error)))
-        // What cannot be taken back is left to the bucket's own rule.
+        // Parts that cannot be removed are left to the bucket's lifecycle rule.
         case .aborting(_, let result): if !isRepeated(after: error) { enter(.ended(result)) }
         case .sending, .ended: break
         }
@@ -135,7 +135,7 @@ final class MultipartUpload: StoreTransfer {
         notBefore = nil
     }
 
-    /// Whether the phase's exchange is tried once more, later.
+    /// Whether the phase's exchange is retried later.
     private func isRepeated(after error: StoreError) -> Bool {
         failures += 1
         guard error.isTransient, failures < store.retryPolicy.attempts else { return false }
@@ -144,9 +144,9 @@ final class MultipartUpload: StoreTransfer {
     }
 }
 
-/// From phase to phase.
+// The transitions between phases.
 extension MultipartUpload {
-    /// A create of what is there already need not send anything.
+    /// Ends a create of an existing object, which need not send anything.
     private func looked(_ answer: HTTPAnswer) throws(StoreError) {
         if case .found(let found) = try store.classification.answer(to: .head(object), answer) {
             if condition == .ifAbsent {
@@ -187,11 +187,12 @@ extension MultipartUpload {
     ) throws(StoreError) {
         let looked = try store.classification.answer(to: .head(object), answer)
         if case .found(let found) = looked {
-            // After a doubt it may be another uploader's. Whoever creates it proves its content.
+            // After a doubt it may be another writer's. The caller of a create verifies its
+            // contents.
             if let doubt, condition == .ifAbsent {
                 return enter(leaving(parts, doubt, .success(.notStored(.conditionFailed))))
             }
-            // After a doubt, what was there before proves nothing.
+            // After a doubt, the object that existed before proves nothing.
             let isNew = former == nil || found.etag != former
             if found.size == body.size, doubt == nil || isNew {
                 return enter(.ended(.success(.stored(found.etag))))
@@ -209,13 +210,14 @@ extension MultipartUpload {
         notThere(parts, doubt)
     }
 
-    /// Ends with a result, and without the parts where they are certainly not being put together.
+    /// Ends with a result, and removes the parts if they are certainly not being completed.
     private func leaving(
         _ parts: UploadParts, _ doubt: Doubt?, _ result: Result<StoreAnswer, StoreError>
     ) -> Phase {
         switch doubt {
         case .answered: .aborting(parts.identifier, result)
-        // Completed or gone, there are none; unanswered, the backend may be at work on them.
+        // A completed or removed upload has none; the backend may still be completing an unanswered
+        // one.
         case nil, .gone, .unanswered: .ended(result)
         }
     }
@@ -228,7 +230,8 @@ extension MultipartUpload {
                 enter(.completing(parts))
                 notBefore = .now + store.retryPolicy.wait(before: doubts)
             } else if case .unanswered = doubt {
-                // It may still be at work on the parts: they are left to the bucket's own rule.
+                // It may still be completing the parts: they are left to the bucket's lifecycle
+                // rule.
                 enter(.ended(.failure(error)))
             } else {
                 enter(.aborting(parts.identifier, .failure(error)))

@@ -1,10 +1,11 @@
 import ObjectStore
 import Posix
 
-/// The hashes of each part of a body, read in order, and the SHA-256 of all that was read for it.
+/// The hashes of each part of a body, read in order, and the SHA-256 of all parts together.
 ///
-/// A single PUT is signed with the body's digest, and what is sent is compared with it. Parts are
-/// signed and compared one by one: the digest of all of them proves that they make up the body.
+/// A single PUT is signed with the body's digest, and the sent bytes are compared with it. Parts
+/// are signed and compared one by one; the digest of all of them proves that together they are the
+/// body.
 struct PartDigests: ~Copyable {
     private let body: ObjectBody
     private let takesMD5: Bool
@@ -13,7 +14,7 @@ struct PartDigests: ~Copyable {
     /// The hashes of one part.
     struct Part: Sendable {
         let digest: Digest
-        /// nil where it is not taken.
+        /// nil if it is not computed.
         let md5: [UInt8]?
     }
 
@@ -22,7 +23,7 @@ struct PartDigests: ~Copyable {
         self.takesMD5 = takesMD5
     }
 
-    /// The hashes of the next part.
+    /// Reads the next part and computes its hashes.
     mutating func next(_ range: Range<Int64>) throws(SystemError) -> Part {
         let reader = try BodyReader(range, of: body)
         var part = SHA256()

@@ -1,25 +1,25 @@
 import ObjectStore
 import Posix
 
-/// What S3 calls an upload by.
+/// The identifier of an upload.
 struct UploadIdentifier: Hashable, Sendable {
     let text: String
 }
 
-/// The parts of an upload, all of which the backend has taken.
+/// The parts of an upload, all of which the backend has stored.
 struct UploadParts: Sendable {
     let identifier: UploadIdentifier
     let parts: [Part]
 
     struct Part: Sendable {
-        /// As the backend gave it.
+        /// The ETag, exactly as the backend returned it.
         let etag: ETag
         let digest: Digest
     }
 }
 
-/// The parts of one upload on their way out: S3 UploadPart, several at the same time. A part that
-/// failed in a passing way is sent again by itself.
+/// The parts of one upload while they are sent: S3 UploadPart, several at the same time. A part
+/// that failed temporarily is sent again alone.
 final class PartSending: Transfer {
     let identifier: UploadIdentifier
     private let store: S3Store
@@ -27,13 +27,13 @@ final class PartSending: Transfer {
     private let object: ObjectKey
     private let plan: PartPlan
     private var hasher: PartDigests?
-    /// Of the parts that have been sent at least once.
+    /// The hashes of the parts that have been sent at least once.
     private var hashes: [PartDigests.Part] = []
     private var etags: [ETag?]
     private var underWay: [(exchange: Exchange, part: Int)] = []
     private var repetitions: [(part: Int, notBefore: ContinuousClock.Instant)] = []
     private var failures: [Int: Int] = [:]
-    /// Why no more is sent.
+    /// Why no more parts are sent.
     private var failure: StoreError?
 
     init(
@@ -49,10 +49,10 @@ final class PartSending: Transfer {
         etags = Array(repeating: nil, count: plan.count)
     }
 
-    /// What has been sent, once nothing more is to be done.
+    /// Returns the sent parts, once all of them were sent.
     ///
-    /// - Throws: what kept parts from being sent; ``StoreError/sourceChanged(_:reason:)`` where they
-    ///   are not the body that was to be sent.
+    /// - Throws: the error that prevented parts from being sent;
+    ///   ``StoreError/sourceChanged(_:reason:)`` if together they are not the intended body.
     func parts() throws(StoreError) -> UploadParts {
         if let failure { throw failure }
         let digest = hasher.take()?.finish()
@@ -77,7 +77,7 @@ final class PartSending: Transfer {
         return underWay.isEmpty ? .done : .idle
     }
 
-    /// The part to send now, from 0; nil: none. One that failed goes before one that is new.
+    /// The part to send now, counted from 0; nil if there is none. Failed parts precede new ones.
     private func nextPart() -> Int? {
         let now = ContinuousClock.now
         if let index = repetitions.firstIndex(where: { $0.notBefore <= now }) {

@@ -4,46 +4,46 @@ import Posix
 
 /// A GET into a file. S3 GetObject with `Range` (RFC 9110 §14).
 ///
-/// It begins by asking for the first range. The head of that answer says how large the object is;
-/// the other ranges are then asked for at the same time, each with the first answer's ETag. A
-/// range that is cut is asked for again from the byte where it ended. A backend that does not know
-/// ranges sends the whole at once.
+/// It begins by requesting the first range. The head of that answer has the size of the object; the
+/// other ranges are then requested at the same time, each with the first answer's ETag. A range
+/// that is interrupted is requested again from the byte where it ended. A backend that does not
+/// support ranges sends the whole object at once.
 final class RangedDownload: StoreTransfer {
     private let store: S3Store
     private let object: ObjectKey
     private let path: String
     private var state = State.fresh
-    /// Made once it is known that there is something to write.
+    /// Created once it is known that there is something to write.
     private var file: DownloadFile?
-    /// What is to be asked for again.
+    /// The ranges to request again.
     private var repetitions: [Piece] = []
     private var underWay: [Request] = []
-    /// Why no more is asked for.
+    /// Why no more ranges are requested.
     private var failure: StoreError?
-    /// The SHA-256 where all came in one answer.
+    /// The SHA-256, if a single answer had the whole object.
     private var digest: Digest?
 
     private enum State {
         case fresh
-        /// The first request is out, and nothing is known yet.
+        /// The first request was sent, and nothing is known yet.
         case asking
-        /// The object is empty, if it is not the backend: it is to be asked for as a whole.
+        /// The object is empty, unless the backend is wrong: it is requested as a whole.
         case refusedRange
-        /// All of it comes in one answer to a request without, or in spite of, a range.
+        /// One answer has the whole object: the request had no range, or the backend ignored it.
         case whole(StoredObject?)
-        /// It comes in ranges; those from `next` on have not been asked for yet.
+        /// The object arrives in ranges; those from `next` on have not been requested yet.
         case ranges(Identity, next: Int64)
         case absent
     }
 
-    /// What all ranges must have in common.
+    /// The properties that all ranges must share.
     private struct Identity: Hashable {
         let etag: ETag
-        /// Bytes.
+        /// The size of the object in bytes.
         let total: Int64
     }
 
-    /// A range, and how often it has failed.
+    /// A range, and the number of times that it has failed.
     private struct Piece {
         var range: Range<Int64>
         var failures = 0
@@ -80,7 +80,7 @@ final class RangedDownload: StoreTransfer {
         }
     }
 
-    /// Adds the SHA-256 of what came in several answers.
+    /// Adds the SHA-256 of an object that arrived in several answers.
     private func hashed(_ known: StoredObject) throws(StoreError) -> StoredObject {
         let read: FileDigest
         do {
@@ -97,7 +97,7 @@ final class RangedDownload: StoreTransfer {
     }
 }
 
-/// What is asked for when.
+// The order of the requests.
 extension RangedDownload {
     func next() -> NextStep {
         if failure != nil { return underWay.isEmpty ? .done : .idle }
@@ -120,7 +120,7 @@ extension RangedDownload {
         }
     }
 
-    /// What has failed goes before what is new.
+    /// Returns the next range to request. Failed ranges precede new ones.
     private func nextPiece(_ identity: Identity, _ next: Int64) -> Piece? {
         let now = ContinuousClock.now
         if let index = repetitions.firstIndex(where: { ($0.notBefore ?? now) <= now }) {
@@ -132,7 +132,7 @@ extension RangedDownload {
         return Piece(range: next..<end)
     }
 
-    /// - Parameter piece: an empty one stands for the whole object.
+    /// - Parameter piece: an empty one for the whole object.
     private func exchange(for piece: Piece) -> Exchange {
         var get = store.request(.get, object, .get)
         if !piece.range.isEmpty {
@@ -143,7 +143,7 @@ extension RangedDownload {
             get.headers += store.conditionHeaders(.ifMatch(identity.etag))
         }
         let request = Request(piece)
-        // Both are this transfer's own and gone when the exchange has ended.
+        // Both belong to this transfer and are released when the exchange has ended.
         let exchange = Exchange(get) { [unowned self, unowned request] head throws(StoreError) in
             let sink = try place(request, head)
             request.sink = sink
@@ -155,7 +155,7 @@ extension RangedDownload {
     }
 }
 
-/// What an answer's head says.
+// The head of an answer.
 extension RangedDownload {
     private func place(_ request: Request, _ head: HTTPAnswer) throws(StoreError) -> DownloadSink {
         switch (state, head.status) {
@@ -230,7 +230,7 @@ extension RangedDownload {
     }
 }
 
-/// What is made of an answer.
+// The end of an exchange.
 extension RangedDownload {
     func ended(_ exchange: Exchange) {
         guard let index = underWay.firstIndex(where: { $0.exchange === exchange }) else { return }
@@ -245,7 +245,7 @@ extension RangedDownload {
         } catch {
             retry(request, after: error)
         }
-        // Of ten thousand downloads few are under way, and no more files are open.
+        // Only downloads in progress keep their files open, so ten thousand of them can be queued.
         if isComplete { file = nil }
     }
 
@@ -263,9 +263,9 @@ extension RangedDownload {
             etag: answer.headers["etag"].flatMap { ETag($0) })
     }
 
-    /// Takes an answer but 200 and 206 to the first request.
+    /// Handles an answer to the first request that is neither 200 nor 206.
     private func takeRefusal(_ answer: HTTPAnswer, of request: Request) throws(StoreError) {
-        // No range of an empty object can be had.
+        // An empty object has no ranges.
         if answer.status == 416, !request.piece.range.isEmpty {
             state = .refusedRange
         } else if answer.status == 404, answer.error.code == "NoSuchKey" {
@@ -278,7 +278,8 @@ extension RangedDownload {
     private func takeRange(_ answer: HTTPAnswer, of request: Request) throws(StoreError) {
         let wanted = Int64(request.piece.range.count)
         guard answer.status == 206 else {
-            // It was replaced meanwhile: to be read anew, by who repeats what is passing.
+            // It was replaced in the meantime: the caller that retries temporary errors reads it
+            // again.
             if answer.status == 412 { throw .unavailable(attempt, answer.asError) }
             throw store.classification.error(attempt, answer)
         }
@@ -288,7 +289,7 @@ extension RangedDownload {
         if let digest = answer.received.digest { self.digest = digest }
     }
 
-    /// Asks for the rest of a range later, if that may help.
+    /// Requests the rest of a range later, if that may help.
     private func retry(_ request: Request, after error: StoreError) {
         var piece = request.piece
         piece.failures += 1
@@ -296,7 +297,7 @@ extension RangedDownload {
             piece.failures < store.retryPolicy.attempts
         else { return fail(error) }
         let start = piece.range.lowerBound + (request.sink?.size ?? 0)
-        // The bytes were all there, only the end of the answer was not.
+        // All bytes had arrived, and only the end of the answer was missing.
         if start == piece.range.upperBound { return }
         piece.range = start..<piece.range.upperBound
         piece.notBefore = .now + store.retryPolicy.wait(before: piece.failures)

@@ -1,7 +1,7 @@
 package import ObjectStore
 
 extension S3Store {
-    /// The keys below the store's prefix. S3 ListObjectsV2.
+    /// Lists the keys below the store's prefix. S3 ListObjectsV2.
     package func list(
         prefix: String, startingAfter: String?
     ) throws(StoreError) -> [ListedObject] {
@@ -41,12 +41,12 @@ extension S3Store {
         return objects
     }
 
-    /// Bytes. 1000 keys of 1024 bytes, each of which may be encoded as three, and what surrounds
-    /// them.
+    /// Bytes of a page: 1000 keys of 1024 bytes, each of which can be encoded as three, and the XML
+    /// around them.
     private static var listingLimit: Int { 1 << 23 }
 
-    /// Makes keys relative to the store's prefix, and checks that the page is what was asked for:
-    /// who pages through it relies on the order.
+    /// Makes keys relative to the store's prefix, and checks that the page is the requested one:
+    /// callers that read page after page rely on the order.
     private func relative(
         _ listing: Listing, _ prefix: String, _ startingAfter: String?,
         _ attempt: StoreError.Attempt
@@ -71,14 +71,14 @@ extension S3Store {
         return objects
     }
 
-    /// Makes the bucket. S3 CreateBucket, with no other setting: what a self-hosted store needs.
+    /// Creates the bucket, for self-hosted stores. S3 CreateBucket without any settings.
     package func makeBucket() throws(StoreError) {
         let attempt = StoreError.Attempt(.put, "")
         let body = HTTPBody(.bytes([]))
         _ = try sendOne(HTTPRequest(attempt: attempt, method: .put, key: "", body: body))
     }
 
-    /// Sends one request; an answer but 2xx is an error.
+    /// Sends one request. Any answer other than 2xx is an error.
     private func sendOne(_ request: HTTPRequest) throws(StoreError) -> HTTPAnswer {
         let transfer = OneExchange(request)
         carryOut([transfer])

@@ -1,38 +1,38 @@
 package import ObjectStore
 import Posix
 
-/// How the backend is made to check a body that it is sent.
+/// The means by which the backend checks a body that it is sent.
 struct BodyChecks: Hashable, Sendable {
-    /// `x-amz-checksum-sha256` goes along.
+    /// `x-amz-checksum-sha256` is sent.
     var sendsSHA256: Bool
     var md5: MD5Use
 
-    /// What the MD5 of a body is used for.
+    /// The use of a body's MD5.
     enum MD5Use: Sendable {
         case none
-        /// It goes along as `Content-MD5`, and is compared with the answer's ETag where that is one.
+        /// It is sent as `Content-MD5`, and compared with the answer's ETag if that is an MD5.
         case sent
-        /// It is taken on the way out, and compared with the answer's ETag.
+        /// It is computed while the body is sent, and compared with the answer's ETag.
         case compared
     }
 }
 
 extension S3Store {
-    /// Whether the backend finds out that a body changed on its way.
+    /// Whether the backend detects that a body changed on its way.
     package var checksBodies: Bool {
         [putChecks, partChecks].allSatisfy { checks in
             (checks.sendsSHA256 && dialect.contains(.checksSHA256)) || checks.md5 != .none
         }
     }
 
-    /// The strongest check that the backend honors, and no other: a header with the hash, so that
-    /// nothing damaged is stored; else the ETag, so that it is at least noticed.
+    /// The strongest check that the backend supports, and no other: a header with the hash, so that
+    /// nothing damaged is stored; else the ETag, so that damage is at least noticed.
     var putChecks: BodyChecks {
         checks(sendingSHA256: target.checksums.map { $0 == .sha256 } ?? honorsSHA256)
     }
 
-    /// A part is sent its SHA-256 only where the upload as a whole is known to accept checksums: on
-    /// Amazon, where nothing else is honored, and where the location says so.
+    /// The check of a part. Its SHA-256 is sent only if uploads are known to accept checksums: on
+    /// Amazon, if the backend supports nothing else, or if the location requires it.
     var partChecks: BodyChecks {
         let isSafe = target.isAmazon || !dialect.contains(.checksMD5)
         return checks(
@@ -56,8 +56,8 @@ extension S3Store {
         return BodyChecks(sendsSHA256: sendsSHA256, md5: md5)
     }
 
-    /// Compares the MD5 of what was sent with that of what arrived, where the ETag is one. An ETag
-    /// of another form, as of a bucket that is encrypted now, says nothing.
+    /// Compares the MD5 of the sent body with the ETag, if that is an MD5. An ETag of another form,
+    /// for example after the bucket was encrypted, proves nothing.
     func compare(
         _ etag: ETag, with answer: HTTPAnswer, of object: ObjectKey
     ) throws(StoreError) {
@@ -93,7 +93,7 @@ extension S3Store {
 }
 
 extension HTTPRequest {
-    /// Sets the body, and what makes the backend check it.
+    /// Sets the body, and the headers that make the backend check it.
     mutating func attach(_ body: HTTPBody, _ checks: BodyChecks) {
         self.body = body
         md5 = checks.md5
@@ -104,7 +104,7 @@ extension HTTPRequest {
 }
 
 extension HTTPBody {
-    /// The MD5 of the bytes, read for it; nil where libcrypto has none.
+    /// Reads the bytes and computes their MD5; nil if libcrypto does not support it.
     func readMD5() throws(SystemError) -> [UInt8]? {
         guard var hash = MD5() else { return nil }
         let reader = try BodyReader(range, of: whole)

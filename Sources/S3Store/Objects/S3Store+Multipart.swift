@@ -1,6 +1,6 @@
 import ObjectStore
 
-/// The requests of a multipart upload.
+// The requests of a multipart upload.
 extension S3Store {
     /// S3 CreateMultipartUpload.
     func creation(of object: ObjectKey) -> HTTPRequest {
@@ -32,7 +32,7 @@ extension S3Store {
 
     /// S3 UploadPart.
     ///
-    /// - Parameter part: from 0.
+    /// - Parameter part: counted from 0.
     func sending(
         _ piece: HTTPBody, _ part: Int, of object: ObjectKey, _ identifier: UploadIdentifier
     ) -> HTTPRequest {

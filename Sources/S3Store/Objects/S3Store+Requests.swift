@@ -1,7 +1,7 @@
 import ObjectStore
 
 extension S3Store {
-    /// A request in S3's words, one that takes a single exchange.
+    /// Translates a request to the store that takes a single exchange.
     func httpRequest(_ request: StoreRequest) -> HTTPRequest {
         switch request {
         case .get(let object, let destination):
@@ -22,7 +22,7 @@ extension S3Store {
         }
     }
 
-    /// A request about an object, to be completed.
+    /// Creates a request about an object, which its caller completes.
     func request(
         _ verb: StoreError.Attempt.Verb, _ object: ObjectKey, _ method: HTTPRequest.Method
     ) -> HTTPRequest {
@@ -42,7 +42,7 @@ extension S3Store {
 }
 
 extension S3Location {
-    /// Completes a request with its URL, its headers and its signature.
+    /// Adds the URL, the headers and the signature to a request.
     func sign(
         _ request: HTTPRequest, with credentials: Credentials, at timestamp: Timestamp
     ) -> SignedRequest {
@@ -68,7 +68,7 @@ extension S3Location {
         let query = Signature.canonicalQuery(request.query)
         return SignedRequest(
             url: "\(host)\(path)" + (query.isEmpty ? "" : "?" + query),
-            // The last two take away what libcurl would add by itself.
+            // The last two remove headers that libcurl would add itself.
             headers: headers.map { "\($0.name): \($0.value)" } + ["expect:", "accept:"])
     }
 
@@ -83,7 +83,7 @@ extension S3Location {
 }
 
 extension Digest {
-    /// The 32 bytes.
+    /// The digest's 32 bytes.
     var raw: [UInt8] {
         let digits = bytes.map { $0 < 0x3A ? $0 - 0x30 : $0 - 0x57 }
         return stride(from: 0, to: digits.count, by: 2).map { digits[$0] << 4 | digits[$0 + 1] }

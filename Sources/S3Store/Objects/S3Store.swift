@@ -1,10 +1,10 @@
 package import ObjectStore
 
-/// A store in a bucket of Amazon S3 or of a service that speaks its protocol.
+/// A store in a bucket of Amazon S3, or of a service with the same protocol.
 package struct S3Store: ObjectStore {
     package let retryPolicy: RetryPolicy
     let target: S3Location
-    /// What the backend understands and checks. Amazon's own is known before any probe.
+    /// What the backend supports and checks. Amazon's dialect is known before any probe.
     package let dialect: Dialect
     private let credentials: CredentialChain
     private let pool: ChannelPool
@@ -14,8 +14,8 @@ package struct S3Store: ObjectStore {
     ///
     /// - Parameters:
     ///   - location: `s3://bucket/prefix?…`, see ``S3Location``.
-    ///   - environment: the process's: AWS_REGION, AWS_PROFILE and their like.
-    /// - Throws: ``StoreError/misconfigured(_:)``, with what to set; also where there are no
+    ///   - environment: the variables of the process, such as AWS_REGION and AWS_PROFILE.
+    /// - Throws: ``StoreError/misconfigured(_:)``, with what to set; also if there are no
     ///   credentials.
     package init(
         location: String, environment: [String: String], retryPolicy: RetryPolicy = RetryPolicy()
@@ -46,12 +46,12 @@ package struct S3Store: ObjectStore {
         self.watch = watch
     }
 
-    /// With the endpoint: a bucket of the same name elsewhere is another store, to be admitted by
-    /// itself.
+    /// The location with its endpoint: a bucket of the same name elsewhere is another store, which
+    /// needs its own admission.
     package var location: String { "\(target.description)?endpoint=\(target.endpoint)" }
 
-    /// Whether requests and objects leave this machine without encryption: the signature covers a
-    /// body's hash, but not every backend compares it.
+    /// Whether requests and objects leave this machine unencrypted. The signature covers a body's
+    /// hash, but not every backend compares it.
     package var isExposed: Bool { target.endpoint.isExposed }
 
     package var servers: ServerNames { watch.names }
@@ -64,8 +64,8 @@ package struct S3Store: ObjectStore {
         S3Store(self, speaking: dialect, ServerWatch())
     }
 
-    /// A large PUT is sent as a multipart upload, and a GET into a file asks for ranges. In both a
-    /// part that failed in a passing way is repeated by itself.
+    /// Performs requests. A large PUT is sent as a multipart upload, and a GET into a file requests
+    /// ranges. In both, a part that failed temporarily is repeated alone.
     package func perform(_ requests: [StoreRequest]) -> [Result<StoreAnswer, StoreError>] {
         let transfers = requests.map(transfer)
         carryOut(transfers)
@@ -92,7 +92,7 @@ package struct S3Store: ObjectStore {
         Classification(bucket: target.bucket, region: target.region)
     }
 
-    /// Carries out transfers, in parallel; all are done on return.
+    /// Performs transfers in parallel. All of them have ended when it returns.
     func carryOut(_ transfers: [any Transfer]) {
         if transfers.isEmpty { return }
         pool.withChannel { channel in
