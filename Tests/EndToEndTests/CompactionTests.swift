@@ -211,14 +211,14 @@ extension EndToEnd {
             let one = try site.command("compact", [first]).checked().text
             #expect(
                 one.hasPrefix(
-                    "Compacted '\(first)': 3 packs are 1; the new one has 9 objects in "),
+                    "Compacted '\(first)': 3 packs before, 1 after; the new one has 9 objects, "),
                 "\(one)")
             #expect(try site.bucket.packs(of: first).count == 1)
             #expect(try site.bucket.packs(of: second).count == 2)
 
             let rest = try site.command("compact", ["--all"]).checked().text
             #expect(rest.contains("Nothing to compact in '\(first)': it has 1 pack.\n"))
-            #expect(rest.contains("Compacted '\(second)': 2 packs are 1; "))
+            #expect(rest.contains("Compacted '\(second)': 2 packs before, 1 after; "))
             try expectServed(site, first, equals: tree)
             try expectServed(site, second, equals: other)
             #expect(try site.responder.workspaces() == [])

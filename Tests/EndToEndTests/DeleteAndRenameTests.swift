@@ -174,7 +174,7 @@ extension EndToEnd {
                 try expectServed(site, old, equals: tree)
                 let resumed = try site.command("rename", ["--resume", old, new])
                 #expect(resumed.ending == .exited(1))
-                #expect(resumed.errors.contains("leave out --resume"))
+                #expect(resumed.errors.contains("Remove --resume."))
             }
         }
 

@@ -245,7 +245,7 @@ struct ImportSourceTests {
         try tree.git("update-ref", "refs/heads/main", commit)
         let sentence = try refusal(tree.path)
         #expect(sentence.contains("zeroPaddedFilemode: "), "\(sentence)")
-        #expect(sentence.hasSuffix("give --accept zeroPaddedFilemode."))
+        #expect(sentence.hasSuffix("add --accept zeroPaddedFilemode."))
         #expect(try refusal(tree.path, accepting: ["badTimezone"]).contains("--accept"))
         let bench = try Bench()
         try bench.bring(tree.path, accepting: ["zeroPaddedFilemode"])
