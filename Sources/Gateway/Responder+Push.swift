@@ -1,3 +1,4 @@
+import Bytes
 import Maintenance
 import GitProtocol
 import Logging

@@ -1,3 +1,4 @@
+import Bytes
 import Glibc
 import Posix
 import TestSupport
@@ -293,7 +294,7 @@ extension EndToEnd {
         @Test(arguments: stores)
         func createMayBeRepeatedButNotOtherwise(store: StoreUnderTest) throws {
             let site = try Site.shared(store)
-            let name = "team/created-\(randomHex(bytes: 4))"
+            let name = "team/created-\(Hex.random(bytes: 4))"
             func create(_ options: String...) throws -> CommandResult {
                 try site.command("create", [name] + options)
             }
@@ -342,7 +343,7 @@ extension EndToEnd {
 
         @Test func tenCreationsAtOnceMakeOneRepository() throws {
             let site = try Site.shared(.file)
-            let name = "team/raced-\(randomHex(bytes: 4))"
+            let name = "team/raced-\(Hex.random(bytes: 4))"
             let results = try concurrently(10) { _ in try site.command("create", [name]) }
             #expect(results.allSatisfy { $0.succeeded })
             // They all make the same one: who lost to an equal finds its own.

@@ -1,3 +1,4 @@
+import Bytes
 import Maintenance
 import GitProtocol
 import Glibc
@@ -66,7 +67,7 @@ struct ResponderPushTests {
         func request(
             _ capabilities: String, to names: [String] = ["refs/heads/main"], old: String? = nil
         ) throws -> (commit: String, body: [UInt8]) {
-            let commit = try source.commit(randomHex())
+            let commit = try source.commit(Hex.random())
             var body: [UInt8] = []
             for (index, name) in names.enumerated() {
                 let zero = String(repeating: "0", count: 40)

@@ -1,3 +1,4 @@
+import Bytes
 import GitProtocol
 import Glibc
 import ObjectStore
@@ -61,7 +62,7 @@ struct ResponderRaceTests {
         rival.act { [main = RefName.main] in
             try site.publish {
                 // The id of no object: nobody will read it.
-                $0.refs[main] = ObjectID(Array(String(randomHex().prefix(40)).utf8))
+                $0.refs[main] = ObjectID(Array(String(Hex.random().prefix(40)).utf8))
             }
         }
         return (site, commit)
@@ -71,7 +72,7 @@ struct ResponderRaceTests {
     private func push(
         _ site: Site, _ capabilities: String, from old: String
     ) throws -> (commit: String, body: [UInt8]) {
-        let commit = try site.source.commit(randomHex(), parent: old)
+        let commit = try site.source.commit(Hex.random(), parent: old)
         var body: [UInt8] = []
         let zero = String(repeating: "0", count: 40)
         PktLine.append(
@@ -113,10 +114,10 @@ struct ResponderRaceTests {
             let site = try Site()
             let (moved, first) = try site.request("report-status", to: ["refs/heads/topic"])
             #expect(site.push(first).status == 200)
-            let commit = try site.source.commit(randomHex())
+            let commit = try site.source.commit(Hex.random())
             let zero = String(repeating: "0", count: 40)
             // Of an object that git does not know, and so would delete.
-            let other = try site.source.commit(randomHex())
+            let other = try site.source.commit(Hex.random())
             var body: [UInt8] = []
             PktLine.append(
                 Array("\(other) \(zero) refs/heads/topic\0\(capabilities)\(wish)".utf8), to: &body)
@@ -172,7 +173,7 @@ struct ResponderRaceTests {
             let (main, first) = try site.request("report-status")
             #expect(site.push(first).status == 200)
             rival.act {
-                let extra = try site.source.commit(randomHex())
+                let extra = try site.source.commit(Hex.random())
                 let (pack, index) = try site.source.indexedPack([main, extra])
                 let digest = Digest(of: pack)
                 try site.publish(

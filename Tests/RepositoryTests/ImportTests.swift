@@ -1,3 +1,4 @@
+import Bytes
 @testable import Migration
 import GitProtocol
 import Glibc
@@ -34,7 +35,7 @@ extension WorkTree {
     fileprivate func grow(by commits: Int) throws {
         let before = try attempt("rev-parse", "-q", "--verify", "main").text
         let stream = (1...commits).map { number in
-            let content = randomHex()
+            let content = Hex.random()
             let from = number == 1 && !before.isEmpty ? "from \(before)" : ""
             return """
                 commit refs/heads/main

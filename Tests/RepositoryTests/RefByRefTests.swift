@@ -1,3 +1,4 @@
+import Bytes
 @testable import Repository
 import GitProtocol
 import ObjectStore
@@ -17,7 +18,7 @@ struct RefByRefTests {
     ) throws -> (ending: Bench.Ending, push: Bench.Push, winner: String) {
         let parent = try bench.published()
         let push = try bench.push(
-            bench.source.commit(randomHex()), to: ["refs/heads/a", "refs/heads/b"],
+            bench.source.commit(Hex.random()), to: ["refs/heads/a", "refs/heads/b"],
             capabilities: capabilities)
         let winner = try bench.onePush(to: "refs/heads/a")
         #expect(try bench.push(winner, to: bench.memory).isPublished)
@@ -163,7 +164,7 @@ struct RefByRefTests {
                         .interleave { _ in
                             do {
                                 try bench.push(
-                                    bench.onePush(to: "refs/heads/x\(randomHex())"),
+                                    bench.onePush(to: "refs/heads/x\(Hex.random())"),
                                     to: bench.memory)
                             } catch {
                                 Issue.record(error)

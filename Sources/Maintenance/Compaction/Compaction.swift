@@ -1,3 +1,4 @@
+package import Bytes
 package import Repository
 import GitProtocol
 package import Logging

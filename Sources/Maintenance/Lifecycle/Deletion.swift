@@ -1,3 +1,4 @@
+package import Bytes
 package import Repository
 package import ObjectStore
 

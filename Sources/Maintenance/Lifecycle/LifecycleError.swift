@@ -1,3 +1,4 @@
+package import Bytes
 package import ObjectStore
 
 /// Why a repository cannot be deleted, restored or renamed; nothing was changed.

@@ -1,4 +1,5 @@
-package import ObjectStore
+package import Bytes
+import ObjectStore
 
 /// Why a renaming that had begun did not come to its end, and how things stand.
 package struct RenamingFailure: Error, CustomStringConvertible {

@@ -1,3 +1,4 @@
+import Bytes
 package import Repository
 import Glibc
 package import ObjectStore

@@ -1,3 +1,4 @@
+package import Bytes
 package import Repository
 import Glibc
 package import Logging

@@ -1,3 +1,4 @@
+import Bytes
 import ObjectStore
 
 /// A state that this process knows to be published, and what it knows of the states before it.

@@ -1,5 +1,6 @@
+package import Bytes
 package import GitProtocol
-package import ObjectStore
+import ObjectStore
 
 /// How publishing a received push ended, as far as it is known; not known is an error.
 package enum Publication: ~Copyable {

@@ -1,3 +1,4 @@
+import Bytes
 import ObjectStore
 
 /// Publishes the pushes that wait at one repository, as many as go together with each swap.

@@ -1,3 +1,4 @@
+package import Bytes
 package import ObjectStore
 
 /// The chain of manifests behind a published one.

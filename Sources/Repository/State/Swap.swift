@@ -1,3 +1,4 @@
+package import Bytes
 package import ObjectStore
 
 /// One swap of a repository's pointer by something else than a push: creation, import, compaction,
