@@ -1,3 +1,4 @@
+package import Posix
 package import GitProtocol
 package import Logging
 package import ObjectStore

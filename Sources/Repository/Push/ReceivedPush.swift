@@ -1,7 +1,7 @@
 import Bytes
 import GitProtocol
 import ObjectStore
-package import Posix
+import Posix
 
 /// A push that git and the bridge accepted in a workspace, to be published or dropped.
 ///
