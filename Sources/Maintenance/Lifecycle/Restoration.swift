@@ -27,7 +27,7 @@ package struct Restoration: Sendable {
             switch try Snapshot.resolve(repository, in: store) {
             case .absent: throw LifecycleError.absent(repository, location: store.location)
             case .live:
-                throw LifecycleError.present(repository, remedy: "; there is nothing to restore.")
+                throw LifecycleError.present(repository, remedy: ". There is nothing to restore.")
             case .deleted(let snapshot): tombstone = snapshot
             }
             let before = try PastState(state, before: tombstone, in: store)
