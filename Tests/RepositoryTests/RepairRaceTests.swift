@@ -1,5 +1,4 @@
 import Bytes
-@testable import Repository
 @testable import Maintenance
 import ObjectStore
 import TestSupport

@@ -20,7 +20,7 @@ package struct Swap: Sendable {
         packsBefore = base?.manifest.packs.count ?? 0
     }
 
-    init(on base: Base, in store: any ObjectStore) {
+    package init(on base: Base, in store: any ObjectStore) {
         repository = base.repository
         self.store = store
         parent = base.digest
@@ -142,9 +142,9 @@ package struct Ancestry {
     }
 
     /// The number of manifests that are read before the answer is "unknown".
-    static let bound = 10_000
+    package static let bound = 10_000
     /// The longest time spent on reading them.
-    static let patience = Duration.seconds(60)
+    package static let patience = Duration.seconds(60)
 
     /// Whether `ours` is among the ancestors of `current`.
     ///
@@ -177,7 +177,7 @@ package struct Ancestry {
     }
 
     /// Reads one manifest of the chain.
-    func manifest(_ digest: Digest) throws -> Manifest {
+    package func manifest(_ digest: Digest) throws -> Manifest {
         try Snapshot.manifest(digest, of: repository, in: store)
     }
 }
@@ -185,7 +185,7 @@ package struct Ancestry {
 extension Manifest {
     /// The canonical bytes of a state that readers accept: a state that a writer accepts and a reader
     /// refuses could not be cloned.
-    func bytesToPublish() throws(RepositoryError) -> [UInt8] {
+    package func bytesToPublish() throws(RepositoryError) -> [UInt8] {
         do {
             let bytes = try canonicalBytes()
             guard try Manifest(parsing: bytes) == self else {
