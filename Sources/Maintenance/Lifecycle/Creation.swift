@@ -1,4 +1,4 @@
-import Repository
+package import Repository
 import Posix
 package import GitProtocol
 package import ObjectStore
@@ -35,15 +35,15 @@ package struct Creation: Sendable {
     ///
     /// - Throws: ``Conflict`` if the repository is there with another HEAD or object format;
     ///   ``StoreError`` or ``RepositoryError``.
-    package func run(in store: any ObjectStore) throws -> Outcome {
+    package func run(in manifests: Manifests) throws -> Outcome {
         // Lost to another creation: look at what it made.
         for _ in 0..<5 {
-            let resolution = try Snapshot.resolve(repository, in: store)
+            let resolution = try manifests.resolve(repository)
             if case .live(let snapshot) = resolution {
                 try check(snapshot.manifest)
                 return .existed
             }
-            let swap = Swap(of: repository, from: resolution.latest, in: store)
+            let swap = Swap(of: repository, from: resolution.latest, in: manifests)
             if case .won = try swap.publish(first) { return .created }
         }
         throw Conflict(description: "'\(repository)' keeps changing; try again.")

@@ -26,14 +26,16 @@ package struct Deletion: Sendable {
     ///
     /// - Throws: ``LifecycleError``, ``StoreError`` or ``RepositoryError``.
     ///   ``StoreError/undetermined(_:reason:)``: it may be deleted.
-    package func run(in store: any ObjectStore) throws -> Done {
+    package func run(in manifests: Manifests) throws -> Done {
         for _ in 0..<LifecycleError.attempts {
-            switch try Snapshot.resolve(repository, in: store) {
-            case .absent: throw LifecycleError.absent(repository, location: store.location)
+            switch try manifests.resolve(repository) {
+            case .absent:
+                throw LifecycleError.absent(repository, location: manifests.store.location)
             case .deleted(let tombstone):
-                throw LifecycleError.deleted(repository, last: try tombstone.lastLive(in: store))
+                throw LifecycleError.deleted(
+                    repository, last: try manifests.lastLive(before: tombstone))
             case .live(let last):
-                let swap = Swap(of: repository, from: last, in: store)
+                let swap = Swap(of: repository, from: last, in: manifests)
                 if case .won(let digest, _) = try swap.publish(.tombstone(for: last.manifest)) {
                     return Done(last: last, tombstone: digest)
                 }

@@ -46,7 +46,7 @@ package struct Renaming: Sendable {
 
         var claim = first
         do {
-            return try finish(&claim, state, last, in: hydration.store)
+            return try finish(&claim, state, last, in: hydration.manifests)
         } catch let error as StoreError where error.leavesSwapUnknown {
             throw RenamingFailure(self, error, .mayBeDone)
         } catch let error as RenamingFailure {
@@ -54,7 +54,7 @@ package struct Renaming: Sendable {
         } catch {
             // Nothing of ours is under the new name, nor will be.
             throw RenamingFailure(
-                self, error, undo(claim, state, last, in: hydration.store, log: log))
+                self, error, undo(claim, state, last, in: hydration.manifests, log: log))
         }
     }
 
@@ -63,28 +63,29 @@ package struct Renaming: Sendable {
     ///
     /// - Throws: ``LifecycleError``, or what stands in the way.
     package func resume(in hydration: Hydration, log: Logger) throws -> Done {
-        let store = hydration.store
+        let manifests = hydration.manifests
         if source == target { throw LifecycleError.sameName(source) }
         for _ in 0..<LifecycleError.attempts {
             let tombstone: Snapshot
-            switch try Snapshot.resolve(source, in: store) {
-            case .absent: throw LifecycleError.absent(source, location: store.location)
+            switch try manifests.resolve(source) {
+            case .absent: throw LifecycleError.absent(source, location: manifests.store.location)
             case .live:
                 throw LifecycleError.present(
                     source, remedy: ", and no renaming of it was cut off: leave out --resume.")
             case .deleted(let snapshot): tombstone = snapshot
             }
-            let past = try PastState(before: tombstone, in: store)
+            let past = try PastState(before: tombstone, in: manifests)
             // Before the claim is laid, and never again for it.
-            let seen = try Snapshot.resolve(target, in: store)
+            let seen = try manifests.resolve(target)
             if case .live(let snapshot) = seen {
-                guard try isDone(snapshot, past, in: store) else { throw targetPresent }
+                guard try isDone(snapshot, past, in: manifests) else { throw targetPresent }
                 return Done(digest: snapshot.digest, manifest: snapshot.manifest)
             }
             let state = try hydration.publishableState(of: past.snapshot, log: log)
-            try past.closeClaims(except: target, in: store)
-            if var claim = try lay(state, past.snapshot.digest, on: tombstone, seen, in: store) {
-                return try finish(&claim, state, past.snapshot.digest, in: store)
+            try past.closeClaims(except: target, in: manifests)
+            if var claim = try lay(state, past.snapshot.digest, on: tombstone, seen, in: manifests)
+            {
+                return try finish(&claim, state, past.snapshot.digest, in: manifests)
             }
         }
         throw LifecycleError.busy(source)
@@ -94,16 +95,16 @@ package struct Renaming: Sendable {
     private func begin(
         in hydration: Hydration, log: Logger
     ) throws -> (Claim, state: Manifest, last: Digest) {
-        let store = hydration.store
+        let manifests = hydration.manifests
         for _ in 0..<LifecycleError.attempts {
-            let seen = try Snapshot.resolve(target, in: store)
+            let seen = try manifests.resolve(target)
             if case .live = seen { throw targetPresent }
-            switch try Snapshot.resolve(source, in: store) {
-            case .absent: throw LifecycleError.absent(source, location: store.location)
+            switch try manifests.resolve(source) {
+            case .absent: throw LifecycleError.absent(source, location: manifests.store.location)
             case .deleted: throw LifecycleError.nothingToRename(source, to: target)
             case .live(let last):
                 let state = try hydration.publishableState(of: last, log: log)
-                if let claim = try lay(state, last.digest, on: last, seen, in: store) {
+                if let claim = try lay(state, last.digest, on: last, seen, in: manifests) {
                     return (claim, state, last.digest)
                 }
             }
@@ -117,23 +118,24 @@ package struct Renaming: Sendable {
     /// - Returns: nil where another writer came first.
     private func lay(
         _ state: Manifest, _ last: Digest, on base: Snapshot, _ seen: Snapshot.Resolution,
-        in store: any ObjectStore
+        in manifests: Manifests
     ) throws -> Claim? {
-        let swap = Swap(of: target, from: seen.latest, in: store)
+        let swap = Swap(of: target, from: seen.latest, in: manifests)
         let next = try swap.prepare(state)
-        let claiming = Swap(of: source, from: base, in: store)
+        let claiming = Swap(of: source, from: base, in: manifests)
         let tombstone = try claiming.prepare(
             .tombstone(
                 for: state,
                 movingTo: .init(name: target.description, digest: next.body.digest)))
         // A reader of the claim goes on to read the state that it names.
-        try store.write([.manifest(next.body), .manifest(tombstone.body)])
+        try manifests.write([.manifest(next.body), .manifest(tombstone.body)])
         do {
             switch try claiming.advance(to: tombstone) {
             case .lost: return nil
             // It was published, and another has taken the state up by now.
             case .won(nil):
-                throw RenamingFailure(self, LifecycleError.busy(source), standing(last, in: store))
+                throw RenamingFailure(
+                    self, LifecycleError.busy(source), standing(last, in: manifests))
             case .won(let etag?):
                 return Claim(
                     swap: swap, next: next,
@@ -149,16 +151,17 @@ package struct Renaming: Sendable {
     /// Publishes the claimed state under the new name. If that has changed since the claim, and has no
     /// repository, another claim is made on top.
     private func finish(
-        _ claim: inout Claim, _ state: Manifest, _ last: Digest, in store: any ObjectStore
+        _ claim: inout Claim, _ state: Manifest, _ last: Digest, in manifests: Manifests
     ) throws -> Done {
         for _ in 0..<LifecycleError.attempts {
             if case .won = try claim.swap.advance(to: claim.next) {
                 return Done(digest: claim.next.body.digest, manifest: claim.next.manifest)
             }
-            let seen = try Snapshot.resolve(target, in: store)
+            let seen = try manifests.resolve(target)
             if case .live = seen { throw targetPresent }
-            guard let next = try lay(state, last, on: claim.tombstone, seen, in: store) else {
-                throw RenamingFailure(self, LifecycleError.busy(source), standing(last, in: store))
+            guard let next = try lay(state, last, on: claim.tombstone, seen, in: manifests) else {
+                throw RenamingFailure(
+                    self, LifecycleError.busy(source), standing(last, in: manifests))
             }
             claim = next
         }
@@ -167,23 +170,23 @@ package struct Renaming: Sendable {
 
     /// Whether what is under the new name is the repository that was to be renamed.
     private func isDone(
-        _ snapshot: Snapshot, _ past: PastState, in store: any ObjectStore
+        _ snapshot: Snapshot, _ past: PastState, in manifests: Manifests
     ) throws -> Bool {
         // Tombstones of older releases claim nothing.
         if past.claims.isEmpty { return snapshot.manifest.isSameState(as: past.snapshot.manifest) }
-        return try past.wasPublished(as: snapshot, in: store)
+        return try past.wasPublished(as: snapshot, in: manifests)
     }
 
     private var targetPresent: LifecycleError { .present(target, remedy: ".") }
 
     /// Restores the old name, unless another command has taken over.
     private func undo(
-        _ claim: Claim, _ state: Manifest, _ last: Digest, in store: any ObjectStore, log: Logger
+        _ claim: Claim, _ state: Manifest, _ last: Digest, in manifests: Manifests, log: Logger
     ) -> RenamingFailure.Standing {
         do {
-            let swap = Swap(of: source, from: claim.tombstone, in: store)
+            let swap = Swap(of: source, from: claim.tombstone, in: manifests)
             if case .won = try swap.publish(state) { return .undone }
-            return standing(last, in: store)
+            return standing(last, in: manifests)
         } catch {
             log.error("could not undo a renaming", metadata: ["error": "\(error)"])
             return .begun
@@ -192,10 +195,10 @@ package struct Renaming: Sendable {
 
     /// How things stand after another command has taken over the old name.
     private func standing(
-        _ last: Digest, in store: any ObjectStore
+        _ last: Digest, in manifests: Manifests
     ) -> RenamingFailure.Standing {
         // Where it cannot be read, it is not known to be there.
-        if case .live? = try? Snapshot.resolve(source, in: store) {
+        if case .live? = try? manifests.resolve(source) {
             return .sourceTaken(last: last)
         }
         return .overtaken(last: last)

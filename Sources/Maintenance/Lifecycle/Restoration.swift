@@ -26,20 +26,21 @@ package struct Restoration: Sendable {
     ///
     /// - Throws: ``LifecycleError``, ``StoreError`` or ``RepositoryError``.
     package func run(in hydration: Hydration, log: Logger) throws -> Done {
-        let store = hydration.store
+        let manifests = hydration.manifests
         for _ in 0..<LifecycleError.attempts {
             let tombstone: Snapshot
-            switch try Snapshot.resolve(repository, in: store) {
-            case .absent: throw LifecycleError.absent(repository, location: store.location)
+            switch try manifests.resolve(repository) {
+            case .absent:
+                throw LifecycleError.absent(repository, location: manifests.store.location)
             case .live:
                 throw LifecycleError.present(repository, remedy: "; there is nothing to restore.")
             case .deleted(let snapshot): tombstone = snapshot
             }
-            let before = try PastState(state, before: tombstone, in: store)
+            let before = try PastState(state, before: tombstone, in: manifests)
             let manifest = try hydration.publishableState(of: before.snapshot, log: log)
             // A renaming that begins now changes the pointer, and this swap is lost.
-            try before.closeClaims(in: store)
-            let swap = Swap(of: repository, from: tombstone, in: store)
+            try before.closeClaims(in: manifests)
+            let swap = Swap(of: repository, from: tombstone, in: manifests)
             if case .won(let digest, let published) = try swap.publish(manifest) {
                 return Done(manifest: published, digest: digest)
             }

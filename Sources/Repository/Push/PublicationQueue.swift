@@ -8,7 +8,7 @@ import Posix
 /// hands over. A push that finds nobody there goes ahead at once.
 package final class PublicationQueue: @unchecked Sendable {
     let repository: RepositoryName
-    let store: any ObjectStore
+    let manifests: Manifests
 
     // All of these are used with the monitor's lock held; a leader works on a copy of `swap`, and
     // there is one leader at a time.
@@ -19,10 +19,10 @@ package final class PublicationQueue: @unchecked Sendable {
     private var isLed = false
     private var tickets = 0
 
-    package init(of repository: RepositoryName, in store: any ObjectStore) {
+    package init(of repository: RepositoryName, in manifests: Manifests) {
         self.repository = repository
-        self.store = store
-        swap = SharedSwap(of: repository, in: store)
+        self.manifests = manifests
+        swap = SharedSwap(of: repository, in: manifests)
     }
 
     /// Pushes that are not settled yet.

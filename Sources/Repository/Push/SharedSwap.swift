@@ -6,15 +6,15 @@ import ObjectStore
 /// Used by one thread at a time.
 struct SharedSwap: Sendable {
     let repository: RepositoryName
-    let store: any ObjectStore
+    let manifests: Manifests
     /// What is known of the published state; nil: nothing.
     private(set) var chain: KnownChain?
     /// Swaps that were lost since the last one that was won.
     private var losses = 0
 
-    init(of repository: RepositoryName, in store: any ObjectStore) {
+    init(of repository: RepositoryName, in manifests: Manifests) {
         self.repository = repository
-        self.store = store
+        self.manifests = manifests
     }
 
     /// What a round made of a candidate.
@@ -82,8 +82,9 @@ struct SharedSwap: Sendable {
     /// against each other must not come back together.
     func pause() {
         if losses == 0 { return }
+        let policy = manifests.store.retryPolicy
         RetryPolicy(
-            base: store.retryPolicy.base, ceiling: min(store.retryPolicy.ceiling, Self.longestPause)
+            base: policy.base, ceiling: min(policy.ceiling, Self.longestPause)
         ).pause(before: losses)
     }
 
@@ -114,11 +115,11 @@ struct SharedSwap: Sendable {
         do {
             let base = known.tip
             let digest = try store(&group, on: base)
-            let ancestry = Ancestry(repository: repository, store: store)
+            let ancestry = Ancestry(repository: repository, manifests: manifests)
             // What is not sent yet cannot be an ancestor of a state that is published already.
             var before: Set<Digest?> = [base.digest]
             if let former { before.insert(former.tip.digest) }
-            let advance = try store.advancePointer(
+            let advance = try manifests.store.advancePointer(
                 of: repository, expecting: base.etag, to: digest
             ) { ancestry.lineage(of: digest, in: $0, downTo: before) }
             switch advance {
@@ -169,7 +170,7 @@ struct SharedSwap: Sendable {
             bytes = try group.manifest.bytesToPublish()
         }
         let body = ObjectBody.bytes(bytes)
-        try store.write([.manifest(body)])
+        try manifests.write([.manifest(body)])
         return body.digest
     }
 
@@ -183,7 +184,7 @@ struct SharedSwap: Sendable {
         // more is tried in vain.
         try? chain.follow(
             downTo: outcomes.parentsOfWaiting,
-            by: Ancestry(repository: repository, store: store), atMost: KnownChain.capacity)
+            by: Ancestry(repository: repository, manifests: manifests), atMost: KnownChain.capacity)
         return chain
     }
 
@@ -193,7 +194,7 @@ struct SharedSwap: Sendable {
     ) throws {
         let parents = outcomes.parentsOfWaiting
         if parents.isEmpty { return }
-        let ancestry = Ancestry(repository: repository, store: store)
+        let ancestry = Ancestry(repository: repository, manifests: manifests)
         var chain = KnownChain(
             .published(
                 Snapshot(

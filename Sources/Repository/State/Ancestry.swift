@@ -4,11 +4,11 @@ package import ObjectStore
 /// The chain of manifests behind a published one.
 package struct Ancestry {
     let repository: RepositoryName
-    let store: any ObjectStore
+    let manifests: Manifests
 
-    package init(repository: RepositoryName, store: any ObjectStore) {
+    package init(repository: RepositoryName, manifests: Manifests) {
         self.repository = repository
-        self.store = store
+        self.manifests = manifests
     }
 
     /// Manifests read at most, before the answer is "unknown".
@@ -48,6 +48,6 @@ package struct Ancestry {
 
     /// Reads one manifest of the chain.
     func manifest(_ digest: Digest) throws -> Manifest {
-        try Snapshot.manifest(digest, of: repository, in: store)
+        try manifests.manifest(digest, of: repository)
     }
 }

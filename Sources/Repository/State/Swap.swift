@@ -7,12 +7,12 @@ package struct Swap: Sendable {
     package let repository: RepositoryName
     /// The state that is superseded, live or a tombstone; nil: there never was one.
     package let base: Snapshot?
-    private let store: any ObjectStore
+    private let manifests: Manifests
 
-    package init(of repository: RepositoryName, from base: Snapshot?, in store: any ObjectStore) {
+    package init(of repository: RepositoryName, from base: Snapshot?, in manifests: Manifests) {
         self.repository = repository
         self.base = base
-        self.store = store
+        self.manifests = manifests
     }
 
     /// How it ended, as far as it is known; not known is an error.
@@ -31,7 +31,7 @@ package struct Swap: Sendable {
     ///   has not.
     package func publish(_ state: Manifest, with writes: [ObjectWrite] = []) throws -> Outcome {
         let next = try prepare(state)
-        try store.write(writes + [.manifest(next.body)])
+        try manifests.write(writes + [.manifest(next.body)])
         switch try advance(to: next) {
         case .won: return .won(next.body.digest, next.manifest)
         case .lost(let current): return .lost(current)
@@ -54,8 +54,9 @@ package struct Swap: Sendable {
     /// Swaps the pointer to a state that is stored.
     package func advance(to next: Prepared) throws -> PointerAdvance {
         let digest = next.body.digest
-        let ancestry = Ancestry(repository: repository, store: store)
-        return try store.advancePointer(of: repository, expecting: base?.etag, to: digest) {
+        let ancestry = Ancestry(repository: repository, manifests: manifests)
+        return try manifests.store.advancePointer(of: repository, expecting: base?.etag, to: digest)
+        {
             ancestry.lineage(of: digest, in: $0, downTo: [base?.digest])
         }
     }
