@@ -45,7 +45,7 @@ let package = Package(
         .target(name: "GitProtocol", dependencies: ["Bytes"], swiftSettings: settings),
         .target(
             name: "Repository",
-            dependencies: ["ObjectStore", "GitProtocol", "Bytes", "Posix", logging],
+            dependencies: ["ObjectStore", "GitProtocol", "Bridge", "Bytes", "Posix", logging],
             swiftSettings: settings),
         .target(
             name: "Maintenance",

@@ -27,7 +27,7 @@ struct ResponderPushTests {
 
         init(
             keepAlive: Duration = .zero, attempts: Int = 1, creation: Creation.Outcome? = .created,
-            pushToNothing: Gateway.Responder.Limits.PushToNothing = .isNotFound,
+            missingRepository: Gateway.Responder.Limits.MissingRepository = .isNotFound,
             log: Logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
             around: (MemoryStore) -> any ObjectStore = { $0 }
         ) throws {
@@ -48,7 +48,7 @@ struct ResponderPushTests {
                 git: git, rule: AccessRule(),
                 limits: .init(
                     git: 1, gitTime: .seconds(60), pushKeepAlive: keepAlive,
-                    pushAttempts: attempts, pushToNothing: pushToNothing),
+                    pushAttempts: attempts, missingRepository: missingRepository),
                 log: log)
         }
 

@@ -140,11 +140,11 @@ struct ImportTests {
         #expect(first.manifest.parent == nil)
         let swap = Swap(of: bench.repository, from: first, in: Manifests(bench.memory))
         let gone = Manifest(kind: .tombstone, head: .main)
-        guard case .won(let tombstone, _) = try swap.publish(gone) else {
+        guard case .won(let tombstone) = try swap.publish(gone) else {
             throw TestFailure("the swap is lost")
         }
         #expect(try bench.bring(tree.path).isPublished)
-        #expect(try bench.published().manifest.parent == tombstone)
+        #expect(try bench.published().manifest.parent == tombstone.digest)
         _ = try bench.check()
     }
 

@@ -48,10 +48,10 @@ struct RenamedBackTests {
         if let before, before.manifest.kind == .live { state = before.manifest }
         state.refs[.main] = ObjectID(Digest(of: [number]).bytes.prefix(40))
         guard
-            case .won(let digest, _) = try Swap(of: name, from: before, in: Manifests(memory))
-                .publish(state)
+            case .won(let next) = try Swap(of: name, from: before, in: Manifests(memory)).publish(
+                state)
         else { throw TestFailure("lost") }
-        return digest
+        return next.digest
     }
 
     private var names: [RepositoryName] {

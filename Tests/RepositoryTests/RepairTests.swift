@@ -301,7 +301,7 @@ struct RepairTests {
     func deletedManifest() throws {
         let scene = try Scene()
         let tombstone = try Deletion(of: scene.bench.repository).run(in: Manifests(scene.memory))
-            .tombstone
+            .digest
         let original = try scene.damage(.manifest(tombstone), Scene.flipped)
         let backup = scene.scratch.path + "/backup"
         try Files.makeDirectories(backup)
@@ -315,8 +315,9 @@ struct RepairTests {
     @Test("what is not there, and what was deleted, is refused with a sentence")
     func absentOrDeleted() throws {
         let scene = try Scene()
-        let last = try Deletion(of: scene.bench.repository).run(in: Manifests(scene.memory)).last
-        #expect(throws: LifecycleError.deleted(scene.bench.repository, last: last.digest)) {
+        let last = try Deletion(of: scene.bench.repository).run(in: Manifests(scene.memory))
+            .manifest.parent
+        #expect(throws: LifecycleError.deleted(scene.bench.repository, last: last)) {
             try scene.run()
         }
         scene.memory.plant(nil, at: .pointer(of: scene.bench.repository))

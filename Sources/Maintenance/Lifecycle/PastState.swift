@@ -2,26 +2,27 @@ import Bytes
 import Repository
 import ObjectStore
 
-/// A state of a repository from before its deletion or renaming, and the claims of renamings that
-/// have been made to it since.
+/// A state of a repository from before its deletion or rename, with the claims that renames have
+/// made to it since.
 ///
-/// A renaming writes two pointers, and the second write may come late, after another command has taken
-/// over the state. So each one first *claims* the state: it looks at the new name, then swaps the
-/// old one to a tombstone that names the new one and the very state that is to be published there,
-/// and only then publishes it, predicated on what it saw before it claimed. Any other command that
-/// takes over reads those claims and closes each one first, by swapping the new name's pointer, so that
-/// the claimant's swap cannot succeed any more; or sees that it has succeeded, and abandons its work.
+/// A rename writes two pointers, and the second write may arrive late, after another command has
+/// taken over the state. So each rename first *claims* the state: it reads the new name, then swaps
+/// the old name to a tombstone that specifies the new name and exactly the state to be published
+/// there, and only then publishes it, predicated on what it read before the claim. Any other
+/// command that takes over reads those claims and closes each one first, by swapping the new name's
+/// pointer, so that the claimant's swap can no longer succeed. If it has succeeded, the other
+/// command gives up.
 struct PastState {
-    /// With the token of the tombstone that it was found under.
+    /// The state, with the token of the tombstone that it was found under.
     let snapshot: Snapshot
-    /// The lives of its name down to its own.
+    /// The lives of its name, down to its own.
     private let lives: NameLives
-    /// The states above it.
+    /// The states after it.
     private let above: Set<Digest>
 
-    /// Finds a state that was published before a tombstone was.
+    /// Finds a state that was published before a tombstone.
     ///
-    /// - Parameter wanted: nil: the last one that is no tombstone.
+    /// - Parameter wanted: the digest of the state; nil for the last one that is not a tombstone.
     init(
         _ wanted: Digest? = nil, before tombstone: Snapshot, in manifests: Manifests
     ) throws {
@@ -43,7 +44,7 @@ struct PastState {
         snapshot = state
         self.above = above
 
-        // Other lives of the name may have begun with one of the states before this one.
+        // Other lives of the name may have begun with a state before this one.
         lives.pass(state)
         while lives.mayBeRelated, let before = try manifests.parent(of: state),
             before.manifest.kind == .live
@@ -54,17 +55,17 @@ struct PastState {
         self.lives = lives
     }
 
-    /// The claims to its repository that are above it, the latest first.
+    /// The later claims to its repository, the latest first.
     var claims: [Manifest.Destination] { lives.claims }
 
-    /// Ensures that none of the claims can be fulfilled any more.
+    /// Ensures that none of the claims can be fulfilled any longer.
     ///
-    /// - Parameter target: a name to which the caller itself lays claim next, which supersedes what
-    ///   was claimed for it before.
-    /// - Throws: ``LifecycleError/renamed(_:to:)`` if one was fulfilled: the repository has another
-    ///   name.
+    /// - Parameter target: a name that the caller claims next, which supersedes earlier claims for
+    ///   it.
+    /// - Throws: ``LifecycleError/renamed(_:to:)`` if a claim was fulfilled, so that the repository
+    ///   has another name.
     func closeClaims(except target: RepositoryName? = nil, in manifests: Manifests) throws {
-        // A repository that has come back may have been claimed again since.
+        // A repository that came back may have been claimed again since.
         var lives = lives
         var closed: Set<Manifest.Destination> = []
         while let claim = lives.claims.first(where: { !closed.contains($0) }) {
@@ -75,8 +76,8 @@ struct PastState {
         }
     }
 
-    /// Whether the repository was published under a name by a renaming, and `latest` there is a state
-    /// of it.
+    /// Whether a rename published the repository under another name, and `latest` is a state of it
+    /// there.
     func wasPublished(as latest: Snapshot, in manifests: Manifests) throws -> Bool {
         let name = latest.repository
         return try claims.contains { claim in
@@ -87,9 +88,9 @@ struct PastState {
         }
     }
 
-    /// Ensures that a claim cannot be fulfilled any more.
+    /// Ensures that a claim cannot be fulfilled any longer.
     ///
-    /// - Returns: what the repository came back with, if the claim was fulfilled.
+    /// - Returns: the states with which the repository came back, if the claim was fulfilled.
     private func close(
         _ claim: Manifest.Destination, except target: RepositoryName?, in manifests: Manifests
     ) throws -> Set<Digest> {
@@ -97,7 +98,9 @@ struct PastState {
             throw LifecycleError.strangeName(snapshot.repository, to: claim.name)
         }
         let parent = try claim.parent(at: name, in: manifests)
-        for _ in 0..<LifecycleError.attempts {
+        return try Swap.repeated(
+            attempts: LifecycleError.attempts, orThrow: LifecycleError.busy(name)
+        ) {
             let latest = try manifests.resolve(name).latest
             if let latest, try claim.isPublished(in: latest, on: parent, manifests) {
                 var followed: Set<Manifest.Destination> = []
@@ -105,17 +108,18 @@ struct PastState {
                 guard returns.isEmpty else { return returns }
                 throw LifecycleError.renamed(snapshot.repository, to: name)
             }
-            // The pointer has moved on from what the claimant saw, and returns to nothing.
+            // The pointer has left the value that the claimant saw, and never returns to an earlier
+            // one.
             guard latest?.digest == parent else { return [] }
             if name == target { return [] }
             let swap = Swap(of: name, from: latest, in: manifests)
-            if case .won = try swap.publish(.tombstone(for: snapshot.manifest)) { return [] }
+            return try swap.publish(.tombstone(for: snapshot.manifest)).state == nil ? nil : []
         }
-        throw LifecycleError.busy(name)
     }
 
-    /// The states above this one with which the repository came back, by renamings of what a claim
-    /// published. What else was under the other names meanwhile is followed nowhere.
+    /// The later states with which the repository came back, through renames of the state that a
+    /// claim published. Other repositories that had the other names in the meantime are not
+    /// followed.
     private func returns(
         of claim: Manifest.Destination, upTo latest: Snapshot, _ manifests: Manifests,
         _ followed: inout Set<Manifest.Destination>
@@ -138,13 +142,13 @@ struct PastState {
 }
 
 extension Manifest.Destination {
-    /// The state that the claimed one is published on top of; nil if there is none.
+    /// The parent of the claimed state; nil if it has none.
     fileprivate func parent(at name: RepositoryName, in manifests: Manifests) throws -> Digest? {
         try manifests.manifest(digest, of: name).parent
     }
 
-    /// The lives of its name, from the latest down to the one that begins with the claimed state; nil:
-    /// it was not published.
+    /// The lives of its name, from the latest to the one that begins with the claimed state; nil if
+    /// that was not published.
     fileprivate func lives(upTo latest: Snapshot, in manifests: Manifests) throws -> NameLives? {
         var lives = NameLives()
         var state = latest

@@ -103,7 +103,7 @@ struct BrokenRefs: Sendable {
             refs.put(name, id, peeled: state.peeled?[name])
         }
         // git did not see them, so it could not refuse 'a/b' because of 'a'.
-        if PushDelta.conflicts(Array(created), in: refs.ids.keys) {
+        if RefChanges.conflicts(Array(created), in: refs.ids.keys) {
             throw .unproven("a new ref and a broken one are a directory and a file of one name")
         }
     }
