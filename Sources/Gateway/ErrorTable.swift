@@ -52,7 +52,6 @@ enum ErrorTable {
             return ErrorAnswer(status: 400, text: text)
         case .bodyTooSlow: return ErrorAnswer(status: 408, text: text)
         case .pushLost: return ErrorAnswer(status: 409, text: text)
-        case .busy: return ErrorAnswer(status: 503, text: text, headers: [retryAfter])
         }
     }
 
@@ -90,6 +89,7 @@ enum ErrorTable {
         switch error {
         case .badBody(let inner): answer(to: inner)
         case .clientGone: answer(to: RequestError.disconnected)
+        case .busy: ErrorAnswer(status: 503, text: error.description, headers: [retryAfter])
         case .gitTimedOut: failed(504, "git took too long.")
         case .damaged:
             failed(500, "The stored repository is damaged; the server's log says where.")

@@ -17,8 +17,6 @@ package enum RequestError: Error, Equatable, Sendable, CustomStringConvertible {
     case notAllowed(String)
     /// Every attempt to publish was lost.
     case pushLost
-    /// No git process became free in time.
-    case busy
     /// The connection to the web server broke.
     case disconnected
 
@@ -38,7 +36,6 @@ package enum RequestError: Error, Equatable, Sendable, CustomStringConvertible {
         case .badGzip(let reason): "The request is not good gzip: \(reason)."
         case .notAllowed(let reason): reason
         case .pushLost: "Another push came first. Nothing was changed; fetch and try again."
-        case .busy: "The server is busy. Try again in a moment."
         case .disconnected: "The web server closed the connection."
         }
     }

@@ -229,7 +229,7 @@ package struct Responder: Sendable {
         // In version 2 git takes it for a client that wants nothing more.
         if try body.isEmpty() { throw ProtocolError.truncated("its first pkt-line") }
         if ProtocolVersion(header: request.gitProtocol) == .v2,
-            let answer = try answers.lsRefs(body, snapshot.manifest)
+            let answer = try body.peek({ try answers.lsRefs($0, snapshot.manifest) })
         {
             call.mark(.body)
             call.isLsRefs()

@@ -11,6 +11,8 @@ package enum RepositoryError: Error, CustomStringConvertible, Sendable {
     case local(step: String, SystemError)
     /// git took longer than it may.
     case gitTimedOut(step: String)
+    /// No git process became free in time.
+    case busy
     /// The client went away.
     case clientGone
     /// The request's body did not end properly.
@@ -24,6 +26,7 @@ package enum RepositoryError: Error, CustomStringConvertible, Sendable {
         case .git(let step, let reason): "git failed to \(step): \(reason)."
         case .local(let step, let error): "Could not \(step): \(error)."
         case .gitTimedOut(let step): "git took too long to \(step)."
+        case .busy: "The server is busy. Try again in a moment."
         case .clientGone: "The client went away."
         case .badBody(let error): "\(error)"
         case .unproven(let reason): "The push was not received as it must be: \(reason)."

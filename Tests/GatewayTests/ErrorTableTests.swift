@@ -41,7 +41,7 @@ struct ErrorTableTests {
         expect(RequestError.disconnected, 400, .refused)
         expect(RequestError.bodyTooSlow, 408, .refused)
         expect(RequestError.pushLost, 409, .refused)
-        expect(RequestError.busy, 503, .refused)
+        expect(RepositoryError.busy, 503, .refused)
         expect(ProtocolError.truncated("x"), 400, .refused)
         expect(ProtocolError.badPktLine("x"), 400, .refused)
         expect(ProtocolError.badCommand("x"), 400, .refused)

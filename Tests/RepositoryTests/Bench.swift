@@ -25,6 +25,8 @@ final class Bench: Sendable {
     let format: ObjectFormat
     /// Bytes kept between requests.
     let cacheSize: Int64
+    /// More than any test needs at once.
+    private let slots = GitSlots(100)
     private let scratch: ScratchDirectory
 
     init(
@@ -163,6 +165,7 @@ final class Bench: Sendable {
         case unchanged(PushReport)
         case published(Digest, PushReport)
         case lost(PushReport)
+        case refused(String)
 
         var isPublished: Bool { if case .published = self { true } else { false } }
 
@@ -172,6 +175,7 @@ final class Bench: Sendable {
         var report: PushReport {
             switch self {
             case .unchanged(let report), .published(_, let report), .lost(let report): report
+            case .refused: PushReport(unpackError: nil, rejected: [])
             }
         }
     }
@@ -192,35 +196,26 @@ final class Bench: Sendable {
         try settle(reception, in: PublicationQueue(of: repository, in: manifests), attempts: 1)
     }
 
-    /// Publishes as the responder does, receiving again what has to be.
+    /// Publishes as the server does, and receives again as often as necessary.
     func settle(
         _ reception: consuming Reception, in queue: PublicationQueue, attempts: Int = 5,
         answeringAgain: Answering = .allow
     ) throws -> Ending {
-        switch consume reception {
-        case .unchanged(let report): return .unchanged(report)
-        case .received(let received):
-            switch try received.publish(in: queue, attempts: attempts) {
-            case .published(let published):
-                let digest = published.state.digest
-                return .published(digest, published.release())
-            case .lost(let lost): return .lost(lost.report)
-            case .overtaken(let overtaken):
-                let left = overtaken.attemptsLeft
-                let again = try receive(again: overtaken, answering: answeringAgain)
-                return try settle(again, in: queue, attempts: left)
-            }
-        }
-    }
-
-    private func receive(
-        again overtaken: consuming OvertakenPush, answering: Answering
-    ) throws -> Reception {
-        let bridge = bridge(answering, overtaken.commands)
-        return try overtaken.receive(
-            with: hydration(), client: Self.client, bridge: bridge, deadline: .now + .seconds(60),
-            hangup: nil, log: Self.log
+        let context = Repository.Push.Context(
+            hydration: try hydration(), slots: slots, queue: queue, client: Self.client,
+            limits: .init(attempts: attempts, deadline: .now + .seconds(60)), log: Self.log
         ) { _ in }
+        let ending = try context.settle(
+            reception, attempts: attempts, hangup: nil,
+            bridge: { bridge(answeringAgain, $0) }, progress: { _ in })
+        switch consume ending {
+        case .unchanged(let report): return .unchanged(report)
+        case .refused(let reason): return .refused(reason)
+        case .lost(let lost): return .lost(lost.report)
+        case .published(let published):
+            let digest = published.state.digest
+            return .published(digest, published.release())
+        }
     }
 
     static var client: GitProgram.Client {

@@ -220,7 +220,7 @@ struct LosingTests {
                 case .lost:
                     faulty.landLate()
                     #expect(try !shows(push, bench), "\(faulty.story)")
-                case .unchanged: Issue.record("unchanged: \(faulty.story)")
+                case .unchanged, .refused: Issue.record("not received: \(faulty.story)")
                 }
             } catch let error as StoreError {
                 faulty.landLate()

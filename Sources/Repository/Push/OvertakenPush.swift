@@ -1,21 +1,21 @@
 import Bytes
-package import GitProtocol
+import GitProtocol
 import Glibc
-package import Logging
+import Logging
 import ObjectStore
 import Posix
 import Synchronization
 
-/// A push whose refs nobody moved, but which cannot be applied to the state that is published now
-/// without asking git: packs were folded, say.
-package struct OvertakenPush: ~Copyable {
+/// A push whose refs have not moved, but which git has to receive again on top of the state that is
+/// published now, for example because its packs were merged.
+struct OvertakenPush: ~Copyable {
     /// Holds the pack that was kept.
     private let workspace: WriteWorkspace
     private let winner: Snapshot
-    /// Attempts to publish it that are left.
-    package let attemptsLeft: Int
-    /// What is to be received again.
-    package let commands: PushCommands
+    /// The remaining attempts to publish it.
+    let attemptsLeft: Int
+    /// The commands that are received again.
+    let commands: PushCommands
     /// The refs of the push that were refused before.
     private let rejected: [PushReport.Rejection]
     private let pack: ReceivedPush.KeptPack?
@@ -32,14 +32,14 @@ package struct OvertakenPush: ~Copyable {
         self.pack = pack
     }
 
-    /// Receives the push once more, on top of the state that it lost to, from the pack that was
-    /// kept: that is complete, whatever the client's was.
+    /// Receives the push again, on top of the state that it lost to, from the pack that git kept: that
+    /// is complete even if the client's was thin.
     ///
     /// - Parameters:
-    ///   - hydration: makes the workspace.
-    ///   - hangup: hangs up when the client goes away; nil where nothing tells.
+    ///   - hydration: creates the workspace.
+    ///   - hangup: a descriptor that hangs up when the client goes away; nil if there is none.
     /// - Throws: ``StoreError`` or ``RepositoryError``; nothing was published.
-    package consuming func receive(
+    consuming func receive(
         with hydration: Hydration, client: GitProgram.Client, bridge: any PreReceiveBridge,
         deadline: ContinuousClock.Instant, hangup: Int32?, log: Logger,
         progress: (ArraySlice<UInt8>) throws -> Void
@@ -54,7 +54,7 @@ package struct OvertakenPush: ~Copyable {
             stored: pack.map { [$0.pack.digest] } ?? [], progress: progress)
     }
 
-    /// What git gets as the pack: where git kept none, the client's had no objects.
+    /// The pack for git. If git kept none, the client's had no objects.
     private func packBody(
         _ format: ObjectFormat, hangup: Int32?
     ) throws(RepositoryError) -> any RequestBody {

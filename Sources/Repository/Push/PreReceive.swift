@@ -3,19 +3,19 @@ import Glibc
 package import Posix
 import Synchronization
 
-/// The responder's end of the pre-receive bridge.
+/// The server's end of the pre-receive bridge.
 ///
-/// git runs our hook, the hook writes what it read to the channel, and what is answered there
-/// decides. Nothing is received without an explicit allow.
+/// git runs our hook, which writes its input to the channel, and the answer there decides. Nothing is
+/// received without an explicit permission.
 package protocol PreReceiveBridge: Sendable {
     /// Serves a channel until its other ends are closed.
     ///
-    /// - Returns: the updates that were allowed, in the hook's order; nil if none were, for
-    ///   whatever reason.
+    /// - Returns: the updates that were allowed, in the hook's order; nil if there are none, for any
+    ///   reason.
     func serve(_ channel: consuming OwnedDescriptor) -> [RefUpdate]?
 }
 
-/// Serves the bridge on a thread of its own for as long as receive-pack runs.
+/// Serves the bridge on a thread of its own while receive-pack runs.
 struct BridgeRun: ~Copyable {
     private let hook: OwnedDescriptor
     private let thread: Thread
@@ -25,7 +25,7 @@ struct BridgeRun: ~Copyable {
         let allowed = Mutex<[RefUpdate]?>(nil)
     }
 
-    /// The hook's end, for the child alone.
+    /// The hook's end, which only the child gets.
     var hookEnd: Int32 { hook.raw }
 
     init(_ bridge: any PreReceiveBridge) throws(RepositoryError) {
@@ -55,7 +55,9 @@ struct BridgeRun: ~Copyable {
         }
     }
 
-    /// Ends the bridge, git being gone, and says what was allowed.
+    /// Ends the bridge, after git has ended.
+    ///
+    /// - Returns: the updates that were allowed; nil if there are none.
     consuming func finish() -> [RefUpdate]? {
         let result = result
         Self.end(hook, thread)

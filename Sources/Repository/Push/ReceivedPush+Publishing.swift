@@ -3,24 +3,24 @@ package import GitProtocol
 import ObjectStore
 
 /// How publishing a received push ended, as far as it is known; not known is an error.
-package enum Publication: ~Copyable {
+enum Publication: ~Copyable {
     case published(PublishedPush)
-    /// Another writer's state stands instead. Nothing of the push shows.
+    /// Another writer's state is published instead, without any of the push.
     case lost(LostPush)
-    /// Another writer's state stands instead, and git has to say what the push makes of that.
+    /// Another writer's state is published instead, and git has to receive the push on top of it.
     case overtaken(OvertakenPush)
 }
 
-/// A push whose swap is won: the pointer named its manifest.
+/// A push whose swap was won, so that the pointer specified its manifest.
 ///
-/// Made only by ``ReceivedPush/publish(in:attempts:)``, and the only holder of git's `ok`.
+/// Only ``ReceivedPush/publish(in:attempts:)`` makes one, and only this holds git's `ok`.
 package struct PublishedPush: ~Copyable {
     private let report: PushReport
     package let state: PublishedState
     /// The pack that the push brought; nil if it needed none.
     package let pack: Digest?
 
-    /// What was refused of the push first, in a sentence; nil: nothing.
+    /// The first refusal of a ref of the push, in a sentence; nil if there is none.
     package var refusal: String? { report.refusal }
 
     fileprivate init(report: PushReport, state: PublishedState, pack: Digest?) {
@@ -29,27 +29,28 @@ package struct PublishedPush: ~Copyable {
         self.pack = pack
     }
 
-    /// Gives out git's report, which may be relayed from now on.
+    /// Releases git's report, which may be relayed from now on.
     package consuming func release() -> PushReport { report }
 }
 
 extension ReceivedPush {
-    /// Stores what is new, at once, and then has the pointer swapped that the push was received on.
+    /// Stores the new objects, all at once, and then has the queue swap the pointer that was observed
+    /// before the push was received.
     ///
-    /// Where another writer came first and their changes and ours do not touch, ours are applied
-    /// to theirs and the swap is tried again; so it is with other pushes in the queue.
+    /// If another writer or another push in the queue came first and the changes do not conflict, the
+    /// changes of this push are applied to theirs, and the swap is tried again.
     ///
-    /// - Parameter attempts: swaps that are tried at most.
-    /// - Throws: ``StoreError/undetermined(_:reason:)`` when the swap may have landed; otherwise
-    ///   it has not.
-    package consuming func publish(
+    /// - Parameter attempts: the number of swaps that may be tried.
+    /// - Throws: ``StoreError/undetermined(_:reason:)`` if the swap may have been applied; after any
+    ///   other error it has not.
+    consuming func publish(
         in queue: PublicationQueue, attempts: Int
     ) throws -> Publication {
         var writes: [ObjectWrite] = []
         if let pack, !stored.contains(pack.pack.digest) {
             writes += [.pack(pack.pack), .packIndex(of: pack.pack.digest, pack.index)]
         }
-        // One step less for a push that has the repository to itself; of no use to another.
+        // A push without rivals saves a step by storing its manifest here.
         var body: ObjectBody?
         if queue.isFree(for: parent) {
             let alone = ObjectBody.bytes(try manifest.bytesToPublish())
@@ -79,7 +80,7 @@ extension ReceivedPush {
         }
     }
 
-    /// Whether a part of the push may be published: not where nobody could be told which.
+    /// Whether a part of the push may be published: not if the client would not learn which.
     private var wholeness: Candidate.Wholeness {
         commands.capabilities.allowsParts ? .refByRef : .allOrNothing
     }

@@ -1,17 +1,18 @@
 import Bytes
-package import GitProtocol
+import GitProtocol
 import ObjectStore
 import Posix
 
 /// A push that git and the bridge accepted in a workspace, to be published or dropped.
 ///
-/// Made only by ``receive(_:body:in:git:client:bridge:deadline:progress:)``.
-package struct ReceivedPush: ~Copyable {
+/// Only ``receive(_:body:in:git:client:bridge:deadline:rejected:stored:progress:)`` makes one: it
+/// proves that the workspace changed as the commands, git's report and the bridge agree.
+struct ReceivedPush: ~Copyable {
     /// Holds the kept pack until it is stored, and the state that the push was received on.
     let workspace: WriteWorkspace
-    /// What was asked for.
+    /// The commands that git received.
     let commands: PushCommands
-    /// The state that the push makes of it.
+    /// The next state, with the push.
     let manifest: Manifest
     /// The pack that receive-pack kept; nil if the push brought none.
     let pack: KeptPack?
@@ -20,10 +21,10 @@ package struct ReceivedPush: ~Copyable {
     /// git's own report, withheld until the push is published.
     let report: PushReport
 
-    /// What was refused of the push, in a line; nil: nothing.
-    package var refusal: String? { report.refusal }
+    /// The first refusal of a ref of the push, in a line; nil if there is none.
+    var refusal: String? { report.refusal }
 
-    /// The state that the push was received on, and that its swap is predicated on.
+    /// The state on which the push was received, and on which its swap is predicated.
     var parent: Base { workspace.base }
 
     private init(
@@ -38,34 +39,19 @@ package struct ReceivedPush: ~Copyable {
         self.report = report
     }
 
-    /// Runs `git receive-pack` in a write workspace and makes sure that what it did is what was
-    /// asked for, what it reports, and what the bridge allowed.
+    /// Runs `git receive-pack` in a write workspace and proves that its changes are those that the
+    /// client requested, git reports, and the bridge allowed.
     ///
     /// - Parameters:
-    ///   - rejected: refs that were refused already, for the report; no command names them.
-    ///   - progress: takes what git says on band 2, as it comes.
+    ///   - rejected: refs of the push that were refused before, for the report.
+    ///   - stored: packs that were stored when the push was received before.
+    ///   - progress: takes band 2 of git's output, as it arrives.
     /// - Throws: ``RepositoryError``; nothing has been stored.
-    package static func receive(
-        _ commands: PushCommands, body: any RequestBody, in target: consuming WriteWorkspace,
-        git: GitProgram, client: GitProgram.Client, bridge: any PreReceiveBridge,
-        deadline: ContinuousClock.Instant, rejected: [PushReport.Rejection] = [],
-        progress: (ArraySlice<UInt8>) throws -> Void
-    ) throws -> Reception {
-        try receive(
-            commands, body: body, in: target, git: git, client: client, bridge: bridge,
-            deadline: deadline, rejected: rejected, stored: [], progress: progress)
-    }
-
-    /// The same for a push that may have been received before.
-    ///
-    /// - Parameters:
-    ///   - rejected: its refs that were refused then, for the report.
-    ///   - stored: packs that were stored then.
     static func receive(
         _ commands: PushCommands, body: any RequestBody, in target: consuming WriteWorkspace,
         git: GitProgram, client: GitProgram.Client, bridge: any PreReceiveBridge,
-        deadline: ContinuousClock.Instant, rejected: [PushReport.Rejection], stored: Set<Digest>,
-        progress: (ArraySlice<UInt8>) throws -> Void
+        deadline: ContinuousClock.Instant, rejected: [PushReport.Rejection] = [],
+        stored: Set<Digest> = [], progress: (ArraySlice<UInt8>) throws -> Void
     ) throws -> Reception {
         let parent = target.base
         let packDirectory = target.hydrated.packDirectory
@@ -104,7 +90,7 @@ package struct ReceivedPush: ~Copyable {
                 reason: "\(ending): \(target.hydrated.workspace.gitErrors())")
         }
         let report = try output.report()
-        // git ends well where it could not unpack, or found objects missing, whatever the cause.
+        // git exits with 0 if it could not unpack or did not find objects, whatever the cause.
         target.hydrated.lookForTrouble(after: report)
         try BrokenRefs.explainRefusal(of: commands, report, in: target.hydrated.workspace, parent)
         var refs = try WorkspaceRefs.read(
@@ -135,9 +121,9 @@ package struct ReceivedPush: ~Copyable {
                 stored: stored, report: whole))
     }
 
-    /// HEAD must be what it was, and no shallow boundary may have come in: git makes none where
-    /// `receive.shallowUpdate` is off. HEAD comes last, as it must exist: a workspace that
-    /// vanishes proves nothing.
+    /// Checks that HEAD is unchanged and that the push added no shallow boundary, which git does not do
+    /// while `receive.shallowUpdate` is off. HEAD comes last because it must exist: a workspace
+    /// that has vanished proves nothing.
     private static func checkUntouched(
         _ workspace: borrowing Workspace, _ manifest: Manifest
     ) throws(RepositoryError) {
@@ -155,14 +141,14 @@ package struct ReceivedPush: ~Copyable {
     }
 }
 
-/// What receive-pack writes: its report, withheld, and with side-band its progress.
+/// The output of receive-pack: its report, which is withheld, and with side-band its progress.
 struct ReceivePackOutput {
     private let sideBand: PushReporting.SideBand
     private var splitter = BandSplitter()
     private var reportBytes: [UInt8] = []
     private var fatal: [UInt8] = []
 
-    /// Bytes; a report has a line for each ref.
+    /// The largest report, in bytes; it has a line for each ref.
     private static let maximumReport = 128 << 20
 
     init(sideBand: PushReporting.SideBand) {
@@ -194,7 +180,7 @@ struct ReceivePackOutput {
         }
     }
 
-    /// The report, git having ended.
+    /// The report, after git has ended.
     func report() throws -> PushReport {
         if !fatal.isEmpty {
             throw RepositoryError.git(
@@ -207,8 +193,8 @@ struct ReceivePackOutput {
     }
 }
 
-/// What a push did, proven: the refs that differ are exactly those that git reports `ok`, each was
-/// asked for, and each was allowed by the bridge.
+/// The proof that the refs that differ are exactly those that git reports `ok`, that the client
+/// requested each of them, and that the bridge allowed it.
 struct PushOutcome {
     /// Whether any ref differs from the parent's.
     let isChange: Bool

@@ -3,16 +3,16 @@ import GitProtocol
 import Posix
 import Synchronization
 
-/// Replaces the updates that git got by those that the push requested, between the hook and a
+/// Replaces the updates that git received by those that the push requested, between the hook and a
 /// bridge.
 struct TranslatingBridge: PreReceiveBridge {
     let bridge: any PreReceiveBridge
-    /// The line that git gives the hook → the line that the bridge gets.
+    /// The line that git passes to the hook → the line that the bridge gets.
     let lines: [[UInt8]: [UInt8]]
 
     func serve(_ channel: consuming OwnedDescriptor) -> [RefUpdate]? {
         let hook = BridgeChannel(channel)
-        // Whatever fails is no permission.
+        // A failure is never a permission.
         guard let question = try? hook.receive(), question.kind == .question,
             let ends = try? OwnedDescriptor.socketPair()
         else { return nil }
@@ -46,7 +46,7 @@ struct TranslatingBridge: PreReceiveBridge {
             try asking.send(BridgeChannel.Word(.question, translated(question.bytes)))
             guard let word = try asking.receive() else { return false }
             try hook.send(word)
-            // The bridge is served until git is done with the hook.
+            // The bridge is served until the hook has ended.
             _ = try hook.receive()
             return true
         } catch {

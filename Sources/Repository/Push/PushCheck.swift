@@ -1,7 +1,6 @@
 import GitProtocol
-import Repository
 
-/// What is refused of a push before git is started.
+/// The refs of a push that are refused before git runs.
 struct PushCheck {
     private let manifest: Manifest
 
@@ -9,19 +8,19 @@ struct PushCheck {
         self.manifest = manifest
     }
 
-    /// What git is to receive of a push.
+    /// The part of a push that git receives.
     enum Verdict {
         /// Everything except these refs.
         case receive(without: [PushReport.Rejection])
-        /// Nothing: every ref is refused, or the push cannot be done in part. The refs with a fault
-        /// of their own come first in the report, so that they are the reason that is logged.
+        /// Nothing: every ref is refused, or the push must not be split. The refs with faults of their
+        /// own come first in the report, so that they are the logged reason.
         case refuse(PushReport)
     }
 
     /// Looks for refs that are refused on their own: an unsafe name, a name that several commands
     /// have, and a deletion of another value than the ref has.
     ///
-    /// - Throws: ``ProtocolError`` for ids that are none of the repository's.
+    /// - Throws: ``ProtocolError`` if the ids are not in the repository's object format.
     func verdict(on commands: PushCommands) throws(ProtocolError) -> Verdict {
         try checkFormat(of: commands)
         let refused = refused(of: commands)
@@ -65,8 +64,8 @@ struct PushCheck {
         return repeated
     }
 
-    /// Whether a command deletes another value than the ref has. git deletes whatever is there when
-    /// it does not know the old value's object, so it is not asked.
+    /// Whether a command deletes another value than the ref has. git would delete the ref whatever its
+    /// value if it does not know the old value's object.
     private func isStale(_ command: PushCommands.Command) -> Bool {
         guard command.new.isZero, let name = RefName(command.rawName),
             let current = manifest.refs[name]
@@ -74,7 +73,7 @@ struct PushCheck {
         return current != command.old
     }
 
-    /// git ends in the middle when it meets another object format than the repository's.
+    /// git exits without a report if the commands have another object format than the repository.
     private func checkFormat(of commands: PushCommands) throws(ProtocolError) {
         let format = manifest.objectFormat
         let named = commands.capabilities.value(of: "object-format") ?? Array("sha1".utf8)

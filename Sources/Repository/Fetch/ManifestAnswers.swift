@@ -1,23 +1,22 @@
-import GitProtocol
-import Repository
+package import GitProtocol
 
-/// What is answered from the manifest alone, without git and without objects: ref advertisements
-/// and protocol v2's `ls-refs`.
-struct ManifestAnswers: Sendable {
+/// The answers that need only the manifest, neither git nor objects: ref advertisements and protocol
+/// v2's `ls-refs`.
+package struct ManifestAnswers: Sendable {
     private let learned: LearnedCapabilities
 
-    init(_ learned: LearnedCapabilities) {
+    package init(_ learned: LearnedCapabilities) {
         self.learned = learned
     }
 
-    /// A service's advertisement; nil where the manifest does not say what is needed for it.
-    func advertisement(
+    /// A service's advertisement; nil if the manifest does not contain enough for it.
+    package func advertisement(
         of service: UploadPack.Service, _ version: ProtocolVersion, _ manifest: Manifest
     ) throws -> [UInt8]? {
         let format = manifest.objectFormat
         switch service {
         case .receivePack:
-            // receive-pack knows no version 2 and answers as in version 0.
+            // receive-pack does not know version 2 and answers as in version 0.
             let version = version == .v2 ? .v0 : version
             let capabilities = try learned.capabilities(of: service, version, format)
             return RefListing(manifest, peeled: [:]).receivePackAdvertisement(capabilities)
@@ -31,12 +30,10 @@ struct ManifestAnswers: Sendable {
         }
     }
 
-    /// The answer to `ls-refs`; nil, with the body as it was, where that is for git to give.
-    func lsRefs(_ body: Body, _ manifest: Manifest) throws -> [UInt8]? {
+    /// The answer to a request for `ls-refs`; nil if git has to answer, from the request's beginning.
+    package func lsRefs(_ request: PktLineReader, _ manifest: Manifest) throws -> [UInt8]? {
         guard let peeled = manifest.knownPeeled else { return nil }
-        let request = try body.peek {
-            try LsRefsRequest.read(from: $0, format: manifest.objectFormat)
-        }
+        let request = try LsRefsRequest.read(from: request, format: manifest.objectFormat)
         return request.map { RefListing(manifest, peeled: peeled).answer(to: $0) }
     }
 }
@@ -48,7 +45,7 @@ extension RefListing {
 }
 
 extension Manifest {
-    /// What refs peel to; nil where the manifest does not tell.
+    /// The objects that refs peel to; nil if the manifest does not contain them.
     fileprivate var knownPeeled: [RefName: ObjectID]? {
         peeled ?? (needsPeeled ? nil : [:])
     }

@@ -1,20 +1,20 @@
 import Posix
 
-/// The git processes that may run at once. A request that needs one waits in line for a while.
-final class GitSlots: @unchecked Sendable {
+/// The git processes that may run at once. A request that needs one waits for a while.
+package final class GitSlots: @unchecked Sendable {
     // `free` is read and written with the monitor's lock held.
     private let monitor = Monitor()
     private var free: Int
 
-    init(_ count: Int) {
+    package init(_ count: Int) {
         free = count
     }
 
-    /// How long a request waits in line.
+    /// The longest time that a request waits.
     private static let patience = Duration.seconds(30)
 
-    /// A slot; given back when its owner goes.
-    struct Slot: ~Copyable {
+    /// A slot, which its owner gives back when it is destroyed.
+    package struct Slot: ~Copyable {
         private let slots: GitSlots
 
         fileprivate init(_ slots: GitSlots) { self.slots = slots }
@@ -24,9 +24,9 @@ final class GitSlots: @unchecked Sendable {
 
     /// Waits for a slot.
     ///
-    /// - Throws: ``RequestError/busy`` when none became free in time.
-    func take() throws(RequestError) -> Slot {
-        try monitor.locked { () throws(RequestError) in
+    /// - Throws: ``RepositoryError/busy`` if none became free in time.
+    package func take() throws(RepositoryError) -> Slot {
+        try monitor.locked { () throws(RepositoryError) in
             guard monitor.wait(atMost: Self.patience, until: { free > 0 }) else { throw .busy }
             free -= 1
         }
