@@ -82,8 +82,8 @@ struct ServingSetup {
         ]
         guard let found = candidates.first(where: { access($0, F_OK) == 0 }) else {
             throw MissingProgram(
-                description: "git-s3-backend-hook is not beside '\(own)'. Install both programs "
-                    + "together.")
+                description: "git-s3-backend-hook not found next to '\(own)'. Install both "
+                    + "programs in one directory.")
         }
         return found
     }

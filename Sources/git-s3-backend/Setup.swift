@@ -82,7 +82,7 @@ extension Setup {
         let path = environment["PATH"] ?? "/usr/local/bin:/usr/bin:/bin"
         guard let git = GitProgram(searching: path) else {
             throw MissingProgram(
-                description: "There is no git on the path '\(path)'. Install git.")
+                description: "git not found in PATH '\(path)'. Install git.")
         }
         return git
     }
@@ -94,8 +94,8 @@ extension Setup {
         if let setting = Setting(option: nil, "log-level", in: environment) {
             guard let level = Logger.Level(rawValue: setting.text.lowercased()) else {
                 throw ValidationError(
-                    "\(setting.source) is '\(setting.text)'; give debug, info, notice, warning "
-                        + "or error.")
+                    "Invalid value '\(setting.text)' for \(setting.source): expected debug, "
+                        + "info, notice, warning or error.")
             }
             log.logLevel = level
         }

@@ -177,7 +177,9 @@ extension EndToEnd {
                 #expect(result.text.contains("The server is not set up; its log says how."))
                 #expect(result.errors.contains("GIT_S3_BACKEND_STORE"), "\(result)")
                 // Whoever comes from git http-backend learns that his directory is not looked at.
-                #expect(result.errors.contains("GIT_PROJECT_ROOT names a") == !extra.isEmpty)
+                #expect(
+                    result.errors.contains("GIT_PROJECT_ROOT is for git http-backend") == !extra
+                        .isEmpty)
             }
         }
 

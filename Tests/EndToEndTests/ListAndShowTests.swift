@@ -141,7 +141,7 @@ extension EndToEnd {
             #expect(result.ending == .exited(1))
             #expect(
                 result.errors.hasPrefix(
-                    "git-s3-backend: '\(none)' is no state that 'a/b' ever had."))
+                    "git-s3-backend: '\(none)' was never a state of 'a/b'."))
         }
     }
 }

@@ -197,7 +197,7 @@ struct RenamingTests {
             try rename(bench, faulty)
         } throws: { error in
             (error as? RenamingFailure)?.standing == .undone
-                && "\(error)".contains("'other/name' is there already. 'owner/repo' is as it was.")
+                && "\(error)".contains("'other/name' already exists. 'owner/repo' is unchanged.")
         }
         var after = try bench.published().manifest
         after.parent = before.parent

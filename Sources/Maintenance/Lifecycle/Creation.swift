@@ -39,7 +39,7 @@ package struct Creation: Sendable {
         // If another creation was first, the next attempt compares what it published.
         try Swap.repeated(
             attempts: 5,
-            orThrow: Conflict(description: "'\(repository)' keeps changing; try again.")
+            orThrow: Conflict(description: "'\(repository)' keeps changing. Try again.")
         ) {
             let resolution = try manifests.resolve(repository)
             if case .live(let snapshot) = resolution {
@@ -58,11 +58,11 @@ package struct Creation: Sendable {
     private func check(_ manifest: Manifest) throws(Conflict) {
         if let defaultBranch, defaultBranch != manifest.head {
             throw Conflict(
-                description: "'\(repository)' is there already, with HEAD on '\(manifest.head)'.")
+                description: "'\(repository)' already exists, with HEAD on '\(manifest.head)'.")
         }
         if let objectFormat, objectFormat != manifest.objectFormat {
             throw Conflict(
-                description: "'\(repository)' is there already, with object format "
+                description: "'\(repository)' already exists, with object format "
                     + "'\(manifest.objectFormat.rawValue)'.")
         }
     }

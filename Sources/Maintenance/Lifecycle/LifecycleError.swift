@@ -28,30 +28,32 @@ package enum LifecycleError: Error, Equatable, CustomStringConvertible, Sendable
 
     package var description: String {
         switch self {
-        case .absent(let name, let location): "There is no repository '\(name)' in '\(location)'."
+        case .absent(let name, let location):
+            "Repository '\(name)' does not exist in "
+                + "'\(location)'."
         case .deleted(let name, let last):
             "'\(name)' is deleted. "
                 + (last.map { "Its last state was \($0); " } ?? "")
                 + "'git-s3-backend restore \(name)' brings it back."
         case .nothingToRename(let name, let target):
-            "'\(name)' was deleted or renamed. If a renaming was interrupted, 'git-s3-backend rename "
-                + "--resume \(name) \(target)' finishes it; 'git-s3-backend restore \(name)' brings it "
-                + "back, or reports its new name."
-        case .present(let name, let remedy): "'\(name)' is there already\(remedy)"
-        case .sameName(let name): "'\(name)' has that name already."
+            "'\(name)' was deleted or renamed. If a rename was interrupted, 'git-s3-backend rename "
+                + "--resume \(name) \(target)' finishes it; 'git-s3-backend restore \(name)' "
+                + "brings it back, or reports its new name."
+        case .present(let name, let remedy): "'\(name)' already exists\(remedy)"
+        case .sameName(let name): "'\(name)' already has that name."
         case .noSuchState(let name, let digest):
-            "'\(digest)' is no state that '\(name)' ever had. 'git-s3-backend show' tells the "
-                + "parent of a state, and with --manifest that of an earlier one."
-        case .neverLive(let name): "'\(name)' never had a state to go back to."
+            "'\(digest)' was never a state of '\(name)'. Find earlier states with "
+                + "'git-s3-backend show', which prints the parent of a state."
+        case .neverLive(let name): "'\(name)' has no earlier state to restore."
         case .renamed(let name, let target):
-            "'\(name)' was renamed to '\(target)'. Rename '\(target)' instead; if it is deleted, run "
-                + "'git-s3-backend restore \(target)' first."
+            "'\(name)' was renamed to '\(target)'. Rename '\(target)' instead; if it is deleted, "
+                + "run 'git-s3-backend restore \(target)' first."
         case .strangeName(let name, let target):
-            "'\(name)' was renamed to '\(target)', which is not a valid name in this release. Use "
-                + "the release that renamed it."
+            "'\(name)' was renamed to '\(target)', which is not a valid name in this release. "
+                + "Use the release that renamed it."
         case .untold(let name, let reason):
-            "Could not find out what was published as '\(name)': \(reason)."
-        case .busy(let name): "'\(name)' keeps changing; try again."
+            "Could not read the earlier states of '\(name)': \(reason)."
+        case .busy(let name): "'\(name)' keeps changing. Try again."
         }
     }
 

@@ -67,7 +67,7 @@ package struct Renaming: Sendable {
             case .absent: throw LifecycleError.absent(source, location: manifests.store.location)
             case .live:
                 throw LifecycleError.present(
-                    source, remedy: ", and no renaming of it was cut off: leave out --resume.")
+                    source, remedy: ", and no rename of it was interrupted. Remove --resume.")
             case .deleted(let snapshot): tombstone = snapshot
             }
             let past = try PastState(before: tombstone, in: manifests)

@@ -38,19 +38,19 @@ package struct RenamingFailure: Error, CustomStringConvertible {
             + "restore \(source)' undoes it."
         let how =
             switch standing {
-            case .undone: "'\(source)' is as it was."
-            case .begun: "'\(source)' is deleted, and all of it is kept: \(ways)"
-            case .mayHaveBegun: "If '\(source)' is gone, all of it is kept: \(ways)"
+            case .undone: "'\(source)' is unchanged."
+            case .begun: "'\(source)' is deleted, but nothing is lost: \(ways)"
+            case .mayHaveBegun: "If '\(source)' does not exist, nothing is lost: \(ways)"
             case .mayBeDone:
-                "'\(source)' is deleted. If '\(target)' does not exist, all of it is kept: \(ways)"
+                "'\(source)' is deleted. If '\(target)' does not exist, nothing is lost: \(ways)"
             case .sourceTaken(let last):
-                "'\(source)' was restored or created again in the meantime. If it was created again, "
-                    + "its last state is kept: delete the new repository, and 'git-s3-backend restore "
-                    + "--manifest \(last) \(source)' brings it back."
+                "'\(source)' was restored or created again in the meantime. If it was created "
+                    + "again, its last state is still stored: delete the new repository, and "
+                    + "'git-s3-backend restore --manifest \(last) \(source)' brings it back."
             case .overtaken(let last):
-                "Another renaming of '\(source)' took over, or it was deleted again. If it has no new "
-                    + "name, its last state is kept: 'git-s3-backend restore --manifest \(last) "
-                    + "\(source)' brings it back."
+                "Another rename of '\(source)' took over, or it was deleted again. If it has no "
+                    + "new name, its last state is still stored: 'git-s3-backend restore "
+                    + "--manifest \(last) \(source)' brings it back."
             }
         return "Could not rename '\(source)' to '\(target)': \(cause) \(how)"
     }

@@ -28,7 +28,7 @@ package struct Restoration: Sendable {
             case .absent:
                 throw LifecycleError.absent(repository, location: manifests.store.location)
             case .live:
-                throw LifecycleError.present(repository, remedy: "; there is nothing to restore.")
+                throw LifecycleError.present(repository, remedy: ". There is nothing to restore.")
             case .deleted(let snapshot): tombstone = snapshot
             }
             let before = try PastState(state, before: tombstone, in: manifests)

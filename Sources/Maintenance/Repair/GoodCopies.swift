@@ -72,7 +72,7 @@ package final class GoodCopies {
             let identity = FileIdentity(device: status.st_dev, inode: status.st_ino)
             if read.contains(identity) { continue }
             guard let found = Self.digest(of: path) else {
-                warn("'\(path)' is ignored: it cannot be read.")
+                warn("'\(path)' ignored: it cannot be read.")
                 continue
             }
             read.insert(identity)
@@ -122,7 +122,7 @@ extension GoodCopies {
                 names = try Files.names(in: directory)
             } catch {
                 // Running requests remove their workspaces while the directories are listed.
-                if error.code != ENOENT { warn("'\(directory)' is ignored: \(error).") }
+                if error.code != ENOENT { warn("'\(directory)' ignored: \(error).") }
                 continue
             }
             for name in names { sort("\(directory)/\(name)") }
@@ -151,7 +151,7 @@ extension GoodCopies {
                 unread[kind, default: []].append(path)
             }
         } catch {
-            if error.code != ENOENT { warn("'\(path)' is ignored: \(error).") }
+            if error.code != ENOENT { warn("'\(path)' ignored: \(error).") }
         }
     }
 }

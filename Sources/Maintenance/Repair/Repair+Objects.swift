@@ -90,7 +90,7 @@ extension Repair {
             case .missing: seen = .missing
             case .damaged(let etag?, _): seen = .damaged(etag)
             case .damaged(nil, _):
-                return .none(reason: "the store gives no ETag under which to overwrite it")
+                return .none(reason: "the store returned no ETag, which is needed to overwrite it")
             }
             let replacement: Replacement
             do throws(StoreError) {
@@ -109,6 +109,6 @@ extension Repair {
                 return replacement == .written ? .repaired(from: copy) : .repairedElsewhere
             }
         }
-        return .none(reason: "after \(Self.attempts) attempts it still is not good")
+        return .none(reason: "it is still not good after \(Self.attempts) attempts")
     }
 }

@@ -75,7 +75,7 @@ extension Repair {
         outcome.objects += 1
         guard
             let fault = try derivedFault(
-                key, at: base + ".idx", "it is not the index of its pack",
+                key, at: base + ".idx", "it does not belong to its pack",
                 isGood: { () throws(SystemError) in
                     try PackIndex.isGood(base + ".idx", forPack: base + ".pack", format: format)
                 })
@@ -134,7 +134,7 @@ extension Repair {
         let maker = SidecarMaker(git: hydration.git, state: hydration.state)
         guard
             let made = try maker.make(forPack: base, tips: tips, format: manifest.objectFormat)
-        else { return .none(reason: "no ref ends in its pack; git does without") }
+        else { return .none(reason: "no ref points into its pack; it is not needed") }
         switch sidecar {
         case .bitmap: return try store(.packBitmap(of: pack, made.bitmap))
         case .commitGraph: return try store(.commitGraph(of: pack, made.graph))
@@ -161,7 +161,7 @@ extension Repair {
         try store.write([write])
         switch try look(at: write.key, write.body.digest, into: .nowhere) {
         case .good: return .repaired(from: nil)
-        case .missing, .damaged: return .none(reason: "what was stored is not what was sent")
+        case .missing, .damaged: return .none(reason: "the stored bytes differ from the bytes sent")
         }
     }
 }

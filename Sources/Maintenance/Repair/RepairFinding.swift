@@ -52,7 +52,7 @@ package struct RepairFinding: Sendable, CustomStringConvertible {
             switch remedy {
             case .repaired(let path?): "rewritten from '\(path)'."
             case .repaired(nil): "rebuilt from its pack."
-            case .repairedElsewhere: "repaired by somebody else in the meantime."
+            case .repairedElsewhere: "repaired by another process in the meantime."
             case .repairable(let path?): "can be rewritten from '\(path)'."
             case .repairable(nil): "can be rebuilt from its pack."
             case .none(let reason): "not repaired: \(reason)" + (reason.hasSuffix(".") ? "" : ".")

@@ -18,19 +18,19 @@ package enum ExportError: Error, CustomStringConvertible, Sendable {
     package var description: String {
         switch self {
         case .noSuchRepository(let name, let location):
-            "There is no repository '\(name)' in '\(location)'."
+            "Repository '\(name)' does not exist in '\(location)'."
         case .occupied(let path):
-            "'\(path)' is neither empty nor a bare repository. Name another directory."
+            "'\(path)' is neither empty nor a bare repository. Specify another directory."
         case .unfit(let path, let reason):
-            "'\(path)' cannot be updated: \(reason). Name another directory."
+            "'\(path)' cannot be updated: \(reason). Specify another directory."
         case .busy(let path):
-            "Another export writes to '\(path)'. Wait for it to end."
+            "Another export is writing to '\(path)'. Wait until it has finished."
         case .locked(let lock):
-            "'\(lock)' is there: git is at work in the repository, or was cut off. Remove the file "
-                + "if no git runs there."
+            "'\(lock)' exists: git is running in the repository, or was interrupted. If no git "
+                + "runs there, remove the file."
         case .changing(let path):
-            "The refs of '\(path)' change while it is exported to. Stop who pushes there, and "
-                + "export again."
+            "The refs of '\(path)' changed during the export. Make sure that nothing else writes "
+                + "there, and export again."
         }
     }
 }

@@ -77,7 +77,7 @@ private struct SourceReader: ~Copyable {
         try refusePartial(directory, objects: facts.objects)
         let listed = try refs(directory)
         let stray = try LooseRefs.strays(in: facts.common, besides: Set(listed.refs.keys))
-        let left = stray.map { "'\($0)' names a ref that is not there; it is left out." }
+        let left = stray.map { "'\($0)' skipped: it points to a ref that does not exist." }
         return ImportSource(
             path: path, head: try head(directory), refs: listed.refs, format: facts.format,
             warnings: listed.warnings + left, objects: facts.objects)
@@ -89,7 +89,7 @@ private struct SourceReader: ~Copyable {
         guard stat(path, &status) == 0 else {
             throw ImportError.notARepository(path, reason: String(cString: strerror(errno)))
         }
-        var reason = "there is neither a '.git' nor a bare repository in it"
+        var reason = "it contains neither '.git' nor a bare repository"
         for candidate in [path + "/.git", path] where access(candidate, F_OK) == 0 {
             let outcome = try git.run(
                 ["rev-parse", "--resolve-git-dir", candidate], in: workspace,
@@ -146,8 +146,8 @@ private struct SourceReader: ~Copyable {
                 if value == "files" { continue }
                 throw ImportError.notARepository(
                     path,
-                    reason: "its refs are kept in another format, '\(value)'; clone it with 'git "
-                        + "clone --mirror' and import the clone")
+                    reason: "its refs are stored in the unsupported format '\(value)'; clone it "
+                        + "with 'git clone --mirror' and import the clone")
             }
             if !["false", "no", "off", "0", ""].contains(value) { throw ImportError.partial(path) }
         }
@@ -201,8 +201,8 @@ private struct SourceReader: ~Copyable {
             if !parts[2].isEmpty {
                 let target = String(decoding: parts[2], as: UTF8.self)
                 warnings.append(
-                    "'\(shown)' is a symbolic ref to '\(target)'; it is imported as a ref to what "
-                        + "that is now.")
+                    "'\(shown)' is a symbolic ref to '\(target)'. It is imported as an ordinary "
+                        + "ref with the same value.")
             }
         }
         return (refs, warnings)

@@ -28,7 +28,7 @@ final class ImportWorkspace {
         workspace = try .empty(head: .main, format: source.format, in: state)
         guard !source.objects.contains("\n") else {
             throw ImportError.notARepository(
-                source.path, reason: "its path has the end of a line in it")
+                source.path, reason: "its path contains a newline")
         }
         let refs = PackedRefs(
             Manifest(head: .main, refs: source.refs, objectFormat: source.format)

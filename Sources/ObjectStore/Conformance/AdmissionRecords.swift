@@ -62,8 +62,8 @@ struct AdmissionRecords: Sendable {
 
     private func refusal(_ error: SystemError) -> StoreError {
         .misconfigured(
-            "Could not keep the admission of '\(location)' in '\(directory)': \(error). "
-                + "Give the user that this runs as write access to the state directory.")
+            "Could not record the probe result of '\(location)' in '\(directory)': \(error). "
+                + "Make the state directory writable for the user that this runs as.")
     }
 }
 

@@ -9,16 +9,16 @@ struct DeleteCommand: StoreCommand {
         commandName: "delete",
         abstract: "Delete a repository.",
         discussion: """
-            The repository is not found any more, and a push in flight is refused. Nothing that \
-            it holds is removed from the store: 'restore' brings it back.
+            Clients can no longer find the repository, and a push in flight is rejected. Its objects \
+            stay in the store: 'restore' brings it back.
 
-            On a terminal you are asked for its name once more; elsewhere it takes --yes.
+            On a terminal it asks for the name again; without a terminal it requires --yes.
             """)
 
-    @Argument(help: "The repository, OWNER/REPO.", transform: RepositoryName.argument)
+    @Argument(help: "Name of the repository, OWNER/REPO.", transform: RepositoryName.argument)
     var repository: RepositoryName
 
-    @Flag(help: "Do not ask.")
+    @Flag(help: "Do not ask for confirmation.")
     var yes = false
 
     @OptionGroup var storeOptions: StoreOptions

@@ -8,7 +8,7 @@ import Repository
 struct ServeCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "serve",
-        abstract: "Serve FastCGI on a socket.")
+        abstract: "Answer FastCGI requests on a socket.")
 
     @OptionGroup var storeOptions: StoreOptions
     @OptionGroup var options: ServeOptions

@@ -10,19 +10,22 @@ struct ShowCommand: StoreCommand {
     static let configuration = CommandConfiguration(
         commandName: "show",
         abstract: "Show the published state of a repository.",
-        discussion: "With --json also that of a deleted one, which has no refs and no packs, and "
-            + "whose parent is the last state.")
+        discussion:
+            "With --json it also shows a deleted repository, which has no refs and no packs, "
+            + "and whose parent is the last state.")
 
-    @Argument(help: "The repository, OWNER/REPO.", transform: RepositoryName.argument)
+    @Argument(help: "Name of the repository, OWNER/REPO.", transform: RepositoryName.argument)
     var repository: RepositoryName
 
-    @Flag(help: "As one JSON object.")
+    @Flag(help: "Print one JSON object.")
     var json = false
 
-    @Flag(help: "With the size of each pack, in bytes: one look-up for each.")
+    @Flag(help: "Print the size of each pack, in bytes; costs one request per pack.")
     var sizes = false
 
-    @Option(help: "An earlier state, by its manifest's digest; also of a deleted repository.")
+    @Option(
+        help:
+            "Show this earlier state, as the digest of its manifest; also of a deleted repository.")
     var manifest: Digest?
 
     @OptionGroup var storeOptions: StoreOptions
