@@ -4,15 +4,15 @@ import ObjectStore
 import Posix
 import Repository
 
-/// An error as HTTP tells it.
+/// An error as an HTTP answer.
 struct ErrorAnswer: Equatable {
     let status: Int
-    /// For the client; it names nothing of the store, and no secret.
+    /// The text for the client, without any detail of the store and without secrets.
     let text: String
     var headers: [String] = []
     var severity = Severity.refused
 
-    /// Whose fault it is.
+    /// Whether the request or the server is at fault.
     enum Severity: Equatable { case refused, failed }
 }
 
@@ -28,7 +28,7 @@ enum ErrorTable {
         }
     }
 
-    /// Seconds after which another attempt may do.
+    /// The seconds after which another attempt may succeed.
     private static let retryAfter = "Retry-After: 10"
 
     private static func failed(_ status: Int, _ text: String) -> ErrorAnswer {
@@ -100,10 +100,54 @@ enum ErrorTable {
         }
     }
 
-    /// A disk that is full may have room a moment later; another failure stays.
+    /// A full disk may have room a moment later; other failures stay.
     private static func failedDisk(_ error: SystemError) -> ErrorAnswer {
         error.code == ENOSPC || error.code == EDQUOT
             ? failed(503, "The server's disk is full. Nothing was changed; try again in a moment.")
             : failed(500, "The server's own disk failed; its log says how.")
     }
+}
+
+/// An error that the client has to correct, or to wait for.
+package enum RequestError: Error, Equatable, Sendable, CustomStringConvertible {
+    case notFound
+    case dumbProtocol
+    case unknownService
+    case wrongMethod(allowed: [String])
+    case wrongContentType(expected: String)
+    case badContentLength(String)
+    case unknownEncoding(String)
+    /// Bytes.
+    case bodyTooLarge(limit: Int64)
+    case bodyCut
+    case bodyTooSlow
+    case badGzip(String)
+    case notAllowed(String)
+    /// Every attempt to publish was lost.
+    case pushLost
+    /// The connection to the web server broke.
+    case disconnected
+
+    package var description: String {
+        switch self {
+        case .notFound: "Repository not found."
+        case .dumbProtocol:
+            "This server speaks git's smart HTTP protocol only; git 1.6.6 and later do, too."
+        case .unknownService: "Unsupported service."
+        case .wrongMethod(let allowed): "Use \(allowed.joined(separator: " or ")) here."
+        case .wrongContentType(let expected): "The content type must be \(expected)."
+        case .badContentLength(let value): "Bad content length '\(Self.shown(value))'."
+        case .unknownEncoding(let value): "Unsupported content encoding '\(Self.shown(value))'."
+        case .bodyTooLarge(let limit): "The request has more than \(limit) bytes."
+        case .bodyCut: "The request ends before it is complete."
+        case .bodyTooSlow: "The request came in too slowly."
+        case .badGzip(let reason): "The request is not good gzip: \(reason)."
+        case .notAllowed(let reason): reason
+        case .pushLost: "Another push came first. Nothing was changed; fetch and try again."
+        case .disconnected: "The web server closed the connection."
+        }
+    }
+
+    /// The first 64 bytes of a header's value.
+    private static func shown(_ value: String) -> String { PrintableText.shortened(value, to: 64) }
 }

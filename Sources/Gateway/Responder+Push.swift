@@ -1,13 +1,13 @@
 import Bytes
-import Maintenance
 import GitProtocol
 import Logging
+import Maintenance
 import ObjectStore
 import Policy
 import Repository
 
 extension Responder {
-    /// Bytes; git's `http.postBuffer`, up to which it sends a push with its length and at once.
+    /// git's `http.postBuffer` in bytes: it sends smaller pushes at once, with their length.
     private static let pushReadAhead: Int64 = 1 << 20
 
     /// `git-receive-pack`: a push.
@@ -156,5 +156,25 @@ extension Responder {
                 "push published, but the response could not be sent",
                 metadata: ["error": "\(error)"])
         }
+    }
+}
+
+extension Responder {
+    /// Whether the request of a client that may not push is the probe that git sends before a large
+    /// push, a body of exactly `0000`.
+    ///
+    /// git 2.46 and some later releases send it without their token, and abandon the push at any answer
+    /// except 200. The answer is the same for every name, so that it does not reveal which repositories
+    /// exist, and it permits nothing.
+    func isProbe(
+        _ request: Request, on connection: any Connection, _ verdict: Verdict
+    ) throws -> Bool {
+        guard case .deny = verdict, request.contentLength == .known(4),
+            request.contentEncoding.isEmpty
+        else { return false }
+        return try Body(
+            of: request, from: connection, limit: limits.body, deadline: deadline,
+            framing: .commandsAndPack
+        ).isProbe()
     }
 }

@@ -1,3 +1,5 @@
+import Posix
+
 /// What one machine keeps between requests: packs, manifests, and the size of both, which is bounded.
 /// Nothing in it is ever truth, and any of it may vanish at any time. Any number of processes may
 /// share it.
