@@ -1,3 +1,4 @@
+@testable import Repository
 @testable import Push
 import GitProtocol
 import ObjectStore

@@ -1,4 +1,4 @@
-import Repository
+package import Repository
 package import ObjectStore
 import Posix
 import Synchronization
