@@ -13,10 +13,10 @@ extension PointerValue {
     /// Takes what a GET of a pointer found.
     fileprivate init(_ object: StoredObject, at key: ObjectKey) throws(StoreError) {
         guard let digest = Digest(hex: object.bytes) else {
-            throw .corrupt(key, reason: "a pointer is 64 lower-case hex digits and nothing else")
+            throw .corrupt(key, reason: "expected 64 lower-case hex digits")
         }
         guard let etag = object.etag else {
-            throw .nonConforming(.init(.get, key.path), reason: "no strong ETag came with it")
+            throw .nonConforming(.init(.get, key.path), reason: "the response has no strong ETag")
         }
         self.init(digest: digest, etag: etag)
     }
@@ -104,7 +104,9 @@ extension ObjectStore {
                 // Where none was expected, none is no change; but 412 says that there was one, and
                 // it may have been ours.
                 if expected == nil, answer != .refused(.conditionFailed) { continue }
-                throw .undetermined(key, reason: doubts.sentence + "; then the pointer was gone")
+                throw .undetermined(
+                    key,
+                    reason: doubts.sentence + "; then the pointer did not exist")
             }
             if current.digest == digest { return .won(current.etag) }
             if current.etag == expected { continue }
@@ -118,7 +120,7 @@ extension ObjectStore {
         // Refusals alone do not prove that nothing landed either: what was refused may have been
         // a second copy, re-sent by the HTTP library, with the first one still on its way.
         throw .undetermined(
-            key, reason: doubts.sentence + ", though the pointer is what the condition names")
+            key, reason: doubts.sentence + ", although the pointer matches the condition")
     }
 
     /// One conditional PUT of the pointer. What leaves its outcome open is added to `doubts`.

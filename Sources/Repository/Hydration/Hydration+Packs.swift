@@ -122,7 +122,7 @@ extension Hydration {
     private func describe(
         _ digest: Digest, at base: String, _ format: ObjectFormat
     ) throws(RepositoryError) -> PlacedPack {
-        let objects = try local("look at a pack") { () throws(SystemError) in
+        let objects = try local("inspect a pack") { () throws(SystemError) in
             try PackIndex.objects(base + ".idx", forPack: base + ".pack", format: format)
         }
         return PlacedPack(digest: digest, objects: objects ?? 0)

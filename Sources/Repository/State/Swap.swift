@@ -67,11 +67,11 @@ extension Manifest {
         do {
             let bytes = try canonicalBytes()
             guard try Manifest(parsing: bytes) == self else {
-                throw Invalid("it does not read back as itself")
+                throw Invalid("it does not decode to the same manifest")
             }
             return bytes
         } catch {
-            throw .unproven("the manifest cannot be written: \(error)")
+            throw .unproven("the manifest cannot be encoded: \(error)")
         }
     }
 }
