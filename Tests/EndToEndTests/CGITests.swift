@@ -102,7 +102,7 @@ extension EndToEnd {
                 input: .bytes(ground.body))
             #expect(push.text.contains("ok refs/heads/main"), "\(push)")
             #expect(push.errors.contains("push published"))
-            #expect(!push.errors.contains("compacting"))
+            #expect(!push.errors.contains("compaction started"))
             #expect(try ground.site.bucket.packs(of: ground.repository).count == 2)
         }
 

@@ -63,7 +63,7 @@ extension Hydration {
             do {
                 guard let claim = try cache.waitToClaim(digest) else {
                     log.warning(
-                        "gave up waiting for another request's pack",
+                        "gave up waiting for another download of a pack",
                         metadata: ["pack.digest": "\(digest)"])
                     unkept.append(digest)
                     continue
