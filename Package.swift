@@ -36,34 +36,35 @@ let package = Package(
         .target(name: "CSystem"),
 
         .target(name: "Posix", dependencies: ["CSystem"], swiftSettings: settings),
-        .target(
-            name: "ObjectStore", dependencies: ["Posix", "COpenSSL"], swiftSettings: settings),
+        .target(name: "Bytes", dependencies: ["Posix", "COpenSSL"], swiftSettings: settings),
+        .target(name: "ObjectStore", dependencies: ["Bytes", "Posix"], swiftSettings: settings),
         .target(
             name: "S3Store",
-            dependencies: ["ObjectStore", "Posix", "CCurl", "COpenSSL", "CExpat"],
+            dependencies: ["ObjectStore", "Bytes", "Posix", "CCurl", "CExpat"],
             swiftSettings: settings),
-        .target(name: "GitProtocol", swiftSettings: settings),
+        .target(name: "GitProtocol", dependencies: ["Bytes"], swiftSettings: settings),
         .target(
             name: "Repository",
-            dependencies: ["ObjectStore", "GitProtocol", "Posix", logging],
+            dependencies: ["ObjectStore", "GitProtocol", "Bridge", "Bytes", "Posix", logging],
             swiftSettings: settings),
         .target(
             name: "Maintenance",
-            dependencies: ["Repository", "ObjectStore", "GitProtocol", "Posix", logging],
+            dependencies: ["Repository", "ObjectStore", "GitProtocol", "Bytes", "Posix", logging],
             swiftSettings: settings),
         .target(
             name: "Migration",
-            dependencies: ["Repository", "ObjectStore", "GitProtocol", "Posix", logging],
+            dependencies: ["Repository", "ObjectStore", "GitProtocol", "Bytes", "Posix", logging],
             swiftSettings: settings),
         .target(name: "Bridge", dependencies: ["Posix"], swiftSettings: settings),
         .target(
             name: "Policy",
-            dependencies: ["Repository", "GitProtocol", "ObjectStore", "Bridge", "Posix"],
+            dependencies: ["Repository", "GitProtocol", "ObjectStore", "Bytes", "Bridge", "Posix"],
             swiftSettings: settings),
         .target(
             name: "Gateway",
             dependencies: [
-                "Maintenance", "Repository", "Policy", "GitProtocol", "ObjectStore", "Posix",
+                "Maintenance", "Repository", "Policy", "GitProtocol", "ObjectStore", "Bytes",
+                "Posix",
                 "CFastCGI", "CZlib",
                 logging,
             ],
@@ -72,7 +73,7 @@ let package = Package(
             name: "git-s3-backend",
             dependencies: [
                 "Gateway", "Maintenance", "Migration", "Repository", "Policy", "GitProtocol",
-                "S3Store", "ObjectStore", "Posix",
+                "S3Store", "ObjectStore", "Bytes", "Posix",
                 logging, arguments,
             ],
             swiftSettings: settings),
@@ -82,28 +83,31 @@ let package = Package(
 
         // Servers, clients and faults for tests: real nginx, SeaweedFS, git, and stores that fail.
         .target(
-            name: "TestSupport", dependencies: ["ObjectStore", "S3Store", "Posix"],
+            name: "TestSupport", dependencies: ["ObjectStore", "S3Store", "Bytes", "Posix"],
             path: "Tests/TestSupport", swiftSettings: settings),
         // A process to race and to kill.
         .executableTarget(
-            name: "FileStoreRacer", dependencies: ["ObjectStore", "Posix"],
+            name: "FileStoreRacer", dependencies: ["ObjectStore", "Bytes", "Posix"],
             path: "Tests/FileStoreRacer", swiftSettings: settings),
         .testTarget(
             name: "ObjectStoreTests",
-            dependencies: ["ObjectStore", "S3Store", "Posix", "TestSupport", "FileStoreRacer"],
+            dependencies: [
+                "ObjectStore", "S3Store", "Bytes", "Posix", "TestSupport", "FileStoreRacer",
+            ],
             swiftSettings: settings),
         .testTarget(
             name: "S3StoreTests",
-            dependencies: ["S3Store", "ObjectStore", "Posix", "CCurl", "TestSupport"],
+            dependencies: ["S3Store", "ObjectStore", "Bytes", "Posix", "CCurl", "TestSupport"],
             swiftSettings: settings),
         .testTarget(
-            name: "GitProtocolTests", dependencies: ["GitProtocol", "Posix", "TestSupport"],
+            name: "GitProtocolTests",
+            dependencies: ["GitProtocol", "Bytes", "Posix", "TestSupport"],
             swiftSettings: settings),
         .testTarget(
             name: "RepositoryTests",
             dependencies: [
                 "Maintenance", "Migration", "Repository", "GitProtocol", "ObjectStore", "Policy",
-                "Bridge", "Posix",
+                "Bridge", "Bytes", "Posix",
                 "TestSupport",
                 logging, "git-s3-backend-hook",
             ],
@@ -111,7 +115,7 @@ let package = Package(
         .testTarget(
             name: "PolicyTests",
             dependencies: [
-                "Policy", "Bridge", "GitProtocol", "ObjectStore", "Posix", "TestSupport",
+                "Policy", "Bridge", "GitProtocol", "ObjectStore", "Bytes", "Posix", "TestSupport",
                 "git-s3-backend-hook",
             ],
             swiftSettings: settings),
@@ -119,12 +123,14 @@ let package = Package(
             name: "GatewayTests",
             dependencies: [
                 "Gateway", "Maintenance", "Repository", "Policy", "GitProtocol", "ObjectStore",
+                "Bytes",
                 "Posix", "CZlib",
                 "TestSupport", logging, "git-s3-backend-hook",
             ],
             swiftSettings: settings),
         .testTarget(
-            name: "EndToEndTests", dependencies: ["TestSupport", "Posix", "git-s3-backend"],
+            name: "EndToEndTests",
+            dependencies: ["TestSupport", "Bytes", "Posix", "git-s3-backend"],
             swiftSettings: settings),
     ]
 )

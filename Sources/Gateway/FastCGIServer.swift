@@ -1,3 +1,4 @@
+import Bytes
 import Maintenance
 import CFastCGI
 import CSystem
@@ -105,7 +106,7 @@ package struct FastCGIServer: ~Copyable {
                 continue
             }
             responder.respond(
-                to: Request(variables: request.variables, identifier: randomHex(bytes: 8)),
+                to: Request(variables: request.variables, identifier: Hex.random(bytes: 8)),
                 on: request)
         }
     }

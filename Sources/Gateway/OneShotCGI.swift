@@ -1,3 +1,4 @@
+import Bytes
 import Glibc
 package import Posix
 package import Repository
@@ -21,7 +22,7 @@ package enum OneShotCGI {
 
     /// Answers the request that the process's environment describes.
     package static func run(_ responder: Responder, environment: [String: String]) {
-        let request = Request(variables: environment, identifier: randomHex(bytes: 8))
+        let request = Request(variables: environment, identifier: Hex.random(bytes: 8))
         var length: Int64?
         if case .known(let bytes) = request.contentLength { length = bytes }
         responder.respond(to: request, on: CGIConnection(contentLength: length))

@@ -1,5 +1,6 @@
 import GitProtocol
 import Posix
+import Repository
 
 /// The answer to a push. Git's report is written last, once; until then progress on band 2 may go
 /// out, and keep-alives while it takes long, so that no proxy cuts the push off.
@@ -105,6 +106,14 @@ final class PushAnswer: @unchecked Sendable {
         if !response.hasBegun { try response.begin(type: Self.type) }
         if reporting.sideBand == .sideBand64k { try response.write(pending) }
         try response.write(report.arranged(like: commands).body(for: reporting))
+    }
+
+    /// Acknowledges a published push: relays git's report, which only such a push releases.
+    ///
+    /// Nothing else in the gateway writes an `ok`. If the answer cannot be written, the push is
+    /// published nevertheless.
+    func acknowledge(_ push: consuming PublishedPush) throws {
+        try finish(push.release())
     }
 
     /// Writes the report of a push that published nothing.

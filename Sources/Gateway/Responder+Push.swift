@@ -1,3 +1,4 @@
+import Bytes
 import Maintenance
 import GitProtocol
 import Logging
@@ -41,7 +42,7 @@ extension Responder {
         switch resolution {
         case .live: break
         case .absent, .deleted:
-            if limits.pushToNothing == .isNotFound { throw RequestError.notFound }
+            if limits.missingRepository == .isNotFound { throw RequestError.notFound }
         }
         if try body.isProbe() {
             call.isProbe = true
@@ -199,7 +200,7 @@ extension Responder {
         compactor?.pushed(
             to: push.repository, packs: state.manifest.packs.count, before: state.packsBefore)
         do {
-            try Fence.succeed(published, on: push.answer)
+            try push.answer.acknowledge(published)
         } catch {
             push.call.log.info(
                 "push published, but the response could not be sent",

@@ -22,23 +22,23 @@ package struct Responder: Sendable {
         /// Swaps that a push tries at most.
         package var pushAttempts: Int
         /// What a push to a repository that is not there does.
-        package var pushToNothing: PushToNothing
+        package var missingRepository: MissingRepository
         /// How the URLs of repositories end.
         package var urlSuffix: Route.Suffix
 
-        package enum PushToNothing: Sendable { case isNotFound, creates }
+        package enum MissingRepository: Sendable { case isNotFound, creates }
 
         package init(
             git: Int, body: Int64 = 0, gitTime: Duration = .seconds(3600),
             pushKeepAlive: Duration = .seconds(5), pushAttempts: Int = 20,
-            pushToNothing: PushToNothing = .isNotFound, urlSuffix: Route.Suffix = .both
+            missingRepository: MissingRepository = .isNotFound, urlSuffix: Route.Suffix = .both
         ) {
             self.git = git
             self.body = body
             self.gitTime = gitTime
             self.pushKeepAlive = pushKeepAlive
             self.pushAttempts = pushAttempts
-            self.pushToNothing = pushToNothing
+            self.missingRepository = missingRepository
             self.urlSuffix = urlSuffix
         }
     }
@@ -143,7 +143,7 @@ package struct Responder: Sendable {
                 ?? advertiseByGit(service, snapshot, call)
         case .absent, .deleted:
             // As of an empty repository, in the format of nearly all.
-            guard service == .receivePack, limits.pushToNothing == .creates,
+            guard service == .receivePack, limits.missingRepository == .creates,
                 let empty = try answers.advertisement(
                     of: service, version, Manifest(head: .main))
             else { throw RequestError.notFound }

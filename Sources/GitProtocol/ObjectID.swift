@@ -1,3 +1,5 @@
+import Bytes
+
 /// The name of a git object: 40 (SHA-1) or 64 (SHA-256) lower-case hex digits.
 ///
 /// It is stored as the hash's bytes, without an allocation of its own: repositories have millions of
@@ -22,8 +24,8 @@ package struct ObjectID: Hashable, Sendable, CustomStringConvertible {
         var words = SIMD4<UInt64>()
         var index = 0
         for byte in bytes {
-            guard let value = Self.value(of: byte) else { return nil }
-            words[index / 16] |= value << UInt64(60 - index % 16 * 4)
+            guard let value = Hex.value(ofLowercase: byte) else { return nil }
+            words[index / 16] |= UInt64(value) << UInt64(60 - index % 16 * 4)
             index += 1
         }
         (first, second, third, fourth) = (words[0], words[1], words[2], words[3])
@@ -59,15 +61,6 @@ package struct ObjectID: Hashable, Sendable, CustomStringConvertible {
     private var words: SIMD4<UInt64> { SIMD4(first, second, third, fourth) }
 
     private static func digit(at index: Int, of words: SIMD4<UInt64>) -> UInt8 {
-        let value = UInt8(truncatingIfNeeded: words[index / 16] >> UInt64(60 - index % 16 * 4)) & 15
-        return value < 10 ? 0x30 + value : 0x57 + value
-    }
-
-    private static func value(of digit: UInt8) -> UInt64? {
-        switch digit {
-        case 0x30...0x39: UInt64(digit) - 0x30
-        case 0x61...0x66: UInt64(digit) - 0x57
-        default: nil
-        }
+        Hex.digit(UInt8(truncatingIfNeeded: words[index / 16] >> UInt64(60 - index % 16 * 4)))
     }
 }

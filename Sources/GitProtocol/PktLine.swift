@@ -1,3 +1,5 @@
+import Bytes
+
 /// One pkt-line, or one of the special packets. gitprotocol-common(5), "pkt-line Format".
 package enum PktLine: Equatable, Sendable {
     case data([UInt8])
@@ -40,8 +42,7 @@ package enum PktLine: Equatable, Sendable {
     package static let flushBytes = Array("0000".utf8)
 
     private static func header(_ length: Int) -> [UInt8] {
-        let digits = Array("0123456789abcdef".utf8)
-        return [12, 8, 4, 0].map { digits[(length >> $0) & 15] }
+        [12, 8, 4, 0].map { Hex.digit(UInt8(truncatingIfNeeded: length >> $0)) }
     }
 
     /// What a line's four length digits say.
@@ -57,10 +58,10 @@ package enum PktLine: Equatable, Sendable {
     ) throws(ProtocolError) -> Header {
         var length = 0
         for digit in digits {
-            guard let value = hexValue(digit) else {
-                throw .badPktLine("the length is not four hex digits")
+            guard let value = Hex.value(of: digit) else {
+                throw .badPktLine("its length is not four hex digits")
             }
-            length = length << 4 | value
+            length = length << 4 | Int(value)
         }
         switch length {
         case 0: return .flush
@@ -69,15 +70,6 @@ package enum PktLine: Equatable, Sendable {
         case 3: throw .badPktLine("a length of 3")
         case 65_521...: throw .badPktLine("a length of \(length), more than 65520")
         default: return .payload(length - 4)
-        }
-    }
-
-    private static func hexValue(_ digit: UInt8) -> Int? {
-        switch digit {
-        case 0x30...0x39: Int(digit) - 0x30
-        case 0x41...0x46: Int(digit) - 0x37
-        case 0x61...0x66: Int(digit) - 0x57
-        default: nil
         }
     }
 }

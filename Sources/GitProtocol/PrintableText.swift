@@ -1,3 +1,5 @@
+import Bytes
+
 /// Text of unknown origin (a ref name, a header, git's own words) made fit for a line of the log or
 /// for a terminal: one line, without control characters, and bounded.
 ///
@@ -87,8 +89,7 @@ package enum PrintableText {
         case UInt8(ascii: "\r"): return "\\r"
         case UInt8(ascii: "\t"): return "\\t"
         default:
-            let digits = Array("0123456789abcdef".unicodeScalars)
-            return "\\x\(digits[Int(byte >> 4)])\(digits[Int(byte & 15)])"
+            return "\\x" + Hex.encode([byte])
         }
     }
 }

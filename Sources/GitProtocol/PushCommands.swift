@@ -155,14 +155,16 @@ package struct PushCommands: Sendable {
         Array(first) + [0] + capabilities.askingForReport.bytes
     }
 
-    /// The same push with fewer commands, to be received again: `isKept` says of a raw name whether
-    /// its command stays. What git told the client of the pack the first time it need not repeat,
-    /// hence `quiet`.
+    /// The same push with the remaining commands, to be received again. It has `quiet`, because git
+    /// has already reported to the client on its pack.
     ///
-    /// - Parameter isFulfilled: whether an update is made by now. It is asked for from there: git
-    ///   would refuse it for its old value.
-    package func received(
-        again isKept: ([UInt8]) -> Bool, isFulfilled: (RefUpdate) -> Bool = { _ in false }
+    /// - Parameters:
+    ///   - isKept: whether the command with a raw name remains.
+    ///   - isFulfilled: whether an update has been made in the meantime. The new command starts from
+    ///     its result: git would refuse it for its old value.
+    package func remaining(
+        keeping isKept: ([UInt8]) -> Bool,
+        fulfilled isFulfilled: (RefUpdate) -> Bool = { _ in false }
     ) -> PushCommands {
         var push = self
         push.commands = commands.compactMapped { command in

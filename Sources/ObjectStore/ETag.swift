@@ -1,14 +1,13 @@
-/// A strong entity tag, opaque, as the backend gave it: quotes included, byte for byte.
-/// RFC 9110 §8.8.3.
+/// A strong entity tag, exactly as the backend returned it, including its quotes. RFC 9110 §8.8.3.
 ///
-/// It is sent back in If-Match, so a value that would mean something else there is no tag: a weak
-/// one, `*`, a list, an empty one, control characters. It is ASCII, so that two tags are equal only
-/// if their bytes are.
+/// It is sent back in If-Match, so values with another meaning there are not tags: a weak one, `*`,
+/// a list, an empty value, control characters. It is ASCII, so two tags are equal only if their
+/// bytes are.
 package struct ETag: Hashable, Sendable, CustomStringConvertible {
     package let text: String
 
-    /// Takes a header's value; nil for an empty or a weak (`W/`) one, and for any other that no
-    /// conditional write can rely on.
+    /// Parses a header's value; nil if it is empty or weak (`W/`), or if no conditional write can
+    /// rely on it.
     package init?(_ value: some StringProtocol) {
         let bytes = Array(value.utf8)
         guard let first = bytes.first, let last = bytes.last else { return nil }
@@ -19,7 +18,8 @@ package struct ETag: Hashable, Sendable, CustomStringConvertible {
             !opaque.elementsEqual("*".utf8)
         else { return nil }
         if !isQuoted {
-            // Some backends give tags without quotes. Such a one must not read as a list or as weak.
+            // Some backends return tags without quotes, which must not look like a list or a weak
+            // tag.
             guard !opaque.contains(UInt8(ascii: ",")), !opaque.starts(with: "W/".utf8),
                 !opaque.starts(with: "w/".utf8)
             else { return nil }
@@ -27,19 +27,19 @@ package struct ETag: Hashable, Sendable, CustomStringConvertible {
         text = String(decoding: bytes, as: UTF8.self)
     }
 
-    /// A tag of our own making: `opaque` in quotes. Letters, digits, dots and dashes.
+    /// Creates a tag of our own: `opaque` in quotes. It has letters, digits, dots and dashes.
     init(quoting opaque: String) {
         text = "\"" + opaque + "\""
     }
 
-    /// The tag without its quotes, for a backend that compares only that form.
+    /// The tag without its quotes, for backends that accept only that form.
     package var bare: String {
         let bytes = text.utf8
         guard bytes.count >= 2, bytes.first == UInt8(ascii: "\"") else { return text }
         return String(text.dropFirst().dropLast())
     }
 
-    /// The 16 bytes that it gives in 32 hex digits, which may be an MD5; nil for any other form.
+    /// The 16 bytes of a tag with 32 hex digits, which may be an MD5; nil for any other form.
     package var md5: [UInt8]? {
         let digits = bare.utf8.map { byte -> UInt8? in
             switch byte {

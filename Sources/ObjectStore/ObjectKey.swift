@@ -1,5 +1,7 @@
-/// The key of an object, relative to the store's prefix. Made only from checked parts, so that no
-/// key ever needs escaping: `A-Za-z0-9._-` and `/`.
+package import Bytes
+
+/// The key of an object, relative to the store's prefix. It is built only from validated parts, so
+/// that no key ever needs escaping: `A-Za-z0-9._-` and `/`.
 package struct ObjectKey: Hashable, Sendable, CustomStringConvertible {
     /// The key's text, without a leading slash.
     package let path: String
@@ -37,13 +39,16 @@ package struct ObjectKey: Hashable, Sendable, CustomStringConvertible {
         ObjectKey(path: "repos/\(repository)/pointer")
     }
 
-    /// A key of the conformance probe's own. `run` and `name` are the probe's: letters, digits and
-    /// dashes.
+    /// A key of the conformance probe.
+    ///
+    /// - Parameters:
+    ///   - run: the probe's run; letters, digits and dashes.
+    ///   - name: the object's name; letters, digits and dashes.
     package static func probe(run: String, name: String) -> ObjectKey {
         ObjectKey(path: "probe/\(run)/\(name)")
     }
 
-    /// The digest that a pack's key, `packs/<sha256>`, names; nil if it is not such a key.
+    /// Returns the digest in a pack's key, `packs/<sha256>`; nil if it is not such a key.
     package static func packDigest(in key: some Collection<UInt8>) -> Digest? {
         let prefix = Array("packs/".utf8)
         guard key.starts(with: prefix) else { return nil }

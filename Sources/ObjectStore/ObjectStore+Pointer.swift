@@ -1,4 +1,6 @@
-/// One observation of a pointer: what it names, and the token that a swap is predicated on.
+package import Bytes
+
+/// One observation of a pointer: its digest, and the token that a swap is predicated on.
 package struct PointerValue: Hashable, Sendable {
     package let digest: Digest
     package let etag: ETag
@@ -10,7 +12,7 @@ package struct PointerValue: Hashable, Sendable {
 }
 
 extension PointerValue {
-    /// Takes what a GET of a pointer found.
+    /// Parses the result of a GET of a pointer.
     fileprivate init(_ object: StoredObject, at key: ObjectKey) throws(StoreError) {
         guard let digest = Digest(hex: object.bytes) else {
             throw .corrupt(key, reason: "expected 64 lower-case hex digits")
@@ -22,27 +24,27 @@ extension PointerValue {
     }
 }
 
-/// How a swap of the pointer ended, as far as it is known; not known is an error.
+/// The outcome of a swap of the pointer. An unknown outcome is an error.
 package enum PointerAdvance: Sendable {
-    /// The pointer named our digest after our write. The token is nil where another writer has
+    /// The pointer contained our digest after our write. The token is nil if another writer has
     /// advanced it further since.
     case won(ETag?)
-    /// Another writer's state stands instead, and ours is not among its ancestors.
+    /// Another writer's state is published instead, and ours is not among its ancestors.
     case lost(PointerValue)
 }
 
-/// What is known of a manifest's ancestors.
+/// The known ancestry of a manifest.
 package enum Lineage: Sendable {
-    /// Ours is among them.
+    /// Ours is among its ancestors.
     case includesOurs
-    /// They were followed down to our parent, or to the first: ours is not among them.
+    /// Its ancestors were followed to our parent, or to the first one, and ours is not among them.
     case excludesOurs
-    /// They could not be followed that far.
+    /// Its ancestors could not be followed that far.
     case unknown(reason: String)
 }
 
 extension ObjectStore {
-    /// Bytes. A pointer has 64; a little more is read so that an error can tell.
+    /// Bytes that are read. A pointer has 64; reading more makes a longer one an error.
     private var pointerLimit: Int { 1024 }
 
     /// Reads the pointer of a repository with one GET; nil if there is none.
@@ -55,7 +57,7 @@ extension ObjectStore {
         }
     }
 
-    /// Reads the pointers of several repositories, in parallel; nil where there is none.
+    /// Reads the pointers of several repositories, in parallel; nil for each that does not exist.
     ///
     /// - Returns: one result for each, in order.
     package func readPointers(
@@ -73,17 +75,18 @@ extension ObjectStore {
         }
     }
 
-    /// Advances the pointer if it still carries `expected`; nil: if there is none yet.
+    /// Advances the pointer if it still has the ETag `expected`, or if it does not exist and
+    /// `expected` is nil.
     ///
     /// An answer that may hide a win (409, 412, 404, none at all, and any other that follows an
-    /// earlier copy of the request) is provisional, and settled by reading the pointer: ours, or
-    /// ours among the ancestors of what it names: won; another: lost; unchanged: the same
-    /// conditional PUT again, a bounded number of times.
+    /// earlier copy of the request) is provisional, and is resolved by reading the pointer. If it
+    /// specifies our digest, or a descendant of it, the swap was won; if another one, it was lost;
+    /// if it is unchanged, the same conditional PUT is repeated, a limited number of times.
     ///
-    /// - Parameter lineage: whether our digest is among the ancestors of the one given.
+    /// - Parameter lineage: whether our digest is among the ancestors of the given one.
     /// - Returns: `.lost` when another writer won; that is normal.
-    /// - Throws: ``StoreError/undetermined(_:reason:)`` when the write may have landed, or has, with
-    ///   a 2xx that gave no strong ETag. After any other, nothing of it was written or will be.
+    /// - Throws: ``StoreError/undetermined(_:reason:)`` if the write may have been applied, or was,
+    ///   with a 2xx without a strong ETag. After any other error nothing was or will be written.
     ///
     /// S3 `PutObject` with `If-Match` (RFC 9110 §13.1.1).
     package func advancePointer(
@@ -101,8 +104,8 @@ extension ObjectStore {
             if case .won(let etag) = answer { return .won(etag) }
 
             guard let current = try observePointer(of: repository, doubts) else {
-                // Where none was expected, none is no change; but 412 says that there was one, and
-                // it may have been ours.
+                // If none was expected, a missing pointer is unchanged. But a 412 says that there
+                // was one, and it may have been ours.
                 if expected == nil, answer != .refused(.conditionFailed) { continue }
                 throw .undetermined(
                     key,
@@ -117,13 +120,14 @@ extension ObjectStore {
                 throw .undetermined(key, reason: doubts.sentence + "; then: " + reason)
             }
         }
-        // Refusals alone do not prove that nothing landed either: what was refused may have been
-        // a second copy, re-sent by the HTTP library, with the first one still on its way.
+        // Refusals do not prove that nothing was applied: the refused request may have been a
+        // second copy, resent by the HTTP library, while the first one was still on its way.
         throw .undetermined(
             key, reason: doubts.sentence + ", although the pointer matches the condition")
     }
 
-    /// One conditional PUT of the pointer. What leaves its outcome open is added to `doubts`.
+    /// Attempts one conditional PUT of the pointer, and adds the reasons for an open outcome to
+    /// `doubts`.
     private func attemptSwap(
         _ request: StoreRequest, _ key: ObjectKey, _ doubts: inout [String]
     ) throws(StoreError) -> SwapAnswer {
@@ -132,8 +136,8 @@ extension ObjectStore {
             answer = try performOnce(request)
         } catch {
             doubts.append("\(error)")
-            // With an earlier copy that may have landed or be on its way, sent by us or by the HTTP
-            // library, a refusal of this one proves nothing.
+            // A refusal proves nothing if an earlier copy, sent by us or by the HTTP library, may
+            // have been applied or may still be on its way.
             if doubts.count > 1 || error.leavesWriteUnknown { return .unheard }
             throw error
         }
@@ -151,7 +155,7 @@ extension ObjectStore {
         }
     }
 
-    /// Reads the pointer after a provisional answer, which stays unsettled if that fails.
+    /// Reads the pointer after a provisional answer. If that fails, the outcome stays unknown.
     private func observePointer(
         of repository: RepositoryName, _ doubts: [String]
     ) throws(StoreError) -> PointerValue? {
@@ -171,17 +175,17 @@ extension ObjectStore {
     }
 }
 
-/// What one conditional PUT of the pointer says by itself.
+/// The answer to one conditional PUT of the pointer, on its own.
 private enum SwapAnswer: Equatable {
     case won(ETag)
     /// Provisional: an earlier copy of the same request may have won.
     case refused(StoreAnswer.Refusal)
-    /// Provisional: no answer that says anything of every copy.
+    /// Provisional: there was no answer that covers every copy.
     case unheard
 }
 
 extension [String] {
-    /// Doubts in the order in which they arose, each once where it repeats.
+    /// The doubts in their order, without consecutive repetitions.
     fileprivate var sentence: String {
         var distinct: [String] = []
         for doubt in self where distinct.last != doubt { distinct.append(doubt) }
@@ -190,6 +194,6 @@ extension [String] {
 }
 
 extension Digest {
-    /// The SHA-256 of this digest's 64 digits: what a pointer's body hashes to.
+    /// The SHA-256 of this digest's 64 digits, that is, of a pointer's body.
     fileprivate var ofDigits: Digest { Digest(of: bytes) }
 }

@@ -1,9 +1,11 @@
-/// An object to be written into a local file.
+package import Bytes
+
+/// An object to download into a local file.
 package struct Download: Sendable {
     package let key: ObjectKey
-    /// What the bytes must be; nil for a derived object, which the caller checks otherwise.
+    /// The digest that the bytes must have; nil for a derived object, which the caller verifies.
     package let digest: Digest?
-    /// The file's path.
+    /// The path of the file.
     package let path: String
 
     package init(key: ObjectKey, digest: Digest?, path: String) {
@@ -14,9 +16,9 @@ package struct Download: Sendable {
 }
 
 extension ObjectStore {
-    /// Reads an object into memory; nil if it is not there.
+    /// Reads an object into memory; nil if it does not exist.
     ///
-    /// - Parameter limit: bytes; a larger object is an error.
+    /// - Parameter limit: bytes. A larger object is an error.
     package func get(_ key: ObjectKey, limit: Int) throws(StoreError) -> StoredObject? {
         let request = StoreRequest.get(key, into: .memory(limit: limit))
         switch try performRepeatedly(request) {
@@ -26,11 +28,10 @@ extension ObjectStore {
         }
     }
 
-    /// Reads an immutable object into memory, and checks that its bytes have the digest that its
-    /// key claims.
+    /// Reads an immutable object into memory, and checks that its bytes have the digest in its key.
     ///
-    /// - Throws: ``StoreError/missing(_:)`` where there is none, ``StoreError/corrupt(_:reason:)``
-    ///   where it is another.
+    /// - Throws: ``StoreError/missing(_:)`` if it does not exist, ``StoreError/corrupt(_:reason:)``
+    ///   if its digest differs.
     package func getVerified(
         _ key: ObjectKey, digest: Digest, limit: Int
     ) throws(StoreError) -> [UInt8] {
@@ -39,8 +40,7 @@ extension ObjectStore {
         return object.bytes
     }
 
-    /// Reads an object and keeps only what it is: its size, SHA-256 and ETag. nil if it does not
-    /// exist.
+    /// Reads an object and returns only its size, SHA-256 and ETag; nil if it does not exist.
     package func inspect(_ key: ObjectKey) throws(StoreError) -> StoredObject? {
         let request = StoreRequest.get(key, into: .nowhere)
         switch try performRepeatedly(request) {
@@ -50,10 +50,10 @@ extension ObjectStore {
         }
     }
 
-    /// Reads objects into files, in parallel.
+    /// Downloads objects into files, in parallel.
     ///
-    /// - Returns: for each download whether the object was there.
-    /// - Throws: the first failure, ``StoreError/corrupt(_:reason:)`` where bytes do not have their
+    /// - Returns: for each download, whether the object exists.
+    /// - Throws: the first failure; ``StoreError/corrupt(_:reason:)`` if bytes do not have their
     ///   digest.
     package func download(_ downloads: [Download]) throws(StoreError) -> [Bool] {
         let requests = downloads.map { StoreRequest.get($0.key, into: .file($0.path)) }

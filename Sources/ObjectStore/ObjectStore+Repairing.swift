@@ -1,5 +1,5 @@
-/// An object whose key is the SHA-256 of its bytes: the only kind that may be overwritten to repair
-/// it, since whatever else is at that key is damage.
+/// An object whose key is the SHA-256 of its bytes. Only such objects may be overwritten to repair
+/// them, since any other bytes at that key are damage.
 package enum ContentAddressedObject: Sendable {
     case pack(ObjectBody)
     case manifest(ObjectBody)
@@ -13,27 +13,27 @@ package enum ContentAddressedObject: Sendable {
     }
 }
 
-/// What was found at the key of an object that is to be replaced.
+/// The current contents of the key of an object to replace.
 package enum DamageSeen: Hashable, Sendable {
     case missing
-    /// Other bytes than the key says, with the ETag of the answer that brought them.
+    /// Bytes that do not match the key, with the ETag of the answer that contained them.
     case damaged(ETag)
 }
 
-/// How a replacement ended, as far as the store says. Either way the object is to be read again.
+/// The outcome of a replacement according to the store. In any case the object is read again.
 package enum Replacement: Hashable, Sendable {
     case written
-    /// Somebody else wrote or removed the object in the meantime; nothing was written.
+    /// Another writer wrote or removed the object in the meantime; nothing was written.
     case overtaken
 }
 
 extension ObjectStore {
-    /// Puts the right bytes in the place of a damaged or missing object: If-Match the ETag under
-    /// which the damage was read, create-only if the object is missing. Nothing else in this program
-    /// overwrites an immutable object.
+    /// Replaces a damaged or missing object with the right bytes: with If-Match the ETag under
+    /// which the damage was read, or create-only if the object is missing. Nothing else in this
+    /// program overwrites an immutable object.
     ///
-    /// It may be repeated: a write whose answer was lost makes its repetition ``Replacement/overtaken``,
-    /// and the next read finds the object good.
+    /// It can be repeated: if the answer to a write was lost, its repetition is
+    /// ``Replacement/overtaken``, and the next read finds the object undamaged.
     package func replace(
         _ object: ContentAddressedObject, seen: DamageSeen
     ) throws(StoreError) -> Replacement {

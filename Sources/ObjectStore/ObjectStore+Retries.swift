@@ -1,9 +1,8 @@
 extension ObjectStore {
-    /// Carries out requests that do no harm when repeated, and repeats those that failed in a
-    /// passing way.
+    /// Performs requests that can be repeated safely, and repeats those that failed temporarily.
     ///
-    /// Reads, derived objects, and content-addressed writes are such requests; a pointer write is
-    /// not (``advancePointer(of:expecting:to:lineage:)``).
+    /// Reads, and writes of derived and content-addressed objects, are such requests. A pointer
+    /// write is not (``advancePointer(of:expecting:to:lineage:)``).
     package func performRepeatedly(
         _ requests: [StoreRequest]
     ) -> [Result<StoreAnswer, StoreError>] {
@@ -13,7 +12,7 @@ extension ObjectStore {
             let failed = results.indices.filter { index in
                 switch results[index] {
                 case .failure(let error): error.isTransient
-                // 409 to a create: another creator of the same key is at work.
+                // 409 to a create: another writer is creating the same key.
                 case .success(.notStored(.conflict)): true
                 case .success: false
                 }
@@ -28,7 +27,7 @@ extension ObjectStore {
         return results
     }
 
-    /// The same for one request.
+    /// Performs one such request.
     package func performRepeatedly(
         _ request: StoreRequest
     ) throws(StoreError) -> StoreAnswer {
@@ -38,7 +37,7 @@ extension ObjectStore {
         return try result.get()
     }
 
-    /// An answer of a kind that the request cannot have.
+    /// Creates the error for an answer of a kind that the request cannot have.
     func unexpected(_ answer: StoreAnswer, to request: StoreRequest) -> StoreError {
         .nonConforming(StoreError.Attempt(request), reason: "unexpected answer \(answer)")
     }

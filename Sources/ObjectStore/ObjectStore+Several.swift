@@ -1,13 +1,13 @@
 extension ObjectStore {
-    /// Reads several objects into memory, in parallel; nil for each that is not there.
+    /// Reads several objects into memory, in parallel; nil for each that does not exist.
     ///
-    /// - Parameter limit: bytes of one object; a larger one is an error.
+    /// - Parameter limit: bytes of one object. A larger one is an error.
     /// - Returns: one result for each, in order.
     package func get(_ keys: [ObjectKey], limit: Int) -> [Result<StoredObject?, StoreError>] {
         finding(keys.map { .get($0, into: .memory(limit: limit)) })
     }
 
-    /// Looks several objects up, in parallel; nil for each that is not there. S3 HeadObject.
+    /// Looks up several objects, in parallel; nil for each that does not exist. S3 HeadObject.
     ///
     /// - Returns: one result for each, in order.
     package func head(_ keys: [ObjectKey]) -> [Result<StoredObject?, StoreError>] {

@@ -1,17 +1,19 @@
+package import Bytes
+
 /// An object that a push stores before the swap.
 package enum ObjectWrite: Sendable {
     /// `packs/<sha256>`, create-only.
     case pack(ObjectBody)
     /// `manifests/<sha256>`, create-only.
     case manifest(ObjectBody)
-    /// `packs/<sha256>.idx` of the pack named: derived, written plainly.
+    /// `packs/<sha256>.idx` of the given pack: derived, written unconditionally.
     case packIndex(of: Digest, ObjectBody)
-    /// `packs/<sha256>.bitmap` of the pack named: derived, written plainly.
+    /// `packs/<sha256>.bitmap` of the given pack: derived, written unconditionally.
     case packBitmap(of: Digest, ObjectBody)
-    /// `packs/<sha256>.graph` of the pack named: derived, written plainly.
+    /// `packs/<sha256>.graph` of the given pack: derived, written unconditionally.
     case commitGraph(of: Digest, ObjectBody)
 
-    /// The key; that of an immutable object is derived from its bytes here and nowhere else.
+    /// The key. That of an immutable object is derived from its bytes here and nowhere else.
     package var key: ObjectKey {
         switch self {
         case .pack(let body): .pack(body.digest)
@@ -42,20 +44,20 @@ package enum ObjectWrite: Sendable {
 enum Creation: Sendable {
     case created(ETag?)
     case present
-    /// 409: another creator of the same key was at work.
+    /// 409: another writer was creating the same key.
     case conflict
 }
 
-/// Whether a write that may be repeated is.
+/// Whether a repeatable write is repeated after a failure.
 enum Repetition: Sendable { case never, transientFailures }
 
 extension ObjectStore {
-    /// Writes objects, in parallel; all are durable on return.
+    /// Writes objects in parallel. All are durable when it returns.
     ///
-    /// A content-addressed object that exists already is what was wanted once its content proves
-    /// it: where the backend keeps no checksum, it is read and hashed.
+    /// An existing content-addressed object is accepted once its contents are verified: if the
+    /// backend keeps no checksum, it is read and hashed.
     ///
-    /// - Throws: the first failure; others may have been written then, which harms nothing.
+    /// - Throws: the first failure. Other objects may have been written, which is harmless.
     package func write(_ writes: [ObjectWrite]) throws(StoreError) {
         let results = create(writes.map { ($0.body, $0.key, $0.condition) })
         for (write, result) in zip(writes, results) {
@@ -70,8 +72,8 @@ extension ObjectStore {
         }
     }
 
-    /// Writes bodies at keys, each create-only or plainly: the one way in which immutable objects
-    /// come to be, which the conformance probe races with `repeating` off.
+    /// Writes bodies to keys, each create-only or unconditionally. This is the only way to create
+    /// immutable objects; the conformance probe races it with `repeating` off.
     func create(
         _ objects: [(body: ObjectBody, key: ObjectKey, condition: PutCondition)],
         repeating: Repetition = .transientFailures
@@ -94,9 +96,9 @@ extension ObjectStore {
         }
     }
 
-    /// Relies on an object that exists only once its content is known: by the SHA-256 that the
-    /// backend checked and keeps, or by reading and hashing all of it. Its size alone would accept
-    /// one that was damaged when it was written.
+    /// Verifies the contents of an existing object: by the SHA-256 that the backend checked and
+    /// keeps, or by reading and hashing all of it. Its size alone would accept an object that was
+    /// damaged when it was written.
     private func checkPresent(_ write: ObjectWrite) throws(StoreError) {
         if dialect.contains(.keepsSHA256) {
             let request = StoreRequest.head(write.key)
@@ -104,8 +106,8 @@ extension ObjectStore {
                 throw Self.vanished(.init(request))
             }
             try expectSize(kept, of: write)
-            // One that was sent in parts has none, or a hash of hashes, which not every backend marks
-            // as such: only the bytes say that an object is damaged.
+            // An object that was sent in parts has no checksum, or a hash of hashes, which not
+            // every backend marks as such. So only the bytes prove that an object is damaged.
             if kept.storedChecksum == write.body.digest { return }
         }
         guard let stored = try inspect(write.key) else {

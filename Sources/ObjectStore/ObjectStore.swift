@@ -1,21 +1,23 @@
-/// A backend that keeps objects and satisfies the three axioms: durable write, read-after-write,
-/// compare-and-swap.
+package import Bytes
+
+/// A backend that stores objects and satisfies the three required guarantees: durable writes, read
+/// after write, compare-and-swap.
 ///
-/// A backend carries out single requests; what a read and a push need of them (retries, the
-/// content-addressed write, the pointer's provisional answers) is written once, in the extensions.
+/// A backend performs single requests. Everything else that reads and pushes need (retries,
+/// content-addressed writes, the pointer's provisional answers) is implemented once, in extensions.
 package protocol ObjectStore: Sendable {
-    /// Where the objects are, for people: `s3://bucket/prefix`. Never a secret.
+    /// The location of the objects, for display: `s3://bucket/prefix`. It contains no secret.
     var location: String { get }
 
-    /// How often and when a request that may be repeated is.
+    /// How often and when a repeatable request is repeated.
     var retryPolicy: RetryPolicy { get }
 
-    /// Whether damage to the body of a PUT on its way is noticed when it is written: the backend
-    /// compares the body with a checksum sent along, or returns the MD5 of what arrived. Found by
-    /// the conformance probe.
+    /// Whether a body that is damaged on its way is detected when it is written: the backend
+    /// compares the body with a checksum in the request, or returns the MD5 of the received bytes.
+    /// The conformance probe determines this.
     var checksBodies: Bool { get }
 
-    /// What the backend understands and checks, as far as this store makes use of it.
+    /// What the backend supports and checks, as far as this store uses it.
     var dialect: Dialect { get }
 
     /// The server software that has answered so far; empty for a store without a server.
@@ -24,27 +26,27 @@ package protocol ObjectStore: Sendable {
     /// The same store, as if no server software had answered yet.
     func watchingAnew() -> any ObjectStore
 
-    /// Carries out independent requests, in parallel where the backend can.
+    /// Performs independent requests, in parallel if the backend can.
     ///
-    /// Each is attempted once, as far as the backend can know; a PUT that got no answer, or 5xx,
-    /// may have been applied, or be applied later. Nothing here may be reported as done that was
-    /// not: a PUT with an answer ``StoreAnswer/stored(_:)`` is durable.
+    /// Each is attempted once, as far as the backend can know. A PUT without an answer, or with a
+    /// 5xx, may have been applied, or may be applied later. Nothing may be reported as done that
+    /// was not: a PUT with the answer ``StoreAnswer/stored(_:)`` is durable.
     ///
     /// - Returns: one result for each request, in order.
     func perform(_ requests: [StoreRequest]) -> [Result<StoreAnswer, StoreError>]
 
-    /// The keys that begin with `prefix` and come after `startingAfter`, at most 1000, in the
-    /// backend's order: that of their bytes, or part by part, `a/b` before `a-b/c`.
+    /// Lists the keys that begin with `prefix` and follow `startingAfter`, at most 1000, in the
+    /// backend's order: by their bytes, or by path components, `a/b` before `a-b/c`.
     func list(
         prefix: String, startingAfter: String?
     ) throws(StoreError) -> [ListedObject]
 
-    /// The same store, speaking another dialect; nil where it cannot. Only the conformance probe
-    /// and its record choose one.
+    /// Returns the same store with another dialect; nil if it does not support that. Only the
+    /// conformance probe and its record choose a dialect.
     func speaking(_ dialect: Dialect) -> (any ObjectStore)?
 
-    /// Writes a body with one checksum sent along, which may be deliberately wrong: for the
-    /// conformance probe. nil where the store sends none of this kind.
+    /// Writes a body with one checksum, which may be deliberately wrong, for the conformance probe.
+    /// nil if the store does not send checksums of this kind.
     func put(
         _ bytes: [UInt8], at key: ObjectKey, claiming claim: BodyClaim
     ) -> Result<StoreAnswer, StoreError>?
@@ -68,10 +70,10 @@ extension ObjectStore {
     ) -> Result<StoreAnswer, StoreError>? { nil }
 }
 
-/// One request to a store.
+/// A request to a store.
 package enum StoreRequest: Sendable {
     case get(ObjectKey, into: Destination)
-    /// Metadata alone. S3 HeadObject.
+    /// Reads only the metadata. S3 HeadObject.
     case head(ObjectKey)
     case put(ObjectBody, at: ObjectKey, PutCondition)
     case delete(ObjectKey)
@@ -83,17 +85,17 @@ package enum StoreRequest: Sendable {
     }
 }
 
-/// Where a GET's body goes.
+/// The destination of a GET's body.
 package enum Destination: Sendable {
-    /// Into memory; a body of more than `limit` bytes is an error, ``StoreError/tooLarge(_:limit:)``.
+    /// Memory. A body of more than `limit` bytes is an error, ``StoreError/tooLarge(_:limit:)``.
     case memory(limit: Int)
-    /// Into the file at this path, made or emptied first; unfinished after an error.
+    /// The file at this path, which is created or truncated first. It is incomplete after an error.
     case file(String)
-    /// Nowhere: only the body's size and SHA-256 are wanted.
+    /// Nowhere: only the body's size and SHA-256 are needed.
     case nowhere
 }
 
-/// What a PUT writes. The digest is the body's SHA-256, which signs the request too.
+/// The body of a PUT. The digest is its SHA-256, which also signs the request.
 package enum ObjectBody: Sendable {
     case bytes([UInt8], Digest)
     case file(path: String, size: Int64, digest: Digest)
@@ -118,7 +120,7 @@ package enum ObjectBody: Sendable {
     }
 }
 
-/// When a PUT may be applied. RFC 9110 §13.1.
+/// The condition of a PUT. RFC 9110 §13.1.
 package enum PutCondition: Hashable, Sendable {
     case always
     /// `If-None-Match: *`.
@@ -127,22 +129,22 @@ package enum PutCondition: Hashable, Sendable {
     case ifMatch(ETag)
 }
 
-/// What a store answered.
+/// The answer of a store.
 package enum StoreAnswer: Sendable {
     /// To a GET or a HEAD.
     case found(StoredObject)
-    /// To a GET, a HEAD or a DELETE: there is no such object (the bucket itself exists).
+    /// To a GET, a HEAD or a DELETE: the object does not exist (but the bucket does).
     case absent
-    /// To a PUT: written. nil: the answer had no ETag, or a weak one.
+    /// To a PUT: written. The ETag is nil if the answer had none, or a weak one.
     case stored(ETag?)
-    /// To a conditional PUT: not written, as far as this answer knows.
+    /// To a conditional PUT: not written, according to this answer.
     case notStored(Refusal)
     /// To a DELETE.
     case deleted
 
     /// Why a conditional PUT was not written.
     package enum Refusal: Hashable, Sendable {
-        /// 412, or a file store's own comparison.
+        /// 412, or the comparison in a file store.
         case conditionFailed
         /// 409 ConditionalRequestConflict.
         case conflict
@@ -151,17 +153,17 @@ package enum StoreAnswer: Sendable {
     }
 }
 
-/// What a GET or HEAD found.
+/// The result of a GET or HEAD.
 package struct StoredObject: Sendable {
     /// The body of a GET into memory; empty otherwise.
     package var bytes: [UInt8]
     /// Bytes of the body.
     package var size: Int64
-    /// The SHA-256 of what was received; nil for a HEAD.
+    /// The SHA-256 of the received bytes; nil for a HEAD.
     package var digest: Digest?
-    /// nil: none was given, or a weak one.
+    /// The ETag; nil if the answer had none, or a weak one.
     package var etag: ETag?
-    /// The SHA-256 that the backend itself keeps for the object, where it does.
+    /// The SHA-256 that the backend itself keeps for the object; nil if it keeps none.
     package var storedChecksum: Digest?
 
     package init(
@@ -176,9 +178,9 @@ package struct StoredObject: Sendable {
     }
 }
 
-/// One line of a listing.
+/// An entry of a listing.
 package struct ListedObject: Hashable, Sendable {
-    /// Relative to the store's prefix.
+    /// The key, relative to the store's prefix.
     package let key: String
     /// Bytes.
     package let size: Int64

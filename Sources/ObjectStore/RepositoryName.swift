@@ -3,17 +3,17 @@
 /// A part is 1 to 100 of `A-Za-z0-9._-`, begins with a letter or digit, has no `..`, and does not
 /// end in `.git` or `.lock`.
 package struct RepositoryName: Hashable, Sendable, CustomStringConvertible {
-    /// The parts between the slashes; two of them.
+    /// The two parts around the slash.
     private let parts: [String]
 
-    /// Takes `OWNER/REPO`; nil for anything else. A URL's `.git` is the caller's to drop.
+    /// Parses `OWNER/REPO`; nil for anything else. The caller removes the `.git` of a URL.
     package init?(_ text: String) {
         let parts = text.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
         guard parts.count == 2, parts.allSatisfy(Self.isSafe) else { return nil }
         self.parts = parts.map { String(decoding: $0, as: UTF8.self) }
     }
 
-    /// What a name must be, for people.
+    /// The rule for names, for error messages.
     package static let rule =
         "A name is OWNER/REPO. Each part has 1 to 100 characters of A-Z, a-z, 0-9, '.', '_' and "
         + "'-', begins with a letter or a digit, and must not contain '..' or end in '.git' "

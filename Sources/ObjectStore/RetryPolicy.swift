@@ -1,12 +1,12 @@
 import Glibc
 
-/// How often a request that may be repeated is, and how long to wait in between.
+/// How often a repeatable request is repeated, and how long to wait in between.
 package struct RetryPolicy: Sendable {
-    /// Attempts in all, the first included.
+    /// The number of attempts, including the first.
     package var attempts: Int
-    /// The wait before the first repetition, at most; doubled for each further one.
+    /// The longest wait before the first repetition. It doubles for each further one.
     package var base: Duration
-    /// No wait is longer.
+    /// The upper limit of all waits.
     package var ceiling: Duration
 
     package init(
@@ -17,8 +17,8 @@ package struct RetryPolicy: Sendable {
         self.ceiling = ceiling
     }
 
-    /// How long to wait before repetition `number`, from 1: anything up to the doubled base ("full
-    /// jitter"), so that those who failed together do not come back together.
+    /// Returns a random wait before repetition `number`, counted from 1: up to the doubled base
+    /// ("full jitter"), so that clients that failed together do not return together.
     package func wait(before number: Int) -> Duration {
         let doubled = base * (1 << min(number - 1, 20))
         let (seconds, attoseconds) = min(doubled, ceiling).components
@@ -26,7 +26,7 @@ package struct RetryPolicy: Sendable {
         return .nanoseconds(Int64.random(in: 0...max(nanoseconds, 1)))
     }
 
-    /// Sleeps before repetition `number`, as ``wait(before:)`` says.
+    /// Sleeps for ``wait(before:)`` before repetition `number`.
     package func pause(before number: Int) {
         let (seconds, attoseconds) = wait(before: number).components
         var wait = timespec(tv_sec: Int(seconds), tv_nsec: Int(attoseconds / 1_000_000_000))

@@ -1,15 +1,15 @@
-/// The server software that answered, by the values of its `Server` header. RFC 9110 §10.2.4.
+/// The server software that answered, as the values of the `Server` header. RFC 9110 §10.2.4.
 ///
-/// Behind one address there may be several, and behind a load balancer the values may differ from
-/// one answer to the next.
+/// One address can have several servers, and behind a load balancer the value can differ from one
+/// answer to the next.
 package struct ServerNames: Hashable, Sendable, CustomStringConvertible {
     private(set) var names: Set<String> = []
-    /// There are too many to tell one backend from another.
+    /// Whether there are too many names to distinguish one backend from another.
     private(set) var vary = false
 
-    /// Names kept; of more, none is compared any longer.
+    /// The largest number of names. With more, none is compared any longer.
     static let limit = 16
-    /// Bytes of a name that count.
+    /// The number of bytes of a name that are compared.
     private static let longest = 128
 
     package init() {}
@@ -38,7 +38,7 @@ package struct ServerNames: Hashable, Sendable, CustomStringConvertible {
         if names.count > Self.limit { self = .varying }
     }
 
-    /// Whether all of the others are among these.
+    /// Whether these names include all of the others.
     func cover(_ others: ServerNames) -> Bool {
         vary || (!others.vary && others.names.isSubset(of: names))
     }
@@ -51,7 +51,7 @@ package struct ServerNames: Hashable, Sendable, CustomStringConvertible {
         others.vary ? ServerNames() : vary ? .varying : ServerNames(names.subtracting(others.names))
     }
 
-    /// For logs and records: printable ASCII, of a bounded length.
+    /// The names for logs and records: printable ASCII, of limited length.
     private static func plain(_ header: String) -> String {
         if header.isEmpty { return "(none)" }
         return String(
@@ -60,7 +60,7 @@ package struct ServerNames: Hashable, Sendable, CustomStringConvertible {
             }, as: UTF8.self)
     }
 
-    /// In byte order.
+    /// The names in byte order.
     var sorted: [String] {
         names.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
     }

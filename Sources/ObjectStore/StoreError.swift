@@ -1,45 +1,48 @@
+package import Bytes
 package import Posix
 
-/// What went wrong with a store. The text says what was tried, on what, what happened, and where
-/// there is one, the remedy. No secret is ever part of it.
+/// An error of a store. Its text contains what was tried, on what, what happened and, if there is
+/// one, the remedy. It never contains a secret.
 package enum StoreError: Error, Sendable, CustomStringConvertible {
-    /// No complete answer: refused, cut, timed out.
+    /// No complete answer: the connection was refused or interrupted, or timed out.
     case unreachable(Attempt, cause: String)
     /// 429, 500, 502, 503, 504.
     case unavailable(Attempt, Answer)
     /// 401, 403.
     case denied(Attempt, Answer)
-    /// Any other answer that the request has no place for.
+    /// Any other answer that the request does not expect.
     case rejected(Attempt, Answer)
-    /// The backend broke one of the axioms. A write that ended so may have landed.
+    /// The backend violated a required guarantee. A write with this error may have been applied.
     case nonConforming(Attempt, reason: String)
-    /// An object that must be there is not.
+    /// An object that must exist does not.
     case missing(ObjectKey)
-    /// An object is not what its name says.
+    /// The bytes of an object do not match its key.
     case corrupt(ObjectKey, reason: String)
-    /// What was to be written is not what was hashed before: the file changed since, or the disk or
-    /// the memory failed. No complete copy of it was sent.
+    /// The body to write is not the one that was hashed before: the file changed since, or the disk
+    /// or the memory failed. No complete copy of it was sent.
     case sourceChanged(Attempt, reason: String)
-    /// What was stored is not what was sent: it changed on its way.
+    /// The stored bytes are not those that were sent: they changed on their way.
     case altered(ObjectKey, reason: String)
-    /// Writes are refused: the store's server software changed, and it fails the conformance probe.
-    /// Nothing was sent.
+    /// Writes are refused because the store's server software changed and fails the conformance
+    /// probe. Nothing was sent.
     case notAdmitted(reason: String)
-    /// More bytes than the reader takes.
+    /// The object is larger than the reader's limit.
     case tooLarge(ObjectKey, limit: Int)
-    /// A pointer write that may or may not have landed.
+    /// A pointer write that may or may not have been applied.
     case undetermined(ObjectKey, reason: String)
-    /// The disk of this machine, or of a file store. A write that ended so changed nothing.
+    /// The disk of this machine, or of a file store, failed. A write with this error changed
+    /// nothing.
     case local(Attempt, SystemError)
-    /// The store as configured cannot work.
+    /// The store cannot work with its configuration.
     case misconfigured(String)
 
-    /// What was tried.
+    /// The request that was tried.
     package struct Attempt: Sendable, CustomStringConvertible {
         package let verb: Verb
         package let key: String
-        /// Whether the body may have been sent more than once: an HTTP library sends it again where
-        /// a kept connection turns out dead. An answer then says nothing of the earlier copy.
+        /// Whether the body may have been sent more than once: an HTTP library resends it if a
+        /// reused connection turns out to be dead. An answer then says nothing about the earlier
+        /// copy.
         package var wasResent = false
 
         package enum Verb: String, Sendable {
@@ -67,7 +70,7 @@ package enum StoreError: Error, Sendable, CustomStringConvertible {
         package var description: String { "\(verb.rawValue) '\(key)'" }
     }
 
-    /// An answer that is an error: status and S3's code, such as `SlowDown`.
+    /// An error answer: its status and S3's code, such as `SlowDown`.
     package struct Answer: Sendable, CustomStringConvertible {
         package let status: Int
         package let code: String
@@ -80,7 +83,7 @@ package enum StoreError: Error, Sendable, CustomStringConvertible {
         package var description: String { code.isEmpty ? "\(status)" : "\(status) \(code)" }
     }
 
-    /// Whether the same request may succeed a moment later.
+    /// Whether the same request can succeed a moment later.
     package var isTransient: Bool {
         switch self {
         case .unreachable, .unavailable: true
@@ -88,8 +91,8 @@ package enum StoreError: Error, Sendable, CustomStringConvertible {
         }
     }
 
-    /// Whether a PUT that ended so may have been applied, or may be applied yet. The others say that
-    /// nothing was written, unless an earlier copy of the request may have been.
+    /// Whether a PUT with this error may have been applied, or may still be applied. Other errors
+    /// mean that nothing was written, except perhaps by an earlier copy of the request.
     package var leavesWriteUnknown: Bool {
         switch self {
         case .unreachable, .unavailable, .undetermined, .nonConforming, .altered: true
@@ -134,7 +137,7 @@ package enum StoreError: Error, Sendable, CustomStringConvertible {
         }
     }
 
-    /// The error for a body that is no longer what its digest says.
+    /// Creates the error for a body that no longer has its digest.
     package static func sourceChanged(
         of body: ObjectBody, at key: ObjectKey, found: Digest?
     ) -> StoreError {

@@ -1,12 +1,12 @@
 import Synchronization
 
-/// Counts what one request costs: requests to the store, and what the local cache had.
+/// The costs of one request: requests to the store, and hits of the local cache.
 ///
-/// The thread that serves a request has its meter as ``current``, and the stores and caches count
-/// for the thread that they work for. So a swap that several pushes share counts for the one that
-/// carries it out.
+/// The thread that serves a request has its meter as ``current``, and stores and caches count for
+/// the thread that calls them. So a swap that several pushes share counts for the one that performs
+/// it.
 package final class StoreMeter: Sendable {
-    /// The meter of this thread; nil: nothing is counted.
+    /// The meter of this thread; nil if nothing is counted.
     @TaskLocal package static var current: StoreMeter?
 
     private let requestCount = Atomic<Int>(0)
@@ -14,10 +14,11 @@ package final class StoreMeter: Sendable {
 
     package init() {}
 
-    /// Requests that were sent to the store, repeated ones and the parts of large objects included.
+    /// The number of requests sent to the store, including repeated ones and parts of large
+    /// objects.
     package var requests: Int { requestCount.load(ordering: .relaxed) }
 
-    /// Packs and manifests that were found in the local cache.
+    /// The number of packs and manifests that the local cache had.
     package var cacheHits: Int { hitCount.load(ordering: .relaxed) }
 
     /// Counts a request to the store.

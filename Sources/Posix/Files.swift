@@ -121,10 +121,3 @@ package enum Files {
     /// Whether a lock is waited for.
     package enum LockWait: Sendable { case never, untilFree }
 }
-
-/// `count` random bytes in hex digits. getrandom(2), by the standard library's generator.
-package func randomHex(bytes count: Int = 16) -> String {
-    let digits = Array("0123456789abcdef".utf8)
-    return String(
-        decoding: (0..<count * 2).map { _ in digits[Int.random(in: 0..<16)] }, as: UTF8.self)
-}

@@ -1,3 +1,4 @@
+import Bytes
 import Posix
 
 /// A place at which a test build can be stopped or killed.
@@ -34,7 +35,7 @@ package enum FaultPoint: String, Sendable {
                 kill(getpid(), SIGKILL)
             } else if action.hasPrefix("barrier:") {
                 let directory = String(action.dropFirst("barrier:".count))
-                let mark = "\(directory)/\(randomHex(bytes: 8))"
+                let mark = "\(directory)/\(Hex.random(bytes: 8))"
                 close(open(mark, O_CREAT | O_WRONLY | O_CLOEXEC, 0o600))
                 while access("\(directory)/go", F_OK) != 0 { usleep(5_000) }
             }

@@ -1,3 +1,4 @@
+import Bytes
 import Glibc
 import Posix
 import TestSupport
@@ -86,7 +87,7 @@ extension EndToEnd {
             let trees = try concurrently(4) { _ in
                 let (repository, tree) = try seeded(site)
                 for number in 0..<6 {
-                    try tree.commit("file-\(number)", randomHex(bytes: 40_000))
+                    try tree.commit("file-\(number)", Hex.random(bytes: 40_000))
                     try tree.git("push", "-q", "origin", "main")
                     let clone = try WorkTree.clone(site.anonymousURL(repository), "-q")
                     #expect(try clone.git("rev-parse", "main") == tree.git("rev-parse", "main"))

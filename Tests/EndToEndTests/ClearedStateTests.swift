@@ -1,3 +1,4 @@
+import Bytes
 import Glibc
 import Posix
 import TestSupport
@@ -53,7 +54,7 @@ extension EndToEnd {
                         m
                         M 100644 inline \(repository)/file-\(number % 7)
                         data 41
-                        \(randomHex(bytes: 20))
+                        \(Hex.random(bytes: 20))
 
 
                         """

@@ -1,3 +1,4 @@
+import Bytes
 import Posix
 import TestSupport
 import Testing
@@ -10,7 +11,7 @@ extension EndToEnd {
             return tree
         }
 
-        private func name() -> String { "team/r-\(randomHex(bytes: 6))" }
+        private func name() -> String { "team/r-\(Hex.random(bytes: 6))" }
 
         @Test(arguments: stores)
         func firstPushMakesTheRepository(store: StoreUnderTest) throws {

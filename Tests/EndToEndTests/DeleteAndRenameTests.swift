@@ -1,3 +1,4 @@
+import Bytes
 import Glibc
 import Posix
 import TestSupport
@@ -70,7 +71,7 @@ extension EndToEnd {
         func renamedIsWholeUnderItsNewNameAndNotFoundUnderTheOld(store: StoreUnderTest) throws {
             let site = try Site.shared(store)
             let (old, tree) = try rich(site)
-            let new = "other/n-\(randomHex(bytes: 6))"
+            let new = "other/n-\(Hex.random(bytes: 6))"
             #expect(
                 try site.command("rename", [old, new]).checked().text
                     == "Renamed '\(old)' to '\(new)'.\n")
@@ -150,7 +151,7 @@ extension EndToEnd {
         func renamingThatIsKilledHalfwayCanBeFinishedOrUndone(way: String) throws {
             let site = try Site.shared(.file)
             let (old, tree) = try rich(site)
-            let new = "other/n-\(randomHex(bytes: 6))"
+            let new = "other/n-\(Hex.random(bytes: 6))"
             let state = try TemporaryDirectory()
             let killed = try CommandPlace.run(
                 ["rename", old, new, "--store", site.setup.storeURL, "--state-dir", state.path],
@@ -181,7 +182,7 @@ extension EndToEnd {
         @Test func tenDeletionsAndTenRenamingsAtOnceHaveOneEffect() throws {
             let site = try Site.shared(.file)
             let (repository, tree) = try rich(site)
-            let names = (0..<10).map { "other/n\($0)-\(randomHex(bytes: 6))" }
+            let names = (0..<10).map { "other/n\($0)-\(Hex.random(bytes: 6))" }
             let results = try concurrently(20) { number in
                 number < 10
                     ? try site.command("delete", ["--yes", repository])

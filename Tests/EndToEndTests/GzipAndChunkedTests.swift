@@ -1,3 +1,4 @@
+import Bytes
 import Posix
 import TestSupport
 import Testing
@@ -152,7 +153,7 @@ extension EndToEnd {
             let site = try Site.shared(store)
             let (repository, tree) = try seeded(site)
             var bytes: [UInt8] = []
-            for _ in 0..<20_000 { bytes += Array(randomHex(bytes: 8).utf8) }
+            for _ in 0..<20_000 { bytes += Array(Hex.random(bytes: 8).utf8) }
             try tree.commit("large", bytes: bytes)
             let push = try tree.client.run(
                 ["-c", "http.postBuffer=4096", "push", "origin", "main"], in: tree.path,

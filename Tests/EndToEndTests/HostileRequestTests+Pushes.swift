@@ -1,3 +1,4 @@
+import Bytes
 import Posix
 import TestSupport
 import Testing
@@ -267,7 +268,7 @@ extension EndToEnd.HostileRequestTests {
     @Test func thinPackWithoutItsBaseIsRefused() throws {
         let ground = try Ground()
         let tree = ground.tree
-        let long = (0..<400).map { "line \($0) \(randomHex(bytes: 8))" }
+        let long = (0..<400).map { "line \($0) \(Hex.random(bytes: 8))" }
         let base = try tree.commit("long", long.joined(separator: "\n"))
         let tip = try tree.commit("long", (long + ["one more"]).joined(separator: "\n"))
         let thin = try tree.client.run(

@@ -1,3 +1,4 @@
+import Bytes
 import Glibc
 import Posix
 import TestSupport
@@ -23,7 +24,7 @@ extension EndToEnd {
             return tree
         }
 
-        func name() -> String { "in/r-\(randomHex(bytes: 6))" }
+        func name() -> String { "in/r-\(Hex.random(bytes: 6))" }
 
         /// Expects a bare repository to be a tree: the bytes of its refs, HEAD, every object.
         private func expect(
@@ -312,7 +313,7 @@ extension WorkTree {
                 "commit refs/heads/main\ncommitter T <t@example.org> \(1_700_000_000 + number)"
             stream += " +0000\ndata 1\nx"
             stream += "\nM 100644 inline dir-\(number % 17)/file-\(number % 101)\n"
-            let content = "\(number) \(randomHex())"
+            let content = "\(number) \(Hex.random())"
             stream += "data \(content.utf8.count)\n\(content)\n"
         }
         try git("fast-import", "--quiet", input: .bytes(Array(stream.utf8)))

@@ -1,3 +1,4 @@
+import Bytes
 import Glibc
 import Posix
 import TestSupport
@@ -68,8 +69,8 @@ extension EndToEnd {
         ) throws -> HTTPExchange {
             let tip = try tree.git("rev-parse", "HEAD")
             var bytes: [UInt8] = []
-            for _ in 0..<100_000 { bytes += Array(randomHex(bytes: 8).utf8) }
-            let next = try tree.commit("large-\(randomHex(bytes: 2))", bytes: bytes)
+            for _ in 0..<100_000 { bytes += Array(Hex.random(bytes: 8).utf8) }
+            let next = try tree.commit("large-\(Hex.random(bytes: 2))", bytes: bytes)
             let body = PushBody(
                 [.init(old: tip, new: next, "refs/heads/main")],
                 capabilities: "report-status side-band-64k",

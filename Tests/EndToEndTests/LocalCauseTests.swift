@@ -1,3 +1,4 @@
+import Bytes
 import Glibc
 import Posix
 import TestSupport
@@ -10,7 +11,7 @@ extension EndToEnd {
         /// A repository whose packs the site has cached.
         private func cached(_ site: Site) throws -> (String, WorkTree, tip: String) {
             let (repository, tree) = try seeded(site)
-            let tip = try tree.commit("large", randomHex(bytes: 100_000))
+            let tip = try tree.commit("large", Hex.random(bytes: 100_000))
             try tree.git("push", "-q", "origin", "main")
             try expectServed(site, repository, equals: tree)
             return (repository, tree, tip)

@@ -170,15 +170,15 @@ extension EndToEnd {
             try expectServed(stage.direct, stage.repository, equals: rival)
         }
 
-        @Test func rebasedSwapWhoseAnswerIsLostIsASuccess() throws {
+        @Test func reappliedSwapWhoseAnswerIsLostIsASuccess() throws {
             try pushAfterAnother(.loseAnswer)
         }
 
-        @Test func rebasedSwapThatIsSentTwiceIsASuccess() throws {
+        @Test func reappliedSwapThatIsSentTwiceIsASuccess() throws {
             try pushAfterAnother(.sendTwice)
         }
 
-        @Test func rebasedSwapThatNeverArrivesIsRepeated() throws {
+        @Test func reappliedSwapThatNeverArrivesIsRepeated() throws {
             try pushAfterAnother(.loseRequest)
         }
 

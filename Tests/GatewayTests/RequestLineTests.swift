@@ -1,3 +1,4 @@
+import Bytes
 import GitProtocol
 import Glibc
 import Logging
@@ -218,7 +219,7 @@ struct RequestLineTests {
         do {
             guard let repository = RepositoryName("owner/repo"),
                 case .live(let snapshot) = try Snapshot.resolve(repository, in: store),
-                let id = ObjectID(Array(randomHex(bytes: 20).utf8))
+                let id = ObjectID(Array(Hex.random(bytes: 20).utf8))
             else { throw TestFailure("nothing to move") }
             var manifest = snapshot.manifest
             manifest.refs[name] = id

@@ -1,3 +1,4 @@
+import Bytes
 import Maintenance
 import GitProtocol
 import Glibc
@@ -26,7 +27,7 @@ struct ResponderPushTests {
 
         init(
             keepAlive: Duration = .zero, attempts: Int = 1, creation: Creation.Outcome? = .created,
-            pushToNothing: Gateway.Responder.Limits.PushToNothing = .isNotFound,
+            missingRepository: Gateway.Responder.Limits.MissingRepository = .isNotFound,
             log: Logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
             around: (MemoryStore) -> any ObjectStore = { $0 }
         ) throws {
@@ -47,7 +48,7 @@ struct ResponderPushTests {
                 git: git, rule: AccessRule(),
                 limits: .init(
                     git: 1, gitTime: .seconds(60), pushKeepAlive: keepAlive,
-                    pushAttempts: attempts, pushToNothing: pushToNothing),
+                    pushAttempts: attempts, missingRepository: missingRepository),
                 log: log)
         }
 
@@ -66,7 +67,7 @@ struct ResponderPushTests {
         func request(
             _ capabilities: String, to names: [String] = ["refs/heads/main"], old: String? = nil
         ) throws -> (commit: String, body: [UInt8]) {
-            let commit = try source.commit(randomHex())
+            let commit = try source.commit(Hex.random())
             var body: [UInt8] = []
             for (index, name) in names.enumerated() {
                 let zero = String(repeating: "0", count: 40)

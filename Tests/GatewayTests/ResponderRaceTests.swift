@@ -1,3 +1,4 @@
+import Bytes
 import GitProtocol
 import Glibc
 import ObjectStore
@@ -61,7 +62,7 @@ struct ResponderRaceTests {
         rival.act { [main = RefName.main] in
             try site.publish {
                 // The id of no object: nobody will read it.
-                $0.refs[main] = ObjectID(Array(String(randomHex().prefix(40)).utf8))
+                $0.refs[main] = ObjectID(Array(String(Hex.random().prefix(40)).utf8))
             }
         }
         return (site, commit)
@@ -71,7 +72,7 @@ struct ResponderRaceTests {
     private func push(
         _ site: Site, _ capabilities: String, from old: String
     ) throws -> (commit: String, body: [UInt8]) {
-        let commit = try site.source.commit(randomHex(), parent: old)
+        let commit = try site.source.commit(Hex.random(), parent: old)
         var body: [UInt8] = []
         let zero = String(repeating: "0", count: 40)
         PktLine.append(
@@ -113,10 +114,10 @@ struct ResponderRaceTests {
             let site = try Site()
             let (moved, first) = try site.request("report-status", to: ["refs/heads/topic"])
             #expect(site.push(first).status == 200)
-            let commit = try site.source.commit(randomHex())
+            let commit = try site.source.commit(Hex.random())
             let zero = String(repeating: "0", count: 40)
             // Of an object that git does not know, and so would delete.
-            let other = try site.source.commit(randomHex())
+            let other = try site.source.commit(Hex.random())
             var body: [UInt8] = []
             PktLine.append(
                 Array("\(other) \(zero) refs/heads/topic\0\(capabilities)\(wish)".utf8), to: &body)
@@ -165,14 +166,14 @@ struct ResponderRaceTests {
     }
 
     @Test("packs that were folded meanwhile: received again, with the one git there is")
-    func replay() throws {
+    func receivedAgain() throws {
         for keepAlive in [Duration.zero, .milliseconds(20)] {
             let rival = Rival(limit: 2, pause: 50_000)
             let site = try Site(keepAlive: keepAlive, attempts: 5, around: rival.around)
             let (main, first) = try site.request("report-status")
             #expect(site.push(first).status == 200)
             rival.act {
-                let extra = try site.source.commit(randomHex())
+                let extra = try site.source.commit(Hex.random())
                 let (pack, index) = try site.source.indexedPack([main, extra])
                 let digest = Digest(of: pack)
                 try site.publish(
@@ -195,7 +196,7 @@ struct ResponderRaceTests {
         arguments: clients)
     func deleted(capabilities: String) throws {
         let rival = Rival()
-        let site = try Site(attempts: 5, pushToNothing: .creates, around: rival.around)
+        let site = try Site(attempts: 5, missingRepository: .creates, around: rival.around)
         rival.act { try site.publish { $0 = Manifest(kind: .tombstone, head: $0.head) } }
         let answer = site.push(try site.request(capabilities).body)
         #expect(answer.status == (capabilities.contains("report") ? 200 : 409))
@@ -220,7 +221,7 @@ struct ResponderRaceTests {
 
     @Test("with it, a push finds an empty repository, and makes it")
     func creates() throws {
-        let site = try Site(creation: nil, pushToNothing: .creates)
+        let site = try Site(creation: nil, missingRepository: .creates)
         let offer = site.advertisement(of: "git-receive-pack")
         let zero = String(repeating: "0", count: 40)
         #expect(offer.status == 200)
@@ -248,7 +249,7 @@ struct ResponderRaceTests {
 
     @Test("the client's object format is the new repository's, and an unknown one is refused")
     func formats() throws {
-        let site = try Site(creation: nil, pushToNothing: .creates)
+        let site = try Site(creation: nil, missingRepository: .creates)
         let zero = String(repeating: "0", count: 64)
         let one = String(repeating: "1", count: 64)
         for (format, digits, status) in [("sha3", 64, 400), ("sha1", 64, 400), ("sha256", 40, 400)]

@@ -1,3 +1,4 @@
+import Bytes
 import Glibc
 import ObjectStore
 import Posix
@@ -54,7 +55,7 @@ import Testing
     ///
     /// - Returns: the lines it wrote.
     func run(_ mode: String, _ name: String, _ count: Int) throws -> [String] {
-        let path = scratch.path + "/" + randomHex()
+        let path = scratch.path + "/" + Hex.random()
         let output = try OwnedDescriptor.open(path, O_WRONLY | O_CREAT)
         let child = try launch([mode, store.location, name, "\(count)"], output: output.raw)
         #expect(try child.wait() == .exited(0))

@@ -1,3 +1,4 @@
+import Bytes
 @testable import Maintenance
 import GitProtocol
 import Glibc
@@ -35,7 +36,7 @@ extension Bench {
     @discardableResult
     func pushHistory(commits: Int, from parent: String? = nil) throws -> Digest {
         let before = try published().manifest.packs
-        let branch = "refs/heads/history-\(randomHex(bytes: 4))"
+        let branch = "refs/heads/history-\(Hex.random(bytes: 4))"
         let stream = (1...commits).map { number in
             let content = "\(branch) \(number)\n"
             return """
@@ -84,7 +85,7 @@ extension Bench {
     func hydration(
         packingWith script: String, instead command: String = "pack-objects"
     ) throws -> Hydration {
-        let directory = state.path + "/fake-\(randomHex(bytes: 4))"
+        let directory = state.path + "/fake-\(Hex.random(bytes: 4))"
         try Files.makeDirectories(directory)
         try Files.write(
             Array(

@@ -1,3 +1,4 @@
+import Bytes
 import GitProtocol
 import ObjectStore
 import Posix
@@ -17,10 +18,10 @@ extension Bench {
         var manifest = base?.manifest ?? Manifest(head: .main)
         try change(&manifest)
         let swap = Swap(of: repository, from: base, in: memory)
-        guard case .won(let digest, _) = try swap.publish(manifest, with: writes) else {
+        guard case .won(let state) = try swap.publish(manifest, with: writes) else {
             throw TestFailure("a swap was lost")
         }
-        return digest
+        return state.digest
     }
 
     /// What becomes of objects that no ref reaches.

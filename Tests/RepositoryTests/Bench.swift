@@ -1,3 +1,4 @@
+import Bytes
 @testable import Maintenance
 import Bridge
 import GitProtocol
@@ -99,7 +100,7 @@ final class Bench: Sendable {
     }
 
     /// A push of one new commit to `name`, made on top of the state published.
-    func onePush(_ content: String = randomHex(), to name: String = "refs/heads/main") throws
+    func onePush(_ content: String = Hex.random(), to name: String = "refs/heads/main") throws
         -> Push
     {
         let old = try published().manifest.refs.first { $0.key.description == name }?.value.hex

@@ -1,3 +1,4 @@
+import Bytes
 import GitProtocol
 import Glibc
 import Logging
@@ -41,8 +42,8 @@ struct CachedHydrationTests {
         size: Int64 = 1 << 30, around: (MemoryStore) -> any ObjectStore = { $0 }
     ) throws -> Bench {
         let bench = try Bench(cacheSize: size, around: around)
-        try bench.push(bench.onePush(randomHex(bytes: 3000)))
-        try bench.push(bench.onePush(randomHex(bytes: 3000)))
+        try bench.push(bench.onePush(Hex.random(bytes: 3000)))
+        try bench.push(bench.onePush(Hex.random(bytes: 3000)))
         clear(bench)
         bench.memory.resetCounts()
         return bench

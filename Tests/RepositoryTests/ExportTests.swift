@@ -1,3 +1,4 @@
+import Bytes
 @testable import Migration
 import GitProtocol
 import Glibc

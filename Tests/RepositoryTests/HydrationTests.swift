@@ -1,3 +1,4 @@
+import Bytes
 @testable import Repository
 import GitProtocol
 import ObjectStore

@@ -1,3 +1,4 @@
+import Bytes
 @testable import Migration
 import GitProtocol
 import Glibc
@@ -34,7 +35,7 @@ extension WorkTree {
     fileprivate func grow(by commits: Int) throws {
         let before = try attempt("rev-parse", "-q", "--verify", "main").text
         let stream = (1...commits).map { number in
-            let content = randomHex()
+            let content = Hex.random()
             let from = number == 1 && !before.isEmpty ? "from \(before)" : ""
             return """
                 commit refs/heads/main
@@ -139,11 +140,11 @@ struct ImportTests {
         #expect(first.manifest.parent == nil)
         let swap = Swap(of: bench.repository, from: first, in: bench.memory)
         let gone = Manifest(kind: .tombstone, head: .main)
-        guard case .won(let tombstone, _) = try swap.publish(gone) else {
+        guard case .won(let tombstone) = try swap.publish(gone) else {
             throw TestFailure("the swap is lost")
         }
         #expect(try bench.bring(tree.path).isPublished)
-        #expect(try bench.published().manifest.parent == tombstone)
+        #expect(try bench.published().manifest.parent == tombstone.digest)
         _ = try bench.check()
     }
 

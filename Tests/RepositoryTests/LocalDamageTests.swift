@@ -1,3 +1,4 @@
+import Bytes
 import GitProtocol
 import Glibc
 import ObjectStore
@@ -13,8 +14,8 @@ struct LocalDamageTests {
     /// A bench with two packs published and kept here.
     private func filled() throws -> Bench {
         let bench = try Bench(cacheSize: 1 << 30)
-        try bench.push(bench.onePush(randomHex(bytes: 3000)))
-        try bench.push(bench.onePush(randomHex(bytes: 3000)))
+        try bench.push(bench.onePush(Hex.random(bytes: 3000)))
+        try bench.push(bench.onePush(Hex.random(bytes: 3000)))
         return bench
     }
 

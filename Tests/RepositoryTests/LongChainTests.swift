@@ -1,3 +1,4 @@
+import Bytes
 @testable import Maintenance
 import GitProtocol
 import ObjectStore
@@ -121,12 +122,12 @@ struct LongChainTests {
     func forgotten() throws {
         let bench = try Bench()
         var swap = SharedSwap(of: bench.repository, in: bench.memory)
-        func candidate(_ ref: String, on parent: Snapshot) throws -> PublicationCandidate {
+        func candidate(_ ref: String, on parent: Snapshot) throws -> Candidate {
             let name = try #require(RefName(ref))
             var manifest = parent.manifest
             manifest.refs[name] = ObjectID(Digest(of: [1]).bytes.prefix(40))
             manifest.parent = parent.digest
-            return PublicationCandidate(
+            return Candidate(
                 parent: .published(parent), manifest: manifest, stored: nil, wholeness: .refByRef,
                 attempts: 5, accepted: [name])
         }
@@ -137,7 +138,7 @@ struct LongChainTests {
             var next = try candidate("refs/heads/churn", on: parent).manifest
             next.refs[churn] = ObjectID(Digest(of: Array("\(number)".utf8)).bytes.prefix(40))
             let round = swap.round([
-                PublicationCandidate(
+                Candidate(
                     parent: .published(parent), manifest: next, stored: nil, wholeness: .refByRef,
                     attempts: 1, accepted: [churn])
             ])

@@ -1,3 +1,4 @@
+import Bytes
 import GitProtocol
 import Glibc
 import ObjectStore
@@ -155,7 +156,7 @@ struct ManifestCacheTests {
         /// One push as the responder does it.
         func push() throws {
             let old = try bench.published().manifest.refs[.main]?.hex
-            let commit = try bench.source.commit("c\(randomHex())", parent: old)
+            let commit = try bench.source.commit("c\(Hex.random())", parent: old)
             let push = Bench.Push(
                 commands: [(old ?? bench.zero, commit, "refs/heads/main")],
                 pack: try bench.source.pack([commit], without: old.map { [$0] } ?? []))

@@ -1,3 +1,4 @@
+import Bytes
 import GitProtocol
 import ObjectStore
 import Testing
@@ -187,11 +188,9 @@ struct ManifestReadingTests {
             "{\"a\":.5}",
         ])
     func noJSON(text: String) {
-        #expect(throws: JSONBytes.Failure.self) {
-            let json = try JSONBytes(parsing: Array(text.utf8))
-            // A value that is no object is JSON, but no manifest.
-            if case .object = json { return }
-            throw JSONBytes.Failure(offset: 0, reason: "no object")
+        // A value other than an object is JSON, but not a manifest.
+        if case .object = try? JSONBytes(parsing: Array(text.utf8)) {
+            Issue.record("parsed as an object")
         }
         #expect(throws: Manifest.Invalid.self) { try read(text) }
     }

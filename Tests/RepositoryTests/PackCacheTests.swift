@@ -1,3 +1,4 @@
+import Bytes
 import GitProtocol
 import Glibc
 import ObjectStore
@@ -27,13 +28,13 @@ private struct Shelf {
     /// Keeps a pack with about so many bytes.
     func keep(_ size: Int) throws -> Digest {
         // Hex digits take half their number in a pack.
-        let content = Array(randomHex(bytes: size).utf8)
+        let content = Array(Hex.random(bytes: size).utf8)
         let blob = try source.run(["hash-object", "-w", "--stdin"], input: content).text
         let entry = "100644 blob \(blob)\tf\n"
         let tree = try source.run(["mktree"], input: Array(entry.utf8)).text
         let commit = try source.run(["commit-tree", tree, "-m", "x"]).text
         let (pack, index) = try source.indexedPack([commit])
-        let base = scratch.path + "/" + randomHex()
+        let base = scratch.path + "/" + Hex.random()
         try Files.write(pack, to: base + ".pack")
         try Files.write(index, to: base + ".idx")
         let digest = Digest(of: pack)
@@ -46,7 +47,7 @@ private struct Shelf {
     }
 
     func take(_ digest: Digest) throws -> Int? {
-        let target = scratch.path + "/w/" + randomHex(bytes: 4)
+        let target = scratch.path + "/w/" + Hex.random(bytes: 4)
         try Files.makeDirectories(target)
         return cache.take(digest, into: target, format: .sha1)
     }

@@ -1,3 +1,4 @@
+import Bytes
 import GitProtocol
 import Glibc
 import ObjectStore
@@ -17,7 +18,7 @@ struct PackProofsTests {
 
     init() throws {
         bench = try Bench(cacheSize: 1 << 30)
-        for _ in 0..<2 { try bench.push(bench.onePush(randomHex(bytes: 3000))) }
+        for _ in 0..<2 { try bench.push(bench.onePush(Hex.random(bytes: 3000))) }
         cache = try #require(bench.hydration().cache)
         packs = try bench.published().manifest.packs.sorted { $0.hex < $1.hex }
     }

@@ -1,3 +1,4 @@
+import Bytes
 @testable import Repository
 import GitProtocol
 import ObjectStore
@@ -17,7 +18,7 @@ struct RefByRefTests {
     ) throws -> (ending: Bench.Ending, push: Bench.Push, winner: String) {
         let parent = try bench.published()
         let push = try bench.push(
-            bench.source.commit(randomHex()), to: ["refs/heads/a", "refs/heads/b"],
+            bench.source.commit(Hex.random()), to: ["refs/heads/a", "refs/heads/b"],
             capabilities: capabilities)
         let winner = try bench.onePush(to: "refs/heads/a")
         #expect(try bench.push(winner, to: bench.memory).isPublished)
@@ -96,7 +97,7 @@ struct RefByRefTests {
         let commit = try bench.source.commit("one")
         #expect(try bench.push(bench.push(commit, to: names + ["refs/heads/c"])).isPublished)
         let tip = try bench.published().digest
-        let ending = try bench.rebasingPush(bench.push(commit, to: names), on: parent)
+        let ending = try bench.reapplyingPush(bench.push(commit, to: names), on: parent)
         #expect(ending.digest == tip)
         #expect(ending.report.rejected.isEmpty && ending.report.accepted.count == 2)
         #expect(try bench.published().digest == tip)
@@ -112,7 +113,7 @@ struct RefByRefTests {
         var push = try bench.push(commit, to: ["refs/heads/main", "refs/heads/b"])
         push.commands[0].old = main
         try bench.publish { $0.refs[.main] = nil }
-        let ending = try bench.rebasingPush(push, on: parent)
+        let ending = try bench.reapplyingPush(push, on: parent)
         #expect(ending.isPublished && ending.report.reasons == ["refs/heads/main": Self.moved])
         #expect(try bench.ids() == ["refs/heads/b": commit])
         #expect(try bench.published().manifest.head == .main)
@@ -126,7 +127,7 @@ struct RefByRefTests {
             bench.source.commit("one"), to: ["refs/heads/a", "refs/heads/b", "refs/heads/c"])
         push.commands[2].old = String(repeating: "1", count: 40)
         try bench.push(bench.onePush(to: "refs/heads/a"))
-        let ending = try bench.rebasingPush(push, on: parent)
+        let ending = try bench.reapplyingPush(push, on: parent)
         #expect(ending.isPublished)
         #expect(Set(ending.report.reasons.keys) == ["refs/heads/a", "refs/heads/c"])
         #expect(ending.report.reasons["refs/heads/a"] == Self.moved)
@@ -163,7 +164,7 @@ struct RefByRefTests {
                         .interleave { _ in
                             do {
                                 try bench.push(
-                                    bench.onePush(to: "refs/heads/x\(randomHex())"),
+                                    bench.onePush(to: "refs/heads/x\(Hex.random())"),
                                     to: bench.memory)
                             } catch {
                                 Issue.record(error)

@@ -1,3 +1,4 @@
+import Bytes
 @testable import Maintenance
 import GitProtocol
 import ObjectStore
@@ -46,9 +47,9 @@ struct RenamedBackTests {
         var state = Manifest(head: .main)
         if let before, before.manifest.kind == .live { state = before.manifest }
         state.refs[.main] = ObjectID(Digest(of: [number]).bytes.prefix(40))
-        guard case .won(let digest, _) = try Swap(of: name, from: before, in: memory).publish(state)
+        guard case .won(let next) = try Swap(of: name, from: before, in: memory).publish(state)
         else { throw TestFailure("lost") }
-        return digest
+        return next.digest
     }
 
     private var names: [RepositoryName] {

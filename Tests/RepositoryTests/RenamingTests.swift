@@ -82,7 +82,7 @@ struct RenamingTests {
         let bench = try Bench()
         try bench.push(bench.onePush())
         let third = try #require(RepositoryName("third/name"))
-        let other = Mutex<Result<Renaming.Done, any Error>?>(nil)
+        let other = Mutex<Result<PublishedState, any Error>?>(nil)
         // The second begins between the first one's look at the old name and its swap.
         let faulty = FaultyStore(
             wrapping: bench.memory,

@@ -1,3 +1,4 @@
+import Bytes
 @testable import Maintenance
 import GitProtocol
 import Glibc
@@ -299,7 +300,7 @@ struct RepairTests {
     @Test("the damaged manifest of a deleted repository is repaired, so that it can be restored")
     func deletedManifest() throws {
         let scene = try Scene()
-        let tombstone = try Deletion(of: scene.bench.repository).run(in: scene.memory).tombstone
+        let tombstone = try Deletion(of: scene.bench.repository).run(in: scene.memory).digest
         let original = try scene.damage(.manifest(tombstone), Scene.flipped)
         let backup = scene.scratch.path + "/backup"
         try Files.makeDirectories(backup)
@@ -313,8 +314,8 @@ struct RepairTests {
     @Test("what is not there, and what was deleted, is refused with a sentence")
     func absentOrDeleted() throws {
         let scene = try Scene()
-        let last = try Deletion(of: scene.bench.repository).run(in: scene.memory).last
-        #expect(throws: LifecycleError.deleted(scene.bench.repository, last: last.digest)) {
+        let last = try Deletion(of: scene.bench.repository).run(in: scene.memory).manifest.parent
+        #expect(throws: LifecycleError.deleted(scene.bench.repository, last: last)) {
             try scene.run()
         }
         scene.memory.plant(nil, at: .pointer(of: scene.bench.repository))

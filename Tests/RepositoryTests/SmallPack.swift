@@ -1,3 +1,4 @@
+import Bytes
 import ObjectStore
 
 /// A pack of one blob with its index, made without git: thousands of them in a moment.

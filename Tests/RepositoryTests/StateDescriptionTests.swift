@@ -1,3 +1,4 @@
+import Bytes
 @testable import Maintenance
 import GitProtocol
 import ObjectStore

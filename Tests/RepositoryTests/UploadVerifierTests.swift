@@ -1,3 +1,4 @@
+import Bytes
 @testable import Repository
 @testable import Maintenance
 import Logging

@@ -1,3 +1,4 @@
+import Bytes
 import Glibc
 import ObjectStore
 import Posix
@@ -7,7 +8,7 @@ final class ScratchDirectory: Sendable {
     let path: String
 
     init() throws {
-        path = "/tmp/gs3-s3store-\(randomHex(bytes: 6))"
+        path = "/tmp/gs3-s3store-\(Hex.random(bytes: 6))"
         try Files.makeDirectories(path)
     }
 

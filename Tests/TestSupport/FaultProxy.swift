@@ -1,3 +1,4 @@
+import Bytes
 import Glibc
 import Posix
 import Synchronization
@@ -281,7 +282,7 @@ package final class FaultProxy: Sendable {
         case .hideFailedCondition:
             answer = try forward(request)
             if answer.status == 412 {
-                let etag = ("ETag", "\"\(randomHex())\"")
+                let etag = ("ETag", "\"\(Hex.random())\"")
                 answer = HTTPMessage(start: "HTTP/1.1 200 OK", headers: [etag] + software)
             }
         case nil:

@@ -1,3 +1,4 @@
+import Bytes
 import Posix
 
 /// A web server that serves git repositories under `/git/`, whatever stands behind it.
@@ -19,7 +20,7 @@ extension GitHost {
     /// - Parameter name: nil: one that is new.
     @discardableResult
     package func create(_ name: String? = nil, _ options: String...) throws -> String {
-        let repository = name ?? "team/r-\(randomHex(bytes: 6))"
+        let repository = name ?? "team/r-\(Hex.random(bytes: 6))"
         try make(repository, options)
         return repository
     }

@@ -1,3 +1,4 @@
+import Bytes
 import Posix
 
 /// A real git repository that tests take commits, tags and packs from.
@@ -47,7 +48,7 @@ package final class GitSource: Sendable {
 
     /// A pack that is whole in itself, with its index.
     package func indexedPack(_ wants: [String]) throws -> (pack: [UInt8], index: [UInt8]) {
-        let base = scratch.path + "/pack-" + randomHex(bytes: 4)
+        let base = scratch.path + "/pack-" + Hex.random(bytes: 4)
         let revisions = wants.map { "\($0)\n" }.joined()
         let bytes = try run(
             ["pack-objects", "--revs", "--stdout", "-q"], input: Array(revisions.utf8)

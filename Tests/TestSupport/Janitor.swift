@@ -1,3 +1,4 @@
+import Bytes
 import Glibc
 import Posix
 
@@ -29,7 +30,7 @@ final class Janitor: Sendable {
 
     private init() throws {
         let base = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
-        directory = "\(base)/gs3-\(randomHex(bytes: 4))"
+        directory = "\(base)/gs3-\(Hex.random(bytes: 4))"
         try Files.makeDirectories(directory)
         let ends = try OwnedDescriptor.pipe()
         let null = try OwnedDescriptor.open("/dev/null", O_RDWR)

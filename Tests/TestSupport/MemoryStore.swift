@@ -1,3 +1,4 @@
+import Bytes
 package import ObjectStore
 import Posix
 import Synchronization
@@ -40,7 +41,7 @@ package final class MemoryStore: ObjectStore {
     private let state = Mutex(State())
 
     package init(
-        location: String = "memory:" + randomHex(bytes: 4),
+        location: String = "memory:" + Hex.random(bytes: 4),
         retryPolicy: RetryPolicy = RetryPolicy(attempts: 4, base: .microseconds(10))
     ) {
         self.location = location

@@ -1,3 +1,4 @@
+import Bytes
 import Glibc
 import ObjectStore
 import Posix
@@ -40,7 +41,7 @@ package final class SeaweedFS: Sendable {
 
     /// Makes a bucket of a new name, and names it.
     package func makeBucket() throws -> String {
-        let bucket = "test-\(randomHex(bytes: 6))"
+        let bucket = "test-\(Hex.random(bytes: 6))"
         try store(bucket: bucket).makeBucket()
         return bucket
     }
@@ -62,7 +63,7 @@ package final class SeaweedFS: Sendable {
     }
 
     private init(program: String) throws {
-        directory = "/tmp/gs3-weed-\(randomHex(bytes: 4))"
+        directory = "/tmp/gs3-weed-\(Hex.random(bytes: 4))"
         try Files.makeDirectories(directory + "/data")
         // It names the access key and its secret: signatures are checked then.
         let configuration = """

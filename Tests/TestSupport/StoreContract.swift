@@ -1,3 +1,4 @@
+import Bytes
 package import ObjectStore
 import Posix
 
@@ -42,7 +43,7 @@ package struct StoreContract: Sendable, CustomStringConvertible {
     ]
 
     static func key() -> ObjectKey {
-        .probe(run: "contract", name: randomHex(bytes: 8))
+        .probe(run: "contract", name: Hex.random(bytes: 8))
     }
 
     static func expect(_ condition: Bool, _ sentence: @autoclosure () -> String) throws {
@@ -247,7 +248,7 @@ package struct StoreContract: Sendable, CustomStringConvertible {
     }
 
     @Sendable private static func listingDirectories(_ store: any ObjectStore) throws {
-        let run = "tree" + randomHex(bytes: 8)
+        let run = "tree" + Hex.random(bytes: 8)
         let places = [
             (run, "a"), (run, "z"), (run + "-1", "b"), (run + "0", "c"), (run + "-1", "y"),
         ]
@@ -267,7 +268,7 @@ package struct StoreContract: Sendable, CustomStringConvertible {
     }
 
     @Sendable private static func listing(_ store: any ObjectStore) throws {
-        let run = "list" + randomHex(bytes: 8)
+        let run = "list" + Hex.random(bytes: 8)
         let names = ["b", "a-b", "a", "a0", "a.b", "A", "sub-1", "z"]
         for name in names { _ = try put(store, name, .probe(run: run, name: name), .always) }
         let expected = names.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
@@ -285,8 +286,8 @@ package struct StoreContract: Sendable, CustomStringConvertible {
     // MARK: What is built on them
 
     @Sendable private static func repeatedWrites(_ store: any ObjectStore) throws {
-        let pack = Array("pack \(randomHex())".utf8)
-        let manifest = Array("manifest \(randomHex())".utf8)
+        let pack = Array("pack \(Hex.random())".utf8)
+        let manifest = Array("manifest \(Hex.random())".utf8)
         let digest = Digest(of: pack)
         let writes: [ObjectWrite] = [
             .pack(.bytes(pack)), .packIndex(of: digest, .bytes([1, 2])),
@@ -301,7 +302,7 @@ package struct StoreContract: Sendable, CustomStringConvertible {
     }
 
     @Sendable private static func wrongSize(_ store: any ObjectStore) throws {
-        let pack = Array("pack \(randomHex())".utf8)
+        let pack = Array("pack \(Hex.random())".utf8)
         _ = try put(store, "short", .pack(Digest(of: pack)), .always)
         do {
             try store.write([.pack(.bytes(pack))])
@@ -313,7 +314,7 @@ package struct StoreContract: Sendable, CustomStringConvertible {
 
     /// P7
     @Sendable private static func wrongContent(_ store: any ObjectStore) throws {
-        let pack = Array("pack \(randomHex())".utf8)
+        let pack = Array("pack \(Hex.random())".utf8)
         let damaged = String(decoding: pack.reversed(), as: UTF8.self)
         _ = try put(store, damaged, .pack(Digest(of: pack)), .always)
         do {
@@ -325,7 +326,7 @@ package struct StoreContract: Sendable, CustomStringConvertible {
     }
 
     @Sendable private static func wrongBytes(_ store: any ObjectStore) throws {
-        let digest = Digest(of: Array(randomHex().utf8))
+        let digest = Digest(of: Array(Hex.random().utf8))
         _ = try put(store, "other", .manifest(digest), .always)
         do {
             _ = try store.getVerified(.manifest(digest), digest: digest, limit: 1000)
@@ -336,10 +337,10 @@ package struct StoreContract: Sendable, CustomStringConvertible {
     }
 
     @Sendable private static func pointer(_ store: any ObjectStore) throws {
-        guard let name = RepositoryName("contract/r" + randomHex(bytes: 8)) else {
+        guard let name = RepositoryName("contract/r" + Hex.random(bytes: 8)) else {
             throw Violation(description: "a name is a name")
         }
-        let digests = (0..<3).map { _ in Digest(of: Array(randomHex().utf8)) }
+        let digests = (0..<3).map { _ in Digest(of: Array(Hex.random().utf8)) }
         try expect(try store.readPointer(of: name) == nil, "there is a pointer before the first")
         let none: (Digest) -> Lineage = { _ in .excludesOurs }
         guard

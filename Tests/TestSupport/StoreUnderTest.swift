@@ -1,3 +1,4 @@
+import Bytes
 import Posix
 
 /// The stores that the same tests run on.
@@ -10,7 +11,8 @@ package enum StoreUnderTest: String, CaseIterable, Sendable {
         case .file: try Bucket(.file(TemporaryDirectory()))
         case .seaweed:
             try Bucket(
-                .seaweed(SeaweedFS.shared(), bucket: Self.bucket.get(), prefix: randomHex(bytes: 8))
+                .seaweed(
+                    SeaweedFS.shared(), bucket: Self.bucket.get(), prefix: Hex.random(bytes: 8))
             )
         }
     }

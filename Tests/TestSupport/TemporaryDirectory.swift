@@ -1,3 +1,4 @@
+import Bytes
 import Glibc
 import Posix
 import Synchronization
@@ -9,7 +10,7 @@ package final class TemporaryDirectory: Sendable {
     package let path: String
 
     package init() throws {
-        path = try Janitor.shared.get().directory + "/" + randomHex(bytes: 4)
+        path = try Janitor.shared.get().directory + "/" + Hex.random(bytes: 4)
         try Files.makeDirectories(path)
     }
 

@@ -1,3 +1,4 @@
+import Bytes
 import Posix
 
 /// A repository on the client's side, with the git that works in it.
@@ -68,7 +69,7 @@ package final class WorkTree: Sendable {
     ///
     /// - Returns: the commit's id.
     @discardableResult
-    package func commit(_ file: String, _ content: String = randomHex()) throws -> String {
+    package func commit(_ file: String, _ content: String = Hex.random()) throws -> String {
         try commit(file, bytes: Array("\(content)\n".utf8))
     }
 

@@ -1,3 +1,4 @@
+package import Bytes
 package import Repository
 import GitProtocol
 package import Logging
@@ -177,13 +178,13 @@ extension Compaction {
             state.packs.subtract(folded)
             state.packs.insert(fold.pack.digest)
             switch try Swap(of: repository, from: base, in: store).publish(state) {
-            case .won(let digest, let published):
+            case .won(let published):
                 FaultPoint.reach(.compactionSwapped)
                 return .compacted(
                     Result(
-                        digest: digest, pack: fold.pack.digest,
-                        packsBefore: base.manifest.packs.count,
-                        packsAfter: published.packs.count, objects: fold.objects,
+                        digest: published.digest, pack: fold.pack.digest,
+                        packsBefore: published.packsBefore,
+                        packsAfter: published.manifest.packs.count, objects: fold.objects,
                         bytes: fold.pack.size))
             case .lost(let pointer):
                 let winner = try Snapshot.manifest(pointer.digest, of: repository, in: store)

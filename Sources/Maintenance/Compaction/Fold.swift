@@ -1,3 +1,4 @@
+import Bytes
 import Repository
 import GitProtocol
 import Glibc

@@ -1,4 +1,5 @@
-package import ObjectStore
+package import Bytes
+import ObjectStore
 
 /// Which packs of a repository are folded into one, so that the rest, by their numbers of objects,
 /// is a geometric progression: each pack has at least twice the objects of the next smaller one.

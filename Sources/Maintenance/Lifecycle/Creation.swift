@@ -3,12 +3,12 @@ import Posix
 package import GitProtocol
 package import ObjectStore
 
-/// Makes an empty repository.
+/// The creation of an empty repository.
 package struct Creation: Sendable {
     package let repository: RepositoryName
-    /// The branch that HEAD names; nil: no wish, `refs/heads/main` for a new one.
+    /// The branch that HEAD points to; nil for any, which is `refs/heads/main` in a new repository.
     package let defaultBranch: RefName?
-    /// nil: no wish, SHA-1 for a new one.
+    /// The object format; nil for any, which is SHA-1 in a new repository.
     package let objectFormat: ObjectFormat?
 
     package init(
@@ -19,34 +19,36 @@ package struct Creation: Sendable {
         self.objectFormat = objectFormat
     }
 
-    /// What became of it.
+    /// The outcome.
     package enum Outcome: Equatable, Sendable {
         case created
-        /// It is there already, and as wished.
+        /// It already exists, as requested.
         case existed
     }
 
-    /// Why a repository that is there is not the one wished for.
+    /// How an existing repository differs from the requested one.
     package struct Conflict: Error, CustomStringConvertible {
         package let description: String
     }
 
     /// Publishes the first manifest; repeating it is harmless.
     ///
-    /// - Throws: ``Conflict`` if the repository is there with another HEAD or object format;
+    /// - Throws: ``Conflict`` if the repository exists with another HEAD or object format;
     ///   ``StoreError`` or ``RepositoryError``.
     package func run(in store: any ObjectStore) throws -> Outcome {
-        // Lost to another creation: look at what it made.
-        for _ in 0..<5 {
+        // If another creation was first, the next attempt compares what it published.
+        try Swap.repeated(
+            attempts: 5,
+            orThrow: Conflict(description: "'\(repository)' keeps changing. Try again.")
+        ) {
             let resolution = try Snapshot.resolve(repository, in: store)
             if case .live(let snapshot) = resolution {
                 try check(snapshot.manifest)
                 return .existed
             }
             let swap = Swap(of: repository, from: resolution.latest, in: store)
-            if case .won = try swap.publish(first) { return .created }
+            return try swap.publish(first).state == nil ? nil : .created
         }
-        throw Conflict(description: "'\(repository)' keeps changing. Try again.")
     }
 
     private var first: Manifest {

@@ -1,20 +1,21 @@
+package import Bytes
 package import ObjectStore
 
 /// Why a repository cannot be deleted, restored or renamed; nothing was changed.
 package enum LifecycleError: Error, Equatable, CustomStringConvertible, Sendable {
-    /// There never was such a repository in the store at `location`.
+    /// The repository never existed in the store at `location`.
     case absent(RepositoryName, location: String)
-    /// Its pointer names a tombstone; `last` is the state before.
+    /// Its pointer specifies a tombstone; `last` is the state before it.
     case deleted(RepositoryName, last: Digest?)
-    /// What is to be renamed is a tombstone: deleted, or its renaming was cut off.
+    /// The repository to rename is a tombstone: it was deleted, or its rename was interrupted.
     case nothingToRename(RepositoryName, to: RepositoryName)
-    /// It is there, and must not be for this.
+    /// It exists, and must not exist for this operation.
     case present(RepositoryName, remedy: String)
     /// Both names are the same.
     case sameName(RepositoryName)
-    /// This is no state that the repository ever had; a tombstone is none to go back to.
+    /// The repository never had this state, or the state is a tombstone.
     case noSuchState(RepositoryName, Digest)
-    /// Its pointer names a tombstone, and so did all before.
+    /// Its pointer specifies a tombstone, as did all its earlier values.
     case neverLive(RepositoryName)
     /// It was renamed.
     case renamed(RepositoryName, to: RepositoryName)
@@ -22,7 +23,7 @@ package enum LifecycleError: Error, Equatable, CustomStringConvertible, Sendable
     case strangeName(RepositoryName, to: String)
     /// The states under a name could not be followed as far as necessary.
     case untold(RepositoryName, reason: String)
-    /// Others published in between, as often as was tried.
+    /// Another state was published before each attempt.
     case busy(RepositoryName)
 
     package var description: String {
@@ -56,6 +57,7 @@ package enum LifecycleError: Error, Equatable, CustomStringConvertible, Sendable
         }
     }
 
-    /// Swaps that are tried before a repository counts as busy. Each one lost is a push that won.
+    /// The number of swaps after which a repository counts as busy. Each lost one is a push that
+    /// won.
     static let attempts = 20
 }

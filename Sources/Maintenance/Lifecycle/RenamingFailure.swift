@@ -1,25 +1,27 @@
-package import ObjectStore
+package import Bytes
+import ObjectStore
 
-/// Why a renaming that had begun did not come to its end, and how things stand.
+/// Why a rename that had begun was not finished, and the state that the names are in.
 package struct RenamingFailure: Error, CustomStringConvertible {
     let renaming: Renaming
     package let cause: any Error
     package let standing: Standing
 
-    /// How things stand.
+    /// The state of the names.
     package enum Standing: Equatable, Sendable {
-        /// The old name is there again, as it was.
+        /// The old name exists again, unchanged.
         case undone
-        /// The old name is a tombstone, and the new one is not there.
+        /// The old name is a tombstone, and the new one does not exist.
         case begun
-        /// The old name may be a tombstone; the new one is not there.
+        /// The old name may be a tombstone; the new one does not exist.
         case mayHaveBegun
-        /// The old name is a tombstone; the new one may be there.
+        /// The old name is a tombstone; the new one may exist.
         case mayBeDone
-        /// Somebody restored the old name, or created it again; `last` is the state that it had.
+        /// Another command restored the old name, or created it again; `last` is the state that it
+        /// had.
         case sourceTaken(last: Digest)
-        /// Another renaming took over, or did and the name was deleted again; `last` is the state that
-        /// it had.
+        /// Another rename took over, or did so and the name was then deleted; `last` is the state
+        /// that it had.
         case overtaken(last: Digest)
     }
 

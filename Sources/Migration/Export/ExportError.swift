@@ -1,18 +1,18 @@
 package import ObjectStore
 
-/// Why a repository is not exported, or a directory not updated.
+/// Why a repository was not exported, or a directory not updated.
 package enum ExportError: Error, CustomStringConvertible, Sendable {
-    /// The store has no such repository.
+    /// The repository does not exist in the store.
     case noSuchRepository(RepositoryName, location: String)
-    /// There is something else where the export shall be.
+    /// Something else exists at the path of the export.
     case occupied(String)
-    /// A repository, but not one that can be made equal to what is published.
+    /// A repository that cannot become equal to the published one.
     case unfit(String, reason: String)
-    /// Another export writes there.
+    /// Another export is writing there.
     case busy(String)
-    /// A lock of git's that nobody seems to hold.
+    /// A lock file of git that no process seems to hold.
     case locked(String)
-    /// Somebody else writes refs there.
+    /// Another process is writing refs there.
     case changing(String)
 
     package var description: String {

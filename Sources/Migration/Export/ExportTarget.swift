@@ -1,3 +1,4 @@
+import Bytes
 import Repository
 import GitProtocol
 import Glibc
@@ -79,7 +80,7 @@ struct ExportTarget: ~Copyable {
         try local("make the directory") { () throws(SystemError) in
             try Files.makeDirectories(parent, mode: 0o777)
         }
-        let made = names == nil ? "\(path).new-\(randomHex(bytes: 4))" : path
+        let made = names == nil ? "\(path).new-\(Hex.random(bytes: 4))" : path
         let branch = String(decoding: head.bytes.dropFirst("refs/heads/".utf8.count), as: UTF8.self)
         do {
             _ = try git.output(
@@ -191,7 +192,7 @@ struct ExportTarget: ~Copyable {
             if rename(source, target) == 0 { return }
             if errno != EXDEV { throw SystemError("rename", target) }
         }
-        let temporary = "\(directory)/\(Self.temporary)\(randomHex(bytes: 8))"
+        let temporary = "\(directory)/\(Self.temporary)\(Hex.random(bytes: 8))"
         do {
             try copy(source, to: temporary)
             try check("rename", target) { rename(temporary, target) }

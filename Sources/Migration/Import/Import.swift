@@ -1,3 +1,4 @@
+package import Bytes
 package import Repository
 package import GitProtocol
 package import ObjectStore
@@ -44,7 +45,10 @@ package struct Import: Sendable {
         var made: ImportedPack?
         var opened: ImportWorkspace?
         var peeled: [RefName: ObjectID] = [:]
-        for _ in 0..<Self.attempts {
+        return try Swap.repeated(
+            attempts: Self.attempts,
+            orThrow: ImportError.overtaken(repository, times: Self.attempts)
+        ) {
             progress.begin("reading '\(repository)'")
             let resolution = try Snapshot.resolve(repository, in: store)
             let live = try published(resolution, source)
@@ -79,13 +83,10 @@ package struct Import: Sendable {
             progress.begin("storing \(Progress.bytes(size ?? 0))")
             let swap = Swap(of: repository, from: resolution.latest, in: store)
             FaultPoint.reach(.importPacked)
-            switch try swap.publish(manifest, with: work.writes) {
-            case .won(let digest, let manifest):
-                return .published(digest, manifest, packBytes: size)
-            case .lost: continue
+            return try swap.publish(manifest, with: work.writes).state.map {
+                .published($0.digest, $0.manifest, packBytes: size)
             }
         }
-        throw ImportError.overtaken(repository, times: Self.attempts)
     }
 
     /// The state that is published; nil: there is none.

@@ -1,38 +1,39 @@
-/// A store that may be used: it passed the probe, now or not long ago.
+/// A store that may be used because it has passed the probe, now or recently.
 package struct Admission: Sendable {
-    /// The one to use: it speaks the dialect that the probe found, and is probed again before a
-    /// write where other server software has answered since.
+    /// The store to use. It speaks the detected dialect, and is probed again before a write if
+    /// other server software has answered since.
     package let store: any ObjectStore
     package let report: ProbeReport
     package let source: Source
 
-    /// Where the verdict comes from.
+    /// The origin of the verdict.
     package enum Source: Sendable { case record, probe }
 
-    /// What happens to an admission while it is used.
+    /// A change of the admission while it is used.
     package enum Change: Sendable {
-        /// Server software that the record does not know has answered: writes wait for a probe.
+        /// Server software that is not in the record has answered, so writes wait for a probe.
         case unknownServer(ServerNames)
         /// The store passed the probe again.
         case passed(ProbeReport)
-        /// It failed: writes are refused until it passes.
+        /// It failed the probe: writes are refused until it passes.
         case failed(reason: String)
     }
 
-    /// How long a verdict counts: backends are upgraded.
+    /// How long a verdict is valid. It expires because backends are upgraded.
     package static let lifetime = Duration.seconds(7 * 24 * 60 * 60)
 
     /// Admits a store, by its record or by probing it.
     ///
-    /// Of processes that share the state directory one probes, and the others wait for its record.
+    /// If several processes share the state directory, one probes and the others wait for its
+    /// record.
     ///
     /// - Parameters:
     ///   - stateDirectory: created if it does not exist.
-    ///   - probe: a record of a narrower or shorter probe does not count.
-    ///   - pause: how long writes are refused without another probe after one has failed.
-    ///   - onChange: called when the backend turns out to have been replaced.
-    /// - Throws: ``ProbeFailure`` where the store is refused, ``StoreError/misconfigured(_:)`` where
-    ///   the record cannot be kept.
+    ///   - probe: the probe; records of narrower or shorter ones are ignored.
+    ///   - pause: how long writes are refused after a failed probe before the next one.
+    ///   - onChange: called when the backend was replaced.
+    /// - Throws: ``ProbeFailure`` if the store is rejected, ``StoreError/misconfigured(_:)`` if the
+    ///   record cannot be stored.
     package static func admit(
         _ store: any ObjectStore, stateDirectory: String,
         probe: ConformanceProbe = ConformanceProbe(), pause: Duration = .seconds(60),
@@ -40,7 +41,7 @@ package struct Admission: Sendable {
     ) throws -> Admission {
         let admitter = Admitter(store: store, stateDirectory: stateDirectory, probe: probe)
         let verdict = try admitter.verdict(on: store.servers)
-        // A store without a server cannot be replaced unnoticed by this process.
+        // A store without a server cannot be replaced without this process noticing.
         let admitted: any ObjectStore =
             verdict.report.servers.isEmpty
             ? verdict.store : AdmittedStore(verdict, by: admitter, pause: pause, onChange)
@@ -48,14 +49,14 @@ package struct Admission: Sendable {
     }
 }
 
-/// Finds a verdict on one store: in its record, or by probing it.
+/// The admission of one store, by its record or by probing it.
 struct Admitter: Sendable {
-    /// As it was opened, before anything was known of it.
+    /// The store as it was opened, before anything was known about it.
     let store: any ObjectStore
     let probe: ConformanceProbe
     private let records: AdmissionRecords
 
-    /// The store to use, and why it may be.
+    /// The store to use, and why it may be used.
     struct Verdict: Sendable {
         let store: any ObjectStore
         let report: ProbeReport
@@ -68,10 +69,10 @@ struct Admitter: Sendable {
         records = AdmissionRecords(stateDirectory: stateDirectory, location: store.location)
     }
 
-    /// A verdict on the store as it answers now.
+    /// Returns a verdict on the store as it answers now.
     ///
-    /// - Parameter seen: the server software that has answered. A record that does not have all of
-    ///   it is none.
+    /// - Parameter seen: the server software that has answered. A record that lacks some of it is
+    ///   ignored.
     func verdict(on seen: ServerNames) throws -> Verdict {
         if let verdict = recorded(seen) { return verdict }
 
@@ -79,10 +80,11 @@ struct Admitter: Sendable {
         // The previous holder of the lock may have probed this store.
         if let verdict = recorded(seen) { return verdict }
 
-        // What answered before did not pass this probe: it may have failed an earlier one.
+        // Server software that answered before did not pass this probe; it may have failed an
+        // earlier one.
         let (admitted, found) = try probe.run(on: store.watchingAnew())
-        // Behind a load balancer, and during an upgrade, several answer in turn: those that passed
-        // within the record's lifetime stay known.
+        // Behind a load balancer, and during an upgrade, several servers answer in turn. Those that
+        // passed within the record's lifetime stay known.
         let former = records.read(atLeast: probe)?.servers ?? ServerNames()
         let report = ProbeReport(
             width: found.width, rounds: found.rounds, transportDrops: found.transportDrops,

@@ -1,9 +1,10 @@
+import Bytes
 import Posix
 
-/// That a store was probed and admitted, what the probe learned, and which server software
-/// answered: kept in the state directory, so that not every start probes again.
+/// The record of an admitted store: what the probe detected, and which server software answered. It
+/// is stored in the state directory, so that not every start probes again.
 struct AdmissionRecord: Equatable, Sendable {
-    /// As the store gives it: endpoint and other settings that matter are part of it.
+    /// The store's own description, which contains the endpoint and other relevant settings.
     let location: String
     /// Seconds since 1970.
     let admitted: Int
@@ -11,7 +12,7 @@ struct AdmissionRecord: Equatable, Sendable {
 
     private static var title: String { "git-s3-backend admission \(ConformanceProbe.version)" }
 
-    /// The record's text; a location that has a line break is known by its digest alone.
+    /// The record's text. A location with a line break is represented by its digest.
     var bytes: [UInt8] {
         let digest = Digest(of: Array(location.utf8))
         let shown = String(
@@ -38,8 +39,7 @@ struct AdmissionRecord: Equatable, Sendable {
         self.report = report
     }
 
-    /// Takes a record's text; nil unless it is, to the byte, what this version writes for this
-    /// store.
+    /// Parses a record's text; nil unless it is exactly what this version writes for this store.
     init?(_ bytes: [UInt8], location: String) {
         let lines = bytes.split(separator: UInt8(ascii: "\n")).map {
             String(decoding: $0, as: UTF8.self)
@@ -57,7 +57,7 @@ struct AdmissionRecord: Equatable, Sendable {
             report: ProbeReport(
                 width: width, rounds: rounds, transportDrops: drops, dialect: dialect,
                 servers: servers))
-        // Everything else, damage included, shows in the comparison.
+        // The comparison detects everything else, including damage.
         guard self.bytes == bytes else { return nil }
     }
 

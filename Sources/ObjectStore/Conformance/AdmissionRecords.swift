@@ -1,3 +1,4 @@
+import Bytes
 import Glibc
 import Posix
 
@@ -13,13 +14,14 @@ struct AdmissionRecords: Sendable {
 
     private var path: String { directory + "/" + Digest(of: Array(location.utf8)).hex }
 
-    /// nil: no record, a damaged one, one of another version, an old one, one from the future.
+    /// The record; nil if there is none, or if it is damaged, of another version, expired, or from
+    /// the future.
     func read(atLeast probe: ConformanceProbe) -> ProbeReport? {
         let bytes: [UInt8]
         do {
             bytes = try Files.read(path, limit: 1 << 16)
         } catch {
-            // Whatever the reason: without a record the store is probed.
+            // Whatever the reason is, a store without a record is probed.
             return nil
         }
         guard let record = AdmissionRecord(bytes, location: location),
@@ -30,13 +32,13 @@ struct AdmissionRecords: Sendable {
         return record.report
     }
 
-    /// Written under another name and renamed: a reader sees a whole record or none. Not synced:
-    /// losing it costs a probe.
+    /// Writes the record under another name and renames it, so that readers see a complete record
+    /// or none. It is not synced, since losing it only costs a probe.
     func write(_ report: ProbeReport) throws(StoreError) {
         let record = AdmissionRecord(location: location, admitted: time(nil), report: report)
-        let draft = path + "." + randomHex(bytes: 8)
+        let draft = path + "." + Hex.random(bytes: 8)
         do {
-            // Somebody may have cleared the state directory during the probe.
+            // The state directory may have been cleared during the probe.
             try Files.makeDirectories(directory)
             try Files.write(record.bytes, to: draft)
             try check("rename", path) { rename(draft, path) }
@@ -46,7 +48,7 @@ struct AdmissionRecords: Sendable {
         }
     }
 
-    /// Waits for the right to probe this store. The lock's file stays.
+    /// Waits for the right to probe this store. The file of the lock stays.
     func lock() throws(StoreError) -> ProbeLock {
         do {
             try Files.makeDirectories(directory)
@@ -65,7 +67,7 @@ struct AdmissionRecords: Sendable {
     }
 }
 
-/// The right to probe one store; given up when it goes.
+/// The right to probe one store, which is released when this value is destroyed.
 struct ProbeLock: ~Copyable {
     let file: OwnedDescriptor
 

@@ -1,23 +1,22 @@
 import Synchronization
 
-/// An admitted store that notices when its backend is replaced: an answer from server software that
-/// the admission does not know makes the next write wait for a probe. Reads go on all the time: what
-/// they get is checked by its digest.
+/// An admitted store that detects when its backend is replaced: an answer from unknown server
+/// software makes the next write wait for a probe. Reads continue, since digests verify them.
 ///
-/// Every answer is compared, without a request for the purpose, so that also a process that serves
-/// a single request and one that outlives an upgrade notice it.
+/// Every answer is compared and no additional request is made, so a process that serves a single
+/// request notices a replacement, and so does one that outlives an upgrade.
 final class AdmittedStore: ObjectStore {
     private let admitter: Admitter
     private let pause: Duration
     private let onChange: @Sendable (Admission.Change) -> Void
     private let state: Mutex<State>
-    /// Held by the one thread that probes; the other writers wait for it.
+    /// Held by the thread that probes, while other writers wait.
     private let turn = Mutex(())
 
     private struct State {
         var store: any ObjectStore
         var known: ServerNames
-        /// A probe failed, and is not repeated for a while.
+        /// The error of a failed probe, and the time until which the probe is not repeated.
         var refusal: (error: StoreError, until: ContinuousClock.Instant)?
     }
 
@@ -59,12 +58,12 @@ final class AdmittedStore: ObjectStore {
         }
     }
 
-    /// The store, once all that has answered is admitted.
+    /// Returns the store once all server software that has answered is admitted.
     private func admitted() throws(StoreError) -> any ObjectStore {
         if let store = admittedAlready() { return store }
         let result = turn.withLock { _ in
             Result { () throws(StoreError) in
-                // Another writer may have probed it meanwhile.
+                // Another writer may have probed it in the meantime.
                 if let store = admittedAlready() { return store }
                 if let refusal = state.withLock({ $0.refusal }), refusal.until > .now {
                     throw refusal.error
@@ -98,8 +97,8 @@ final class AdmittedStore: ObjectStore {
         state.withLock { state in
             state.store = verdict.store
             state.known = verdict.report.servers
-            // Behind a load balancer one that answers rarely may have missed this probe, and does
-            // not cause another. But what failed must pass.
+            // Behind a load balancer a server that answers rarely may have missed this probe, and
+            // must not cause another one. After a failure, however, each one must pass.
             if !hasFailed { state.known = state.known.union(seen) }
             state.refusal = nil
         }

@@ -1,19 +1,20 @@
+import Bytes
 import Posix
 import Synchronization
 
-/// Finds out what a backend checks of a body, and whether it satisfies the axioms, by racing it:
-/// sequential rules, If-Match races, create races, ETag consistency.
+/// A test of a backend: which checks of a body it supports, and whether it satisfies the required
+/// guarantees (sequential rules, If-Match races, create races, consistent ETags).
 ///
-/// It uses the operations that reads and pushes use, on keys of its own, and removes those
-/// afterwards as far as it can. It cannot prove that a backend conforms; it finds those that plainly
-/// do not.
+/// It uses the operations that reads and pushes use, on keys of its own, and removes these objects
+/// afterwards if it can. It cannot prove that a backend conforms; it detects those that visibly do
+/// not.
 package struct ConformanceProbe: Sendable {
-    /// Raised when what is probed changes: older admissions count no more.
+    /// The version of the probe, raised when its steps change, so that older admissions expire.
     package static let version = 2
 
-    /// Writers in each race.
+    /// The number of writers in each race.
     package var width: Int
-    /// Races of each kind.
+    /// The number of races of each kind.
     package var rounds: Int
 
     package init(width: Int = 32, rounds: Int = 3) {
@@ -23,12 +24,11 @@ package struct ConformanceProbe: Sendable {
 
     /// Probes a store.
     ///
-    /// What the backend checks is found first, so that the phases run as pushes will: with the
-    /// headers that are sent then. A backend that refuses its own current token in If-Match may
-    /// accept it without the quotes: it is then sent the bare form, and must pass every phase with
-    /// it.
+    /// The supported checks are detected first, so that the phases use the headers that pushes will
+    /// send. A backend that refuses its own current token in If-Match may accept it without the
+    /// quotes. It is then sent the bare form, and must pass every phase with it.
     ///
-    /// - Returns: the store to use, which speaks the dialect found, and the report.
+    /// - Returns: the store to use, in the detected dialect, and the report.
     /// - Throws: ``ProbeFailure``.
     package func run(
         on store: any ObjectStore
@@ -55,19 +55,19 @@ package struct ConformanceProbe: Sendable {
     }
 }
 
-/// One run through the four phases, in one dialect.
+/// A run through the four phases, in one dialect.
 final class ProbeRun: Sendable {
     enum Verdict {
         case admitted(ProbeReport)
-        /// If-Match with the current token was refused, and the object was unchanged.
+        /// The backend refused If-Match with the current token, although the object was unchanged.
         case ownTokenRefused(ProbeFailure)
     }
 
     let store: any ObjectStore
     let width: Int
     let rounds: Int
-    /// Sets this run's keys apart from all others'.
-    private let identifier = randomHex(bytes: 8)
+    /// Distinguishes the keys of this run from those of all others.
+    private let identifier = Hex.random(bytes: 8)
     private let state: Mutex<State>
 
     private struct State {
@@ -104,7 +104,9 @@ final class ProbeRun: Sendable {
         state.withLock { $0.transportDrops += 1 }
     }
 
-    /// A key that was never used. `name`: letters, digits and dashes.
+    /// Returns a key that was never used.
+    ///
+    /// - Parameter name: letters, digits and dashes.
     func freshKey(_ name: String) -> ObjectKey {
         state.withLock { state in
             let key = ObjectKey.probe(run: identifier, name: "\(name)-\(state.keys.count)")
@@ -119,14 +121,14 @@ final class ProbeRun: Sendable {
             reason: reason)
     }
 
-    /// What cannot be removed stays: it is small, and harms nothing.
+    /// Removes the objects of this run. One that cannot be removed stays; it is small and harmless.
     func removeKeys() {
         let keys = state.withLock { $0.keys }
         _ = store.perform(keys.map { StoreRequest.delete($0) })
     }
 }
 
-/// Where the probe is, for its failures.
+/// The current position of the probe, for its failures.
 struct ProbeStep: Sendable {
     let phase: ProbeFailure.Phase
     let round: Int

@@ -1,10 +1,12 @@
-/// What the probe of an admitted store found.
+import Bytes
+
+/// The results of the probe of an admitted store.
 package struct ProbeReport: Hashable, Sendable, CustomStringConvertible {
-    /// Writers in each race.
+    /// The number of writers in each race.
     package let width: Int
-    /// Races of each kind.
+    /// The number of races of each kind.
     package let rounds: Int
-    /// Requests that failed in transport, and so saw nothing.
+    /// The number of requests that failed in transport, so that they tested nothing.
     package let transportDrops: Int
     package let dialect: Dialect
     /// The server software that answered.
@@ -51,7 +53,7 @@ package struct ProbeFailure: Error, Hashable, Sendable, CustomStringConvertible 
     /// `s3://bucket/prefix`.
     package let location: String
     package let phase: Phase
-    /// From 1.
+    /// The round, counted from 1.
     package let round: Int
     package let key: String
     package let reason: String

@@ -1,7 +1,9 @@
-/// Before the phases: which checks of a body the backend carries out. Nothing found here refuses a
-/// store; a backend that rejects a header, or does not answer to it, does not honor it.
+import Bytes
+
+/// The detection of body checks, before the phases. No result rejects a store; a header that the
+/// backend rejects or does not answer counts as not supported.
 extension ProbeRun {
-    /// - Throws: only where the store does not answer at all.
+    /// - Throws: only if the store does not answer at all.
     func findBodyChecks() throws(ProbeFailure) -> Dialect {
         defer { removeKeys() }
 
@@ -16,7 +18,7 @@ extension ProbeRun {
         return found
     }
 
-    /// A store that is out of reach is given up here: each check would wait as long once more.
+    /// Fails for a store that cannot be reached, since each check would wait for as long again.
     private func expectAnswer() throws(ProbeFailure) {
         let step = ProbeStep(phase: .sequential, round: 1, key: freshKey("answer"))
         guard case .failure(let error)? = answered(.head(step.key)), error.isTransient else {
@@ -26,8 +28,8 @@ extension ProbeRun {
             step, "\(Self.patience) consecutive reads got no answer; the last error: \(error)")
     }
 
-    /// The object that a right checksum wrote; nil unless a wrong one was refused and created
-    /// nothing.
+    /// Returns the object that a PUT with the right checksum wrote; nil unless one with a wrong
+    /// checksum was refused and created nothing.
     private func honoredClaim(_ kind: BodyClaim.Kind) -> (key: ObjectKey, body: [UInt8])? {
         let refused = freshKey("wrong-checksum")
         guard case .refused = claim(.init(kind, isTrue: false), freshBody("claim"), at: refused),
@@ -48,12 +50,12 @@ extension ProbeRun {
         return object.storedChecksum == Digest(of: body)
     }
 
-    /// Two bodies, so that no constant passes for a hash.
+    /// Compares the ETags of two bodies, so that no constant is mistaken for a hash.
     private func etagsAreMD5(_ found: Dialect) -> Bool {
         for _ in 1...2 {
             let key = freshKey("md5-etag")
             let body = freshBody("etag")
-            // A bucket may take only what carries a checksum.
+            // A bucket may accept only requests with a checksum.
             let claimed: BodyClaim? =
                 found.contains(.checksMD5)
                 ? .init(.md5, isTrue: true)
@@ -65,10 +67,10 @@ extension ProbeRun {
         return true
     }
 
-    /// How a write with a checksum was answered.
+    /// The answer to a write with a checksum.
     private enum ClaimAnswer { case stored(ETag?), refused, unknown }
 
-    /// A write whose answers may fail in transport, repeated until it has one.
+    /// Writes with a checksum, and repeats the write until it is answered.
     private func claim(
         _ claim: BodyClaim?, _ body: [UInt8], at key: ObjectKey
     ) -> ClaimAnswer {
@@ -91,7 +93,7 @@ extension ProbeRun {
         return .unknown
     }
 
-    /// A read, repeated while it fails in transport; its last result.
+    /// Repeats a read while it fails in transport, and returns its last result.
     private func answered(_ request: StoreRequest) -> Result<StoreAnswer, StoreError>? {
         var result: Result<StoreAnswer, StoreError>?
         for _ in 0..<Self.patience {

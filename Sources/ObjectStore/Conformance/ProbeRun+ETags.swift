@@ -1,5 +1,6 @@
 extension ProbeRun {
-    /// Phase 4: the tokens of a PUT, a GET and a HEAD agree byte for byte, for each kind of write.
+    /// Runs phase 4: PUT, GET and HEAD return the same token, byte for byte, for each kind of
+    /// write.
     func checkETagConsistency() throws(ProbeFailure) {
         for round in 1...max(rounds, 1) {
             try checkTokens(round)

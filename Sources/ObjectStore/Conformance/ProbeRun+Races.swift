@@ -1,13 +1,13 @@
 import Posix
 
 extension ProbeRun {
-    /// Phases 2 and 3: of writers under one condition exactly one wins.
+    /// Runs phases 2 and 3: exactly one of several writers with the same condition wins.
     func checkRaces(_ phase: ProbeFailure.Phase) throws(ProbeFailure) {
         var ended: [(step: ProbeStep, object: ProbeObject)] = []
         for round in 1...max(rounds, 1) {
             ended.append(try checkRace(phase, round))
         }
-        // A copy that came late must have been refused, too.
+        // A copy that arrived late must have been refused, too.
         for (step, object) in ended where try read(step) != object {
             throw failure(step, "the object changed after its race had been won")
         }
@@ -31,7 +31,8 @@ extension ProbeRun {
         let bodies = (0..<width).map { freshBody("racer \($0)") }
         let writes: [ProbeWrite]
         do {
-            // The look beforehand opens each thread's connection: then the writes arrive together.
+            // Reading first opens each thread's connection, so that the writes arrive at the same
+            // time.
             writes = try race(width: width, ready: { _ = self.store.perform([.head(step.key)]) }) {
                 racer in
                 switch start {
@@ -45,7 +46,7 @@ extension ProbeRun {
         return (step, try judge(step, start: start, bodies, writes))
     }
 
-    /// Holds what the racers were told against what the object then is.
+    /// Compares the answers of the racers with the object afterwards.
     private func judge(
         _ step: ProbeStep, start: ProbeObject?, _ bodies: [[UInt8]], _ writes: [ProbeWrite]
     ) throws(ProbeFailure) -> ProbeObject {
@@ -88,7 +89,7 @@ extension ProbeRun {
         if let start, now.etag == start.etag {
             throw failure(step, "the object has changed, but not its ETag \(now.etag)")
         }
-        // One whose answer got lost may have won; then nobody else has.
+        // A racer whose answer was lost may have won; in that case nobody else has.
         if let winner, winner != holder {
             throw failure(step, "racer \(winner) won, but the object holds what \(holder) wrote")
         }
@@ -99,8 +100,8 @@ extension ProbeRun {
         return now
     }
 
-    /// What the race left; nil: what was there before. A write that nobody heard of may take a
-    /// little to land.
+    /// Reads the result of the race; nil if nothing changed. A write whose answer was lost may take
+    /// a moment to be applied.
     private func readChanged(
         _ step: ProbeStep, from start: ProbeObject?, awaiting dropped: [Int]
     ) throws(ProbeFailure) -> ProbeObject? {

@@ -1,6 +1,8 @@
 extension ProbeRun {
-    /// Phase 1. Returns the failure where If-Match with the current token is refused: the bare form
-    /// may be taken.
+    /// Runs phase 1.
+    ///
+    /// - Returns: the failure if the backend refused If-Match with the current token, since it may
+    ///   accept the bare form.
     func checkSequentialRules() throws(ProbeFailure) -> ProbeFailure? {
         try checkCreates()
         if let refusal = try checkIfMatch() { return refusal }

@@ -1,18 +1,19 @@
+import Bytes
 import Posix
 
-/// What is known of a probe's object.
+/// The known state of an object of the probe.
 struct ProbeObject: Equatable, Sendable {
     let body: [UInt8]
     let etag: ETag
 }
 
-/// A single write of the probe, as it was answered.
+/// The answer to a single write of the probe.
 enum ProbeWrite: Equatable, Sendable {
     case stored(ETag)
     case refused(StoreAnswer.Refusal)
-    /// It failed in transport: nothing is known of it.
+    /// It failed in transport, so its outcome is unknown.
     case dropped(String)
-    /// An answer that no conforming backend gives.
+    /// An answer that no conforming backend returns.
     case broken(String)
 
     init(answer result: Result<StoreAnswer, StoreError>) {
@@ -37,15 +38,15 @@ enum ProbeWrite: Equatable, Sendable {
 }
 
 extension ProbeRun {
-    /// How often a step is tried when the transport fails: more than any that works needs.
+    /// How often a step is tried if the transport fails: more often than any working one needs.
     static var patience: Int { 20 }
 
-    /// A body that no other write of the probe has.
+    /// Creates a body that no other write of the probe has.
     func freshBody(_ name: String) -> [UInt8] {
-        Array("git-s3-backend probe \(name) \(randomHex())\n".utf8)
+        Array("git-s3-backend probe \(name) \(Hex.random())\n".utf8)
     }
 
-    /// One attempt at a write of the probe's own.
+    /// Attempts one write.
     func put(_ body: [UInt8], at key: ObjectKey, _ condition: PutCondition) -> ProbeWrite {
         let request = StoreRequest.put(.bytes(body), at: key, condition)
         guard let result = store.perform([request]).first else { return .broken("no result") }
@@ -54,7 +55,7 @@ extension ProbeRun {
         return write
     }
 
-    /// One attempt at a create, by the code that writes packs.
+    /// Attempts one create, with the code that writes packs.
     func create(_ body: [UInt8], at key: ObjectKey) -> ProbeWrite {
         let results = store.create([(.bytes(body), key, .ifAbsent)], repeating: .never)
         guard let result = results.first else { return .broken("no result") }
@@ -63,7 +64,7 @@ extension ProbeRun {
         return write
     }
 
-    /// A new object, read back. A create whose answer got lost is given up, for a fresh key.
+    /// Creates an object and reads it back. If the answer is lost, it tries again with a fresh key.
     func newObject(
         _ phase: ProbeFailure.Phase, _ round: Int, _ name: String
     ) throws(ProbeFailure) -> (step: ProbeStep, object: ProbeObject) {
@@ -100,8 +101,8 @@ extension ProbeRun {
                 + "\(reason)")
     }
 
-    /// Whether a refused write is there all the same: the HTTP library sent it twice then, and the
-    /// second copy was refused. It counts as one whose answer got lost.
+    /// Whether a refused write was applied nevertheless: the HTTP library sent it twice, and the
+    /// second copy was refused. It counts as a write whose answer was lost.
     func landedUnheard(_ step: ProbeStep, _ body: [UInt8]) throws(ProbeFailure) -> Bool {
         guard try readIfThere(step)?.body == body else { return false }
         countDrop()
@@ -110,7 +111,7 @@ extension ProbeRun {
 
     static var resent: String { "the write had landed, but was refused when it was sent again" }
 
-    /// What is there, by one GET; nothing there is a failure.
+    /// Reads an object with one GET. A missing object is a failure.
     func read(_ step: ProbeStep) throws(ProbeFailure) -> ProbeObject {
         guard let object = try readIfThere(step) else {
             throw failure(step, "an object that was written is not there")
@@ -118,7 +119,7 @@ extension ProbeRun {
         return object
     }
 
-    /// What is there, by one GET; nil: nothing.
+    /// Reads an object with one GET; nil if it does not exist.
     func readIfThere(_ step: ProbeStep) throws(ProbeFailure) -> ProbeObject? {
         guard let found = try look(step, .get(step.key, into: .memory(limit: 4096))) else {
             return nil
@@ -127,7 +128,7 @@ extension ProbeRun {
         return ProbeObject(body: found.bytes, etag: etag)
     }
 
-    /// A GET or a HEAD, repeated while the transport fails.
+    /// Performs a GET or a HEAD, and repeats it while the transport fails.
     func look(
         _ step: ProbeStep, _ request: StoreRequest
     ) throws(ProbeFailure) -> StoredObject? {
@@ -152,7 +153,7 @@ extension ProbeRun {
     }
 
     /// Repeats a write that must be refused until it is answered, and checks that it changed
-    /// nothing. Refused is refused, however often it is asked.
+    /// nothing. Repeating it does no harm, since it must be refused each time.
     func expectRefusal(
         _ step: ProbeStep, _ what: String, leaving object: ProbeObject?,
         _ write: () -> ProbeWrite

@@ -2,21 +2,21 @@ import Glibc
 import Posix
 import Synchronization
 
-/// Directories that are known to survive a power cut, so that what is put in them does.
+/// The directories that are known to survive a power failure, so that files in them do.
 final class DurableDirectories: Sendable {
     private let root: String
     private let known = Mutex<Set<String>>([])
 
-    /// Entries; a store with more directories than this merely syncs some again.
+    /// The largest number of entries. A store with more directories merely syncs some again.
     private static let capacity = 4096
 
     init(under root: String) {
         self.root = root
     }
 
-    /// Makes a directory under the root, and those between, each synced into the one above.
+    /// Creates a directory below the root, and those in between, each synced into the one above.
     ///
-    /// One that is there already is synced too, once: who made it may have died before doing so.
+    /// An existing one is synced once, too, because its creator may have died before doing so.
     func make(_ path: String) throws(SystemError) {
         if path == root || known.withLock({ $0.contains(path) }) { return }
         guard let parent = Files.parent(of: path) else { return }
@@ -29,7 +29,7 @@ final class DurableDirectories: Sendable {
         }
     }
 
-    /// Forgets what is known: a directory turned out to be gone.
+    /// Forgets all directories, because one of them turned out to be missing.
     func forget() {
         known.withLock { $0.removeAll() }
     }

@@ -2,7 +2,7 @@ import Glibc
 import Posix
 
 extension FileStore {
-    /// Objects in one answer, as S3 has it.
+    /// The number of objects in one answer, the same as in S3.
     private static let pageSize = 1000
 
     package func list(
@@ -20,13 +20,13 @@ extension FileStore {
         return page.objects
     }
 
-    /// Adds what lies under the directory `parent`, the empty string or with a slash at its end.
+    /// Adds the objects below the directory `parent`, which is empty or ends with a slash.
     private func walk(_ parent: String, into page: inout Page) throws(SystemError) {
         let names: [String]
         do {
             names = try Files.names(in: root + "/" + parent)
         } catch {
-            // Gone since it was seen.
+            // It was removed since it was listed.
             if error.code == ENOENT || error.code == ENOTDIR, !parent.isEmpty { return }
             throw error
         }
@@ -40,7 +40,7 @@ extension FileStore {
     }
 
     private enum Entry {
-        /// With a slash at its end: so it sorts as the keys in it do.
+        /// A directory, with a slash at its end, so that it sorts like the keys in it.
         case directory(String)
         case object(ListedObject)
 
@@ -52,7 +52,8 @@ extension FileStore {
         }
     }
 
-    /// What in a directory is a key, or leads to some, in the order of the keys' bytes.
+    /// Lists the keys in a directory and the directories that lead to some, in the order of the
+    /// keys.
     private func entries(_ parent: String, _ names: [String]) throws(SystemError) -> [Entry] {
         var entries: [Entry] = []
         for name in names where Self.canBeInKey(name) {
@@ -72,7 +73,7 @@ extension FileStore {
         return entries.sorted { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }
     }
 
-    /// Whether a name is of the bytes that keys have; others were put there by someone else.
+    /// Whether a name consists of the bytes that keys have. Others are not this store's files.
     private static func canBeInKey(_ name: String) -> Bool {
         name.utf8.allSatisfy { byte in
             switch byte {
@@ -85,7 +86,7 @@ extension FileStore {
         }
     }
 
-    /// The part of a listing that was asked for.
+    /// The requested part of a listing.
     private struct Page {
         let prefix: [UInt8]
         let after: [UInt8]?

@@ -1,3 +1,4 @@
+import Bytes
 import Glibc
 import Posix
 
@@ -15,7 +16,7 @@ extension FileStore {
         return .found(StoredObject(size: status.size, digest: nil, etag: status.etag))
     }
 
-    /// Body and ETag come from one open file, which no writer changes any more.
+    /// Reads an object. Its body and ETag come from one open file, which writers no longer change.
     func get(_ key: ObjectKey, into destination: Destination) throws(StoreError) -> StoreAnswer {
         let opened: Opened
         do {
@@ -49,10 +50,10 @@ extension FileStore {
         let status: FileStatus
     }
 
-    /// nil: there is no such object.
+    /// Opens an object; nil if it does not exist.
     private func open(_ key: ObjectKey) throws(SystemError) -> Opened? {
         let path = path(of: key)
-        // Not to hang on what is no file of ours.
+        // Opening must not block on something that is not a regular file.
         let raw = Glibc.open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         if raw == -1 {
             let error = SystemError("open", path)
@@ -93,9 +94,9 @@ extension FileStore {
     }
 }
 
-/// Reads a file to its end, hashing it on the way.
+/// Reads a file to its end and hashes it.
 enum FileCopy {
-    /// Bytes. Large enough that neither calls nor page faults count.
+    /// Bytes of a buffer, so many that calls and page faults do not matter.
     private static let chunkSize = 1 << 20
 
     static func read(
@@ -117,7 +118,7 @@ enum FileCopy {
         return (size, hasher.finish())
     }
 
-    /// Names the file in an error of write(2), which knows only its descriptor.
+    /// Adds the file's name to an error of write(2), which only knows its descriptor.
     static func writing(
         _ path: String, _ body: () throws(SystemError) -> Void
     ) throws(SystemError) {

@@ -1,3 +1,4 @@
+import Bytes
 import Glibc
 import Posix
 
@@ -36,8 +37,7 @@ extension FileStore {
         }
     }
 
-    /// Whether an object is there already, durably: then a large body need not be copied to find
-    /// out.
+    /// Whether an object already exists durably, so that a large body need not be copied first.
     private func isPresent(_ key: ObjectKey) throws(StoreError) -> Bool {
         let path = path(of: key)
         do {
@@ -49,8 +49,7 @@ extension FileStore {
         }
     }
 
-    /// Writes the body and syncs it. A body that is not what its digest says is refused, as S3
-    /// refuses it.
+    /// Writes the body and syncs it. A body without its digest is refused, as by S3.
     private func fill(
         _ staged: borrowing StagedFile, with body: ObjectBody, for key: ObjectKey
     ) throws(StoreError) {
@@ -85,8 +84,8 @@ extension FileStore {
         }
     }
 
-    /// Gives a complete, synced file the key's name, if the condition holds. Whatever is answered
-    /// is durable then: what a refusal is founded on, too.
+    /// Gives a complete, synced file the key's name if the condition holds. Everything that the
+    /// answer relies on is durable, including the object that causes a refusal.
     private func publish(
         _ staged: borrowing StagedFile, as key: ObjectKey, _ condition: PutCondition
     ) throws(StoreError) -> StoreAnswer {
@@ -119,7 +118,7 @@ extension FileStore {
         return .stored(etag)
     }
 
-    /// Names the file in a directory that is there, durably.
+    /// Names the file in an existing directory, durably.
     private func nameInPlace(
         _ staged: borrowing StagedFile, _ path: String, _ condition: PutCondition,
         _ lock: borrowing KeyLock
@@ -129,20 +128,20 @@ extension FileStore {
             return try name(staged, path, condition, lock)
         } catch {
             guard error.code == ENOENT else { throw error }
-            // Someone tidied up the directory since it was last used.
+            // The directory was removed since it was last used.
             directories.forget()
             try directories.make(directory(of: path))
             return try name(staged, path, condition, lock)
         }
     }
 
-    /// What became of a file that was to be named.
+    /// The outcome of naming a file.
     private enum Naming {
         case named(ETag)
         case refused(StoreAnswer.Refusal)
     }
 
-    /// The step between not there and there. Until link(2) or rename(2) nothing has changed.
+    /// Performs the step that publishes the file. Until link(2) or rename(2) nothing has changed.
     private func name(
         _ staged: borrowing StagedFile, _ path: String, _ condition: PutCondition,
         _ lock: borrowing KeyLock
@@ -154,7 +153,7 @@ extension FileStore {
         }
         let status = try staged.stamped(laterThan: lock.floor(with: current))
         if condition == .ifAbsent {
-            // Never replaces, not even what came without taking the lock.
+            // link(2) never replaces a file, not even one that was created without the lock.
             if link(staged.path, path) == 0 { return .named(status.etag) }
             if errno != EEXIST { throw SystemError("link", path) }
             try syncPlace(of: path)
@@ -164,7 +163,7 @@ extension FileStore {
         return .named(status.etag)
     }
 
-    /// Makes durable that something is at `path`, whoever put it there.
+    /// Makes the existence of the file at `path` durable, whoever created it.
     private func syncPlace(of path: String) throws(SystemError) {
         let directory = directory(of: path)
         try directories.make(directory)
@@ -177,7 +176,7 @@ extension FileStore {
 }
 
 extension PutCondition {
-    /// Why it does not hold for what is there; nil if it does.
+    /// Returns why the condition does not hold for the existing object; nil if it holds.
     fileprivate func refusal(of current: FileStatus?) -> StoreAnswer.Refusal? {
         switch self {
         case .always: return nil

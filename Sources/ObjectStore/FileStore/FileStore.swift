@@ -1,11 +1,12 @@
 import Glibc
 import Posix
 
-/// A store in a directory of a local file system: an object is the plain file `<root>/<key>`, so
-/// that copying the directory into a bucket moves the store there.
+/// A store in a directory of a local file system. An object is the plain file `<root>/<key>`, so
+/// copying the directory into a bucket moves the store there.
 ///
-/// Any number of processes and threads may use one at once. `.tmp` and `.locks` in it are this
-/// store's own and no objects. flock(2) and rename(2) must mean what they mean on a local disk.
+/// Any number of processes and threads can use it at the same time. `.tmp` and `.locks` in it
+/// belong to this store and contain no objects. flock(2) and rename(2) must work as on a local
+/// disk.
 package struct FileStore: ObjectStore {
     /// `file:///path`.
     package let location: String
@@ -15,12 +16,12 @@ package struct FileStore: ObjectStore {
     let root: String
     let directories: DurableDirectories
 
-    /// Opens the store at `file:///path`; its directory is made if the one above it exists.
+    /// Opens the store at `file:///path`, and creates its directory if the one above it exists.
     package init(location: String) throws(StoreError) {
         let url = try FileLocation(location)
         self.location = url.text
         root = url.path
-        // Nothing here fails in a passing way.
+        // No error here is temporary.
         retryPolicy = RetryPolicy(attempts: 3, base: .milliseconds(1))
         directories = DurableDirectories(under: root)
         try prepare()
@@ -40,7 +41,7 @@ package struct FileStore: ObjectStore {
         }
     }
 
-    /// Each body is hashed as it is copied, and gets its name only if it is what it should be.
+    /// True: each body is hashed while it is copied, and is published only if it has its digest.
     package var dialect: Dialect { .hashesItself }
 
     var temporaries: String { root + "/.tmp" }
@@ -48,8 +49,8 @@ package struct FileStore: ObjectStore {
 
     func path(of key: ObjectKey) -> String { root + "/" + key.path }
 
-    /// Tells an object that is not there from a store that is not: a disk that was unmounted must
-    /// not read as an empty store.
+    /// Distinguishes a missing object from a missing store: an unmounted disk must not look like an
+    /// empty store.
     func checkRoot() throws(SystemError) {
         var status = stat()
         if stat(locks, &status) != 0 { throw SystemError("stat", locks) }

@@ -1,8 +1,8 @@
 import Glibc
 import Posix
 
-/// A file's time of modification, to the nanosecond. Kept in two parts: any time that a file can
-/// carry fits, without overflow.
+/// A file's modification time in nanoseconds, stored in two parts so that any time of a file fits
+/// without overflow.
 struct FileTime: Comparable, Sendable {
     let seconds: Int
     let nanoseconds: Int
@@ -42,7 +42,7 @@ struct FileTime: Comparable, Sendable {
     }
 }
 
-/// What fstat(2) says of an object's file, from which its ETag is made.
+/// The result of fstat(2) for an object's file, from which its ETag is computed.
 struct FileStatus: Sendable {
     /// Bytes.
     let size: Int64
@@ -57,7 +57,7 @@ struct FileStatus: Sendable {
         self.init(status)
     }
 
-    /// nil: there is no such file.
+    /// nil if the file does not exist.
     init?(of path: String) throws(SystemError) {
         var status = stat()
         if stat(path, &status) != 0 {
@@ -75,23 +75,24 @@ struct FileStatus: Sendable {
         isRegular = status.st_mode & S_IFMT == S_IFREG
     }
 
-    /// The object's ETag: time of modification, size and inode, in hex digits.
+    /// The object's ETag: modification time, size and inode, in hex digits.
     ///
     /// It never repeats for another write of the same key, as long as only this store writes there:
     ///
-    /// - A published file is never written again, so that one open descriptor gives body and tag of
-    ///   one state: a reader cannot straddle a writer.
+    /// - A published file is never written again, so one open descriptor returns the body and the
+    ///   tag of one state: a reader cannot mix two writes.
     /// - Every publication and removal of a key happens under the key's lock (``KeyLock``), so they
     ///   have an order.
-    /// - What replaces a file has a strictly later time of modification than it: set before the
-    ///   publication, under that lock, and read back, whatever the clock says (``stamp(_:_:laterThan:)``).
-    /// - A removal first moves the lock's floor past the removed file's time, and what is published
-    ///   where nothing is lies above the floor.
+    /// - The replacement of a file has a strictly later modification time, whatever the clock says.
+    ///   It is set before the publication, under that lock, and read back
+    ///   (``stamp(_:_:laterThan:)``).
+    /// - A removal first raises the lock's floor above the removed file's time, and a new file of a
+    ///   key without one gets a time above the floor.
     ///
-    /// So the times of a key's states only grow. A state lost in a power cut was never reported as
-    /// written, and who had read its tag went down with the machine. Size and inode add nothing to
-    /// this; they are there for what others may do to the files: a copy restored with its old time
-    /// is another inode.
+    /// So the times of a key's states only grow. A state that was lost in a power failure was never
+    /// reported as written, and processes that had read its tag ended with the machine. Size and
+    /// inode are included for changes by others: a copy that is restored with its old time has
+    /// another inode.
     var etag: ETag {
         let parts = [
             hex(modified.seconds) + "." + hex(modified.nanoseconds), hex(size), hex(inode),
@@ -101,8 +102,9 @@ struct FileStatus: Sendable {
 
     private func hex(_ value: some BinaryInteger) -> String { String(value, radix: 16) }
 
-    /// Sets a file's time of modification to now, or later where `floor` is not in the past, and
-    /// reads back what the file system kept of it: some keep whole seconds, or two. futimens(3).
+    /// Sets a file's modification time to now, or later if `floor` is not in the past, and reads
+    /// back the time that the file system stored: some store whole seconds, or multiples of two.
+    /// futimens(3).
     static func stamp(
         _ descriptor: Int32, _ path: String, laterThan floor: FileTime?
     ) throws(SystemError) -> FileStatus {
@@ -114,7 +116,7 @@ struct FileStatus: Sendable {
             let status = try FileStatus(descriptor, path)
             guard let floor, status.modified <= floor else { return status }
         }
-        // The end of the file system's time, 2038 or 2446: no later one can be set.
+        // The file system cannot store a later time: its range ends in 2038 or 2446.
         throw SystemError("futimens", path, code: EOVERFLOW)
     }
 }

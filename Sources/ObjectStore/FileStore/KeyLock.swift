@@ -1,11 +1,13 @@
+import Bytes
 import Glibc
 import Posix
 
-/// The right to publish or remove objects whose keys hash alike; given up when it goes.
+/// The right to publish or remove objects whose keys have the same hash. It is released when this
+/// value is destroyed.
 ///
-/// 256 files in `.locks` serve all keys, so that they need not be cleaned up. A lock is taken on an
-/// open file description of its own, and so excludes threads as it does processes; a process that
-/// dies gives it up. No operation holds two. flock(2).
+/// 256 files in `.locks` serve all keys, so they need not be cleaned up. A lock belongs to an open
+/// file description of its own, so it excludes threads as well as processes, and a process that
+/// dies releases it. No operation holds two. flock(2).
 struct KeyLock: ~Copyable {
     private let file: OwnedDescriptor
     private let path: String
@@ -17,7 +19,7 @@ struct KeyLock: ~Copyable {
         while true {
             let file = try OwnedDescriptor.open(path, O_RDWR | O_CREAT)
             _ = try Files.lock(file.raw, waiting: .untilFree, path)
-            // Whoever tidied `.locks` meanwhile took the name away: others now lock another file.
+            // The file was removed from `.locks` in the meantime, so others now lock another one.
             let held = try FileStatus(file.raw, path)
             if let named = try FileStatus(of: path), named.inode == held.inode {
                 self.file = file
@@ -26,19 +28,19 @@ struct KeyLock: ~Copyable {
         }
     }
 
-    /// What is published must be later than this: than what was removed, and than `current`.
+    /// The time that a new object must exceed: that of removed objects, and that of `current`.
     func floor(with current: FileStatus?) throws(SystemError) -> FileTime {
         let removed = try FileStatus(file.raw, path).modified
         return max(removed, current?.modified ?? removed)
     }
 
-    /// Moves the floor past what is about to be removed, durably.
+    /// Raises the floor above the time of an object that is about to be removed, durably.
     func raiseFloor(past removed: FileStatus) throws(SystemError) {
         _ = try FileStatus.stamp(file.raw, path, laterThan: floor(with: removed))
         try Files.sync(file.raw, path)
         if let directory = Files.parent(of: path) { try Files.syncDirectory(directory) }
     }
 
-    /// Gives the lock up.
+    /// Releases the lock.
     consuming func release() {}
 }

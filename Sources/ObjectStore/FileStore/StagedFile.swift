@@ -1,19 +1,22 @@
+import Bytes
 import Glibc
 import Posix
 
-/// A file in `.tmp` that becomes an object once it is complete and synced; gone when its owner goes.
+/// A file in `.tmp` that becomes an object once it is complete and synced. It is removed when this
+/// value is destroyed.
 ///
-/// The writer holds its lock: what in `.tmp` is not locked has lost its writer, and may be swept.
+/// The writer holds its lock. A file in `.tmp` that nobody has locked lost its writer and is swept.
 struct StagedFile: ~Copyable {
     let file: OwnedDescriptor
     let path: String
 
-    /// Makes an empty one, under a name that is never used again.
+    /// Creates an empty file, under a name that is never used again.
     init(in directory: String) throws(SystemError) {
         while true {
-            let path = directory + "/" + randomHex()
+            let path = directory + "/" + Hex.random()
             let file = try OwnedDescriptor.open(path, O_WRONLY | O_CREAT | O_EXCL)
-            // A sweeper can come between open and lock: then it has the lock, or the name is gone.
+            // If a sweeper comes between open and lock, it has the lock, or the name no longer
+            // exists.
             if try Files.lock(file.raw, waiting: .never, path),
                 try FileStatus(file.raw, path).links == 1
             {
@@ -26,18 +29,19 @@ struct StagedFile: ~Copyable {
     }
 
     deinit {
-        // After a rename there is nothing of this name; after link(2) the object has its own.
+        // After rename(2) this name no longer exists; after link(2) the object has its own name.
         _ = unlink(path)
     }
 
-    /// Stamps and syncs the file, complete as it is. The time is nearly always late enough then, and
-    /// under the key's lock nothing is left to be done.
+    /// Stamps and syncs the complete file. Nearly always the time is late enough, and nothing is
+    /// left to do under the key's lock.
     func sync() throws(SystemError) {
         _ = try FileStatus.stamp(file.raw, path, laterThan: nil)
         try Files.sync(file.raw, path)
     }
 
-    /// What fstat(2) says once the time of modification is later than `floor`, durably.
+    /// Returns the file's status once its modification time is later than `floor`, durably.
+    /// fstat(2).
     func stamped(laterThan floor: FileTime) throws(SystemError) -> FileStatus {
         let status = try FileStatus(file.raw, path)
         if status.modified > floor { return status }
@@ -54,7 +58,7 @@ struct StagedFile: ~Copyable {
                 let file = try OwnedDescriptor.open(path, O_RDONLY | O_NOFOLLOW)
                 if try Files.lock(file.raw, waiting: .never, path) { _ = unlink(path) }
             } catch {
-                // Published meanwhile, or another user's: not ours to remove.
+                // It was published in the meantime, or belongs to another user.
                 continue
             }
         }

@@ -1,3 +1,4 @@
+import Bytes
 import Glibc
 package import ObjectStore
 import Posix
@@ -91,7 +92,7 @@ package final class ManifestCache: Sendable {
     /// Keeps a manifest's bytes on the disk. Whatever fails here fails nothing.
     func keep(_ bytes: [UInt8], as digest: Digest) {
         guard bytes.count <= space.limit else { return }
-        let temporary = "\(directory)/\(randomHex())"
+        let temporary = "\(directory)/\(Hex.random())"
         do {
             // Somebody may have cleared the state directory while this runs.
             try Files.makeDirectories(directory)

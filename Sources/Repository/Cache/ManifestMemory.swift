@@ -1,3 +1,4 @@
+import Bytes
 import ObjectStore
 
 /// The most recently used parsed manifests, bounded, and the most recently used one that is larger than

@@ -1,3 +1,4 @@
+import Bytes
 package import GitProtocol
 import Glibc
 import ObjectStore
@@ -62,7 +63,7 @@ package final class LearnedCapabilities: Sendable {
             learned = try learn(service, version, format, scratch)
             try local("store the learned capabilities") { () throws(SystemError) in
                 try Files.makeDirectories(directory)
-                let temporary = "\(path).\(randomHex(bytes: 8))"
+                let temporary = "\(path).\(Hex.random(bytes: 8))"
                 try Files.write(learned, to: temporary)
                 _ = try check("rename", path) { rename(temporary, path) }
             }

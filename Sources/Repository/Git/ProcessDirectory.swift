@@ -1,3 +1,4 @@
+import Bytes
 import Glibc
 import Posix
 
@@ -61,7 +62,7 @@ final class ProcessDirectory: Sendable {
         in workspaces: String
     ) throws(SystemError) -> ProcessDirectory? {
         try Files.makeDirectories(workspaces)
-        let name = randomHex()
+        let name = Hex.random()
         let starting = "\(workspaces)/new-\(name)"
         try check("mkdir", starting) { mkdir(starting, 0o700) }
         do throws(SystemError) {

@@ -1,3 +1,4 @@
+import Bytes
 import GitProtocol
 import Glibc
 import ObjectStore
@@ -87,7 +88,7 @@ extension GitProgram {
         let learned = try learnMessages(in: state)
         try local("store the messages of git's checks") { () throws(SystemError) in
             try Files.makeDirectories(Files.parent(of: path) ?? "/")
-            let temporary = "\(path).\(randomHex(bytes: 8))"
+            let temporary = "\(path).\(Hex.random(bytes: 8))"
             try Files.write(Array(learned.map { "\($0)\n" }.joined().utf8), to: temporary)
             _ = try check("rename", path) { rename(temporary, path) }
         }

@@ -1,3 +1,4 @@
+import Bytes
 import Glibc
 package import Posix
 import Synchronization
@@ -52,7 +53,7 @@ package final class StateDirectory: Sendable {
         var attempts = 3
         while true {
             let home = try processDirectory()
-            let directory = "\(home.path)/\(randomHex(bytes: 8))"
+            let directory = "\(home.path)/\(Hex.random(bytes: 8))"
             do throws(SystemError) {
                 try check("mkdir", directory) { mkdir(directory, 0o700) }
                 return WorkspaceDirectory(path: directory, home: home)

@@ -1,3 +1,4 @@
+import Bytes
 package import GitProtocol
 package import ObjectStore
 import Posix

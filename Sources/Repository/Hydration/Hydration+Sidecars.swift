@@ -1,7 +1,8 @@
+package import Bytes
 import GitProtocol
 import Glibc
 import Logging
-package import ObjectStore
+import ObjectStore
 import Posix
 
 extension Hydration {

@@ -1,3 +1,4 @@
+import Bytes
 package import GitProtocol
 import Glibc
 package import Logging

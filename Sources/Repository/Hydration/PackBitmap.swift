@@ -1,3 +1,4 @@
+import Bytes
 import GitProtocol
 import Glibc
 import ObjectStore

@@ -1,3 +1,4 @@
+import Bytes
 package import GitProtocol
 import Glibc
 package import Posix
@@ -73,9 +74,8 @@ package struct PackObjects: ~Copyable {
     /// The id at a position; nil where there is none.
     subscript(position: Int) -> ObjectID? {
         guard (0..<count).contains(position) else { return nil }
-        let digits = Array("0123456789abcdef".utf8)
         let raw = UnsafeRawBufferPointer(start: pointer(position), count: length)
-        return ObjectID(raw.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] })
+        return ObjectID(raw.flatMap(Hex.digits))
     }
 
     private func pointer(_ position: Int) -> UnsafeRawPointer { first + position * stride }

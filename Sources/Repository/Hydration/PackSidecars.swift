@@ -1,3 +1,4 @@
+package import Bytes
 package import GitProtocol
 import Glibc
 package import ObjectStore

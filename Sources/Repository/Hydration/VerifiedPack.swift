@@ -1,3 +1,4 @@
+import Bytes
 package import GitProtocol
 package import ObjectStore
 package import Posix
@@ -52,7 +53,7 @@ package struct VerifiedPack: Sendable {
         self.pack = pack.body
         self.index = index.body
         objects = header.objects
-        trailer = pack.trailer.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+        trailer = Hex.encode(pack.trailer)
     }
 }
 

@@ -1,5 +1,6 @@
+package import Bytes
 package import GitProtocol
-package import ObjectStore
+import ObjectStore
 import Posix
 
 /// The published state of a repository: its refs, and the packs that hold what they reach.
@@ -68,7 +69,7 @@ package struct Manifest: Equatable, Sendable {
     ) -> Manifest {
         var tombstone = Manifest(
             kind: .tombstone, head: state.head, objectFormat: state.objectFormat,
-            mark: Digest(of: Array(randomHex().utf8)))
+            mark: Digest(of: Array(Hex.random().utf8)))
         tombstone.destination = destination
         return tombstone
     }

@@ -1,5 +1,6 @@
+package import Bytes
 import GitProtocol
-package import ObjectStore
+import ObjectStore
 
 /// A repository's published state told as JSON, for programs. The members and their order are
 /// documented in Operations and only added to.

@@ -1,3 +1,4 @@
+import Bytes
 import GitProtocol
 import ObjectStore
 import Posix
@@ -102,8 +103,8 @@ struct BrokenRefs: Sendable {
             refs.put(name, id, peeled: state.peeled?[name])
         }
         // git did not see them, so it could not refuse 'a/b' because of 'a'.
-        if PushDelta.conflicts(Array(created), in: refs.ids.keys) {
-            throw .unproven("a new ref and a broken one conflict as file and directory")
+        if RefChanges.conflicts(Array(created), in: refs.ids.keys) {
+            throw .unproven("a new ref and a broken one are a directory and a file of one name")
         }
     }
 

@@ -1,16 +1,7 @@
+import Bytes
 package import GitProtocol
-import Glibc
 import ObjectStore
 import Posix
-import Synchronization
-
-/// What became of running receive-pack.
-package enum Reception: ~Copyable {
-    /// Nothing differs from the parent: all was refused, or there was nothing to do. git's report
-    /// says so; there is nothing to publish.
-    case unchanged(PushReport)
-    case received(ReceivedPush)
-}
 
 /// A push that git and the bridge accepted in a workspace, to be published or dropped.
 ///
@@ -164,55 +155,95 @@ package struct ReceivedPush: ~Copyable {
     }
 }
 
-/// Serves the bridge on a thread of its own for as long as receive-pack runs.
-private struct BridgeRun: ~Copyable {
-    private let hook: OwnedDescriptor
-    private let thread: Thread
-    private let result: Result
+/// What receive-pack writes: its report, withheld, and with side-band its progress.
+struct ReceivePackOutput {
+    private let sideBand: PushReporting.SideBand
+    private var splitter = BandSplitter()
+    private var reportBytes: [UInt8] = []
+    private var fatal: [UInt8] = []
 
-    private final class Result: Sendable {
-        let allowed = Mutex<[RefUpdate]?>(nil)
+    /// Bytes; a report has a line for each ref.
+    private static let maximumReport = 128 << 20
+
+    init(sideBand: PushReporting.SideBand) {
+        self.sideBand = sideBand
     }
 
-    /// The hook's end, for the child alone.
-    var hookEnd: Int32 { hook.raw }
-
-    init(_ bridge: any PreReceiveBridge) throws(RepositoryError) {
-        let result = Result()
-        let ends = try local("open the bridge") { () throws(SystemError) in
-            try OwnedDescriptor.socketPair()
-        }
-        let (ours, theirs) = ends.release()
-        let theirEnd = OwnedDescriptor(taking: theirs)
-        let thread = try Self.serve(bridge, on: ours, into: result)
-        hook = theirEnd
-        self.thread = thread
-        self.result = result
-    }
-
-    private static func serve(
-        _ bridge: any PreReceiveBridge, on channel: Int32, into result: Result
-    ) throws(RepositoryError) -> Thread {
-        do {
-            return try Thread {
-                let allowed = bridge.serve(OwnedDescriptor(taking: channel))
-                result.allowed.withLock { $0 = allowed }
+    /// Takes the next bytes of git's output.
+    mutating func take(
+        _ bytes: UnsafeRawBufferPointer, progress: (ArraySlice<UInt8>) throws -> Void
+    ) throws {
+        switch sideBand {
+        case .none:
+            reportBytes.append(contentsOf: bytes)
+        case .sideBand64k:
+            var report: [UInt8] = []
+            var fatal: [UInt8] = []
+            try splitter.split(bytes) { band, payload in
+                switch band {
+                case .data: report += payload
+                case .progress: try progress(payload)
+                case .error: fatal += payload
+                }
             }
-        } catch {
-            close(channel)
-            throw .local(step: "open the bridge", error)
+            reportBytes += report
+            self.fatal += fatal
+        }
+        if reportBytes.count > Self.maximumReport {
+            throw ProtocolError.badReport("it is too long")
         }
     }
 
-    /// Ends the bridge, git being gone, and says what was allowed.
-    consuming func finish() -> [RefUpdate]? {
-        let result = result
-        Self.end(hook, thread)
-        return result.allowed.withLock { $0 }
+    /// The report, git having ended.
+    func report() throws -> PushReport {
+        if !fatal.isEmpty {
+            throw RepositoryError.git(
+                step: "receive a push", reason: String(decoding: fatal, as: UTF8.self))
+        }
+        if sideBand == .sideBand64k, !splitter.hasEnded {
+            throw ProtocolError.badReport("its side-band stream has no end")
+        }
+        return try PushReport(parsing: reportBytes)
     }
+}
 
-    private static func end(_ hook: consuming OwnedDescriptor, _ thread: consuming Thread) {
-        _ = consume hook
-        thread.join()
+/// What a push did, proven: the refs that differ are exactly those that git reports `ok`, each was
+/// asked for, and each was allowed by the bridge.
+struct PushOutcome {
+    /// Whether any ref differs from the parent's.
+    let isChange: Bool
+
+    init(
+        commands: PushCommands, report: PushReport, allowed: [RefUpdate]?, parent: Manifest,
+        refs: WorkspaceRefs
+    ) throws(RepositoryError) {
+        isChange = refs.ids != parent.refs
+        if let error = report.unpackError {
+            if isChange { throw .unproven("git could not unpack (\(error)), but refs changed") }
+            guard report.accepted.isEmpty else {
+                throw .unproven("git could not unpack (\(error)), but reports ok")
+            }
+            return
+        }
+        var expected = parent.refs
+        let asked = Dictionary(
+            commands.commands.map { ($0.rawName, $0) }, uniquingKeysWith: { first, _ in first })
+        let allowed = Set(allowed ?? [])
+        for name in report.accepted {
+            guard let update = asked[name]?.update else {
+                throw .unproven("git reports a ref that was not asked for")
+            }
+            guard allowed.contains(update) else {
+                throw .unproven("the bridge did not allow the update of '\(update.name)'")
+            }
+            let current = parent.refs[update.name] ?? .zero(update.old.format)
+            guard current == update.old || current == update.new else {
+                throw .unproven("'\(update.name)' had another value than the push took it to have")
+            }
+            expected[update.name] = update.new.isZero ? nil : update.new
+        }
+        guard refs.ids == expected else {
+            throw .unproven("the refs that differ are not those that git reports")
+        }
     }
 }

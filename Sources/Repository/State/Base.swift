@@ -1,3 +1,4 @@
+package import Bytes
 package import GitProtocol
 package import ObjectStore
 

@@ -1,3 +1,4 @@
+package import Bytes
 package import ObjectStore
 
 /// One observation of a repository's pointer: the token, and the manifest that it names.

@@ -1,3 +1,4 @@
+import Bytes
 import ObjectStore
 
 /// The parts of `s3://bucket/prefix?item=value&…`, each checked for its form. No error repeats the

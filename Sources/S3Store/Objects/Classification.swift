@@ -1,3 +1,4 @@
+import Bytes
 import ObjectStore
 
 /// The meaning of answers: the only place that knows S3's statuses and codes, and their quirks.

@@ -1,3 +1,5 @@
+import Bytes
+
 /// A page of S3 ListObjectsV2.
 struct Listing: Equatable {
     /// The full keys, decoded.

@@ -1,3 +1,4 @@
+import Bytes
 import ObjectStore
 
 // The requests of a multipart upload.

@@ -1,3 +1,4 @@
+import Bytes
 import ObjectStore
 
 /// A request before it is signed.

@@ -1,4 +1,4 @@
-import COpenSSL
+import Bytes
 import ObjectStore
 
 /// The parts of a request that are signed.
@@ -28,7 +28,7 @@ struct Signature: Sendable {
     func authorization(for parts: SignedParts) -> String {
         let names = Self.signedHeaders(parts)
         return "AWS4-HMAC-SHA256 Credential=\(credentials.accessKey)/\(scope)"
-            + ", SignedHeaders=\(names), Signature=\(hex(signature(for: parts)))"
+            + ", SignedHeaders=\(names), Signature=\(Hex.encode(signature(for: parts)))"
     }
 
     /// The canonical form of the request, which both ends compute.
@@ -57,9 +57,10 @@ struct Signature: Sendable {
     private func signature(for parts: SignedParts) -> [UInt8] {
         let seed = Array("AWS4\(credentials.secretKey.revealed)".utf8)
         let key = [timestamp.day, region, service, "aws4_request"].reduce(seed) { key, step in
-            hmac(key: key, Array(step.utf8))
+            HMACSHA256.authenticate(Array(step.utf8), key: key)
         }
-        return hmac(key: key, Array(stringToSign(Self.canonicalRequest(parts)).utf8))
+        let text = stringToSign(Self.canonicalRequest(parts))
+        return HMACSHA256.authenticate(Array(text.utf8), key: key)
     }
 
     private static func canonicalHeaders(_ parts: SignedParts) -> [(String, String)] {
@@ -80,22 +81,4 @@ struct Signature: Sendable {
         value.utf8.split(separator: UInt8(ascii: " ")).map { String(decoding: $0, as: UTF8.self) }
             .joined(separator: " ")
     }
-}
-
-/// HMAC-SHA-256. HMAC(3).
-private func hmac(key: [UInt8], _ message: [UInt8]) -> [UInt8] {
-    var result = [UInt8](repeating: 0, count: 32)
-    var length: UInt32 = 0
-    let made = HMAC(
-        EVP_sha256(), key, Int32(key.count), message, message.count, &result, &length)
-    // This fails only without memory, or if libcrypto lacks SHA-256. The program cannot continue
-    // then.
-    precondition(made != nil && length == 32, "libcrypto has no HMAC-SHA-256")
-    return result
-}
-
-private func hex(_ bytes: [UInt8]) -> String {
-    let digits = Array("0123456789abcdef".utf8)
-    return String(
-        decoding: bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
 }

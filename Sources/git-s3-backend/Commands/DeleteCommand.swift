@@ -31,10 +31,11 @@ struct DeleteCommand: StoreCommand {
         // A state directory that cannot be used is reported before the question.
         _ = try setup.statePath()
         if !yes { try confirm(in: setup.store) }
-        let done = try Deletion(of: repository).run(in: setup.admittedStore())
+        let tombstone = try Deletion(of: repository).run(in: setup.admittedStore()).manifest
+        let last = tombstone.parent.map { "Its last state was \($0); " } ?? ""
         print(
-            "Deleted '\(repository)'. Its last state was \(done.last.digest); "
-                + "'git-s3-backend restore \(repository)' brings it back.")
+            "Deleted '\(repository)'. \(last)'git-s3-backend restore \(repository)' brings it back."
+        )
     }
 
     /// Shows what there is, and asks.

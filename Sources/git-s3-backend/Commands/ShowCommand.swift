@@ -1,3 +1,4 @@
+import Bytes
 import ArgumentParser
 import GitProtocol
 import Maintenance

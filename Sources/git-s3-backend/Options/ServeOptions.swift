@@ -115,7 +115,7 @@ struct ServeOptions: ParsableArguments {
             gitTime: try setting(gitTimeout, "git-timeout")?.duration() ?? .seconds(3600),
             pushKeepAlive: try setting(pushKeepalive, "push-keepalive")?.duration() ?? .seconds(5),
             pushAttempts: try setting(pushAttempts, "push-attempts")?.number(in: 1...1000) ?? 20,
-            pushToNothing: try createOnPush || setting(nil, "create-on-push")?.flag() == true
+            missingRepository: try createOnPush || setting(nil, "create-on-push")?.flag() == true
                 ? .creates : .isNotFound,
             urlSuffix: try setting(urlSuffix, "url-suffix")?.choice() ?? .both)
     }

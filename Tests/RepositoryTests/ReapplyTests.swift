@@ -1,3 +1,4 @@
+import Bytes
 import GitProtocol
 import ObjectStore
 import TestSupport
@@ -6,12 +7,12 @@ import Testing
 @testable import Repository
 
 /// A push that another came before is applied on top of it where the two do not touch.
-@Suite("Rebasing a push that lost its swap")
-struct RebaseTests {
+@Suite("Reapplying a push that lost its swap")
+struct ReapplyTests {
     /// Receives every push on the same parent, and publishes one after the other.
     private func race(_ pushes: [Bench.Push], _ bench: Bench) throws -> [Bench.Ending] {
         let parent = try bench.published()
-        return try pushes.map { try bench.rebasingPush($0, on: parent) }
+        return try pushes.map { try bench.reapplyingPush($0, on: parent) }
     }
 
     private func ids(_ bench: Bench) throws -> [String: String] {
@@ -47,7 +48,7 @@ struct RebaseTests {
         let parent = try bench.published()
         let pushes = try (0..<6).map { try bench.onePush(to: "refs/heads/b\($0)") }
         let endings = try inParallel(6) {
-            try bench.rebasingPush(pushes[$0], on: parent, attempts: 20)
+            try bench.reapplyingPush(pushes[$0], on: parent, attempts: 20)
         }
         #expect(endings.allSatisfy { $0.isPublished })
         #expect(try ids(bench).count == 6)
@@ -55,7 +56,7 @@ struct RebaseTests {
     }
 
     @Test(
-        "a swap with a lost or late answer is rebased no differently",
+        "a swap with a lost or late answer is reapplied no differently",
         arguments: [
             Fault.dropReply, .resend, .failAfterApplying, .dropRequest, .late(requests: 1),
         ])
@@ -64,23 +65,23 @@ struct RebaseTests {
         let parent = try bench.published()
         let one = try bench.onePush(to: "refs/heads/one")
         let two = try bench.onePush(to: "refs/heads/two")
-        #expect(try bench.rebasingPush(one, on: parent).isPublished)
+        #expect(try bench.reapplyingPush(one, on: parent).isPublished)
         let faulty = FaultyStore(
             wrapping: bench.memory,
             [FaultRule(fault, keys: { $0.path.hasSuffix("/pointer") }, limit: 2)])
-        #expect(try bench.rebasingPush(two, on: parent, to: faulty).isPublished)
+        #expect(try bench.reapplyingPush(two, on: parent, to: faulty).isPublished)
         faulty.landLate()
         #expect(try ids(bench).keys.sorted() == ["refs/heads/one", "refs/heads/two"])
         _ = try bench.check()
     }
 
-    @Test("one attempt rebases nothing")
+    @Test("one attempt reapplies nothing")
     func oneAttempt() throws {
         let bench = try Bench()
         let parent = try bench.published()
-        #expect(try bench.rebasingPush(bench.onePush(to: "refs/heads/a"), on: parent).isPublished)
+        #expect(try bench.reapplyingPush(bench.onePush(to: "refs/heads/a"), on: parent).isPublished)
         let other = try bench.onePush(to: "refs/heads/b")
-        guard case .lost = try bench.rebasingPush(other, on: parent, attempts: 1) else {
+        guard case .lost = try bench.reapplyingPush(other, on: parent, attempts: 1) else {
             Issue.record("it did not lose")
             return
         }
@@ -108,8 +109,8 @@ struct RebaseTests {
         push.commands.append((value, value, "refs/heads/a"))
         push.commands.append((bench.zero, bench.zero, "refs/heads/c"))
         let mover = try bench.onePush(to: "refs/heads/a")
-        #expect(try bench.rebasingPush(mover, on: parent).isPublished)
-        let ending = try bench.rebasingPush(push, on: parent)
+        #expect(try bench.reapplyingPush(mover, on: parent).isPublished)
+        let ending = try bench.reapplyingPush(push, on: parent)
         #expect(ending.isPublished)
         #expect(ending.report.accepted == ["refs/heads/b", "refs/heads/c"].map { Array($0.utf8) })
         #expect(ending.report.rejected.map(\.rawName) == [Array("refs/heads/a".utf8)])
@@ -140,7 +141,7 @@ struct RebaseTests {
         let name = try #require(RefName("refs/tags/v1"))
         #expect(manifest.peeled?[name]?.hex == tag.commands[0].new)
         let later = try bench.onePush(to: "refs/heads/c")
-        #expect(try bench.rebasingPush(later).isPublished)
+        #expect(try bench.reapplyingPush(later).isPublished)
         #expect(try bench.published().manifest.peeled?.count == 1)
         #expect(try bench.check().contains("\(tag.commands[0].new) refs/tags/v1^{}"))
     }
@@ -171,13 +172,13 @@ struct RebaseTests {
         let delete = Bench.Push(
             commands: [(base.commands[0].new, bench.zero, "refs/heads/base")],
             capabilities: "report-status delete-refs")
-        #expect(try bench.rebasingPush(delete, on: parent).isPublished)
-        #expect(try bench.rebasingPush(onBase, on: parent).isPublished)
+        #expect(try bench.reapplyingPush(delete, on: parent).isPublished)
+        #expect(try bench.reapplyingPush(onBase, on: parent).isPublished)
         #expect(try ids(bench) == ["refs/heads/topic": built])
         _ = try bench.check()
     }
 
-    @Test("folded packs, a tombstone and another object format are no ground to rebase on")
+    @Test("folded packs, a tombstone and another object format are no ground to reapply on")
     func otherGround() throws {
         let head = try #require(RefName("refs/heads/main"))
         let name = try #require(RefName("refs/heads/a"))
@@ -187,23 +188,23 @@ struct RebaseTests {
         var after = parent
         after.refs[name] = id
         after.packs.insert(Digest(of: [2]))
-        let delta = PushDelta(from: parent, to: after)
+        let changes = RefChanges(from: parent, to: after)
         let digest = Digest(of: [9])
 
         var winner = parent
         winner.packs.insert(Digest(of: [3]))
-        let rebased = try #require(delta.applied(to: winner, digest: digest))
-        #expect(rebased.packs == [pack, Digest(of: [2]), Digest(of: [3])])
-        #expect(rebased.parent == digest && rebased.refs == [name: id])
+        let reapplied = try #require(changes.applied(to: winner, digest: digest))
+        #expect(reapplied.packs == [pack, Digest(of: [2]), Digest(of: [3])])
+        #expect(reapplied.parent == digest && reapplied.refs == [name: id])
 
         winner.packs = [Digest(of: [3])]
-        #expect(delta.applied(to: winner, digest: digest) == nil)
+        #expect(changes.applied(to: winner, digest: digest) == nil)
         winner = parent
         winner.kind = .tombstone
-        #expect(delta.applied(to: winner, digest: digest) == nil)
+        #expect(changes.applied(to: winner, digest: digest) == nil)
         winner = parent
         winner.objectFormat = .sha256
-        #expect(delta.applied(to: winner, digest: digest) == nil)
+        #expect(changes.applied(to: winner, digest: digest) == nil)
     }
 
     @Test("a repository that was deleted and made again is not pushed to by what came before")
@@ -221,7 +222,7 @@ struct RebaseTests {
                 of: bench.repository, expecting: current.etag, to: body.digest
             ) { _ in .excludesOurs }
         }
-        #expect(try !bench.rebasingPush(push, on: parent).isPublished)
+        #expect(try !bench.reapplyingPush(push, on: parent).isPublished)
         #expect(try ids(bench).isEmpty)
     }
 
@@ -233,17 +234,17 @@ struct RebaseTests {
         let parent = Manifest(head: main, refs: [main: id, other: id])
         var after = parent
         after.refs[other] = nil
-        let delta = PushDelta(from: parent, to: after)
+        let changes = RefChanges(from: parent, to: after)
         var winner = parent
-        #expect(delta.applied(to: winner, digest: Digest(of: []))?.head == main)
+        #expect(changes.applied(to: winner, digest: Digest(of: []))?.head == main)
         winner.head = other
-        #expect(delta.applied(to: winner, digest: Digest(of: [])) == nil)
+        #expect(changes.applied(to: winner, digest: Digest(of: [])) == nil)
     }
 }
 
 extension Bench {
-    /// Receives and publishes, rebasing.
-    func rebasingPush(
+    /// Receives and publishes, reapplying.
+    func reapplyingPush(
         _ push: Push, on snapshot: Snapshot? = nil, to target: (any ObjectStore)? = nil,
         attempts: Int = 5
     ) throws -> Ending {

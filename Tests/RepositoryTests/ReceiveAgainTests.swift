@@ -1,3 +1,4 @@
+import Bytes
 @testable import Repository
 import GitProtocol
 import ObjectStore
@@ -7,7 +8,7 @@ import Testing
 /// A push whose refs nobody moved is received again where the winner is no state that it can be
 /// applied to as it is.
 @Suite("Receiving a push again")
-struct ReplayTests {
+struct ReceiveAgainTests {
     /// A repository of two packs: a fold makes others of them.
     private func bench() throws -> Bench {
         let bench = try Bench()

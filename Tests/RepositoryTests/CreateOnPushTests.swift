@@ -8,7 +8,7 @@ import Testing
 /// A push creates the repository that it names, in its own swap, and a push that is refused
 /// creates nothing.
 @Suite("A push to a repository that is not there")
-struct PushToNothingTests {
+struct CreateOnPushTests {
     /// What a push finds: nothing at all, or the tombstone of a repository that was deleted.
     enum Ground: CaseIterable { case absent, tombstone }
 

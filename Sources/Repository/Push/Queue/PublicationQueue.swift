@@ -1,21 +1,21 @@
 package import ObjectStore
 import Posix
+import Synchronization
 
 /// The pushes of this process that are ready to be published to one repository. Those that are
 /// ready together share one swap.
 ///
-/// The thread of one of them leads: it works for all who wait, until its own push is settled, and
-/// hands over. A push that finds nobody there goes ahead at once.
+/// The thread of one of them leads: it works for all waiting pushes until its own is settled, and
+/// hands over. A push that finds the queue empty is published at once.
 package final class PublicationQueue: @unchecked Sendable {
     let repository: RepositoryName
     let store: any ObjectStore
 
-    // All of these are used with the monitor's lock held; a leader works on a copy of `swap`, and
-    // there is one leader at a time.
+    // All of these are used with the monitor's lock held. The one leader works on a copy of `swap`.
     private let monitor = Monitor()
     private var swap: SharedSwap
-    private var waiting: [(ticket: Int, candidate: PublicationCandidate)] = []
-    private var settled: [Int: PublicationCandidate.Settlement] = [:]
+    private var waiting: [(ticket: Int, candidate: Candidate)] = []
+    private var settled: [Int: Candidate.Settlement] = [:]
     private var isLed = false
     private var tickets = 0
 
@@ -28,7 +28,7 @@ package final class PublicationQueue: @unchecked Sendable {
     /// Pushes that are not settled yet.
     var count: Int { monitor.locked { waiting.count } }
 
-    /// Whether a push that was received on `parent` could go ahead at once, as far as this process
+    /// Whether a push that was received on `parent` could be published at once, as far as this process
     /// knows.
     func isFree(for parent: Base) -> Bool {
         monitor.locked {
@@ -38,8 +38,8 @@ package final class PublicationQueue: @unchecked Sendable {
         }
     }
 
-    /// Publishes a candidate, or finds out that it cannot be.
-    func settle(_ candidate: PublicationCandidate) -> PublicationCandidate.Settlement {
+    /// Publishes a candidate, or detects that this is impossible.
+    func settle(_ candidate: Candidate) -> Candidate.Settlement {
         let ticket = monitor.locked {
             tickets += 1
             waiting.append((tickets, candidate))
@@ -53,8 +53,8 @@ package final class PublicationQueue: @unchecked Sendable {
 
     /// Waits until a push is settled, or nobody leads.
     ///
-    /// - Returns: nil: the caller leads now.
-    private func waitOrLead(_ ticket: Int) -> PublicationCandidate.Settlement? {
+    /// - Returns: nil if the caller leads now.
+    private func waitOrLead(_ ticket: Int) -> Candidate.Settlement? {
         monitor.locked {
             while !monitor.wait(atMost: .seconds(60), until: { settled[ticket] != nil || !isLed }) {
             }
@@ -73,7 +73,7 @@ package final class PublicationQueue: @unchecked Sendable {
             let outcomes = next.round(candidates.map(\.candidate))
             monitor.locked {
                 swap = next
-                var rest: [(Int, PublicationCandidate)] = []
+                var rest: [(Int, Candidate)] = []
                 for ((ticket, _), outcome) in zip(candidates, outcomes) {
                     switch outcome {
                     case .waiting(let candidate): rest.append((ticket, candidate))
@@ -85,6 +85,33 @@ package final class PublicationQueue: @unchecked Sendable {
                 if isSettled { isLed = false }
                 monitor.notify()
             }
+        }
+    }
+}
+
+/// The publication queues of this process, one for each repository that is being pushed to.
+package final class PublicationQueues: Sendable {
+    private let store: any ObjectStore
+    private let entries = Mutex<[RepositoryName: Entry]>([:])
+
+    /// A queue lives as long as a push holds it.
+    private struct Entry: Sendable {
+        weak var queue: PublicationQueue?
+    }
+
+    package init(in store: any ObjectStore) {
+        self.store = store
+    }
+
+    /// The queue of a repository. A push takes it before it is received, so that the queue has seen
+    /// the states that others publish in the meantime.
+    package func queue(of repository: RepositoryName) -> PublicationQueue {
+        entries.withLock { entries in
+            if let queue = entries[repository]?.queue { return queue }
+            entries = entries.filter { $0.value.queue != nil }
+            let queue = PublicationQueue(of: repository, in: store)
+            entries[repository] = Entry(queue: queue)
+            return queue
         }
     }
 }

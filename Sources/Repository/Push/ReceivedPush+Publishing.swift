@@ -1,5 +1,6 @@
+package import Bytes
 package import GitProtocol
-package import ObjectStore
+import ObjectStore
 
 /// How publishing a received push ended, as far as it is known; not known is an error.
 package enum Publication: ~Copyable {
@@ -32,31 +33,6 @@ package struct PublishedPush: ~Copyable {
     package consuming func release() -> PushReport { report }
 }
 
-/// The state that a push was published with, alone or together with others.
-package struct PublishedState: Sendable {
-    package let digest: Digest
-    package let manifest: Manifest
-    /// How many packs the state before had; as many as this where this push swapped nothing.
-    package let packsBefore: Int
-}
-
-/// A push that another writer's came before.
-package struct LostPush: Sendable {
-    /// Its refs, each told `ng` where a report is due.
-    package let report: PushReport
-    package let cause: Cause
-
-    /// Why it was not tried again.
-    package enum Cause: Sendable {
-        /// As many swaps were lost as may be tried.
-        case attemptsUsedUp
-        /// Refs of it moved, and nothing is left that may be published without them.
-        case overtaken
-        /// The repository was deleted, and perhaps made again.
-        case replaced
-    }
-}
-
 extension ReceivedPush {
     /// Stores what is new, at once, and then has the pointer swapped that the push was received on.
     ///
@@ -85,7 +61,7 @@ extension ReceivedPush {
         FaultPoint.reach(.pushStored)
 
         let settlement = queue.settle(
-            PublicationCandidate(
+            Candidate(
                 parent: parent, manifest: manifest, stored: body, wholeness: wholeness,
                 attempts: max(attempts, 1), accepted: report.accepted.compactMap { RefName($0) }))
         switch settlement {
@@ -104,7 +80,7 @@ extension ReceivedPush {
     }
 
     /// Whether a part of the push may be published: not where nobody could be told which.
-    private var wholeness: PublicationCandidate.Wholeness {
+    private var wholeness: Candidate.Wholeness {
         commands.capabilities.allowsParts ? .refByRef : .allOrNothing
     }
 
@@ -135,13 +111,13 @@ extension ReceivedPush {
         let report = report.rejecting(rejections(of: moved))
         let left = Set(report.accepted)
         let refs = winner.manifest.refs
-        let again = commands.received {
+        let remaining = commands.remaining {
             left.contains($0)
-        } isFulfilled: {
+        } fulfilled: {
             $0.new == refs[$0.name] ?? .zero($0.new.format)
         }
         return OvertakenPush(
-            workspace: workspace, winner: winner, attemptsLeft: attemptsLeft, commands: again,
+            workspace: workspace, winner: winner, attemptsLeft: attemptsLeft, commands: remaining,
             rejected: report.rejected, pack: pack)
     }
 }

@@ -1,21 +1,22 @@
+import Bytes
 import GitProtocol
 import ObjectStore
 
-/// What a push does to a repository's refs, apart from the state that it was received on: enough
-/// to do the same to another state, where that undoes nothing.
-struct PushDelta: Sendable {
+/// The changes of a push to a repository's refs, apart from the state that it was received on: enough
+/// to apply them to another state, where that undoes nothing.
+struct RefChanges: Sendable {
     /// The state that the push was received on.
     let parent: Manifest
-    /// Ref → what it becomes; nil: it is deleted.
+    /// Ref → its new value; nil if it is deleted.
     private var values: [RefName: ObjectID?]
-    /// What the refs that are set fully peel to, where they are annotated tags.
+    /// The peeled values of the refs that are set to annotated tags.
     private var peeled: [RefName: ObjectID]
     private let packs: Set<Digest>
 
     /// The difference between two states.
     ///
-    /// - Parameter accepted: the refs that git reports `ok`. One that did not change is part of the
-    ///   delta too: `ok` says that it has that value, which another push may have changed.
+    /// - Parameter accepted: the refs that git reports `ok`, including those that did not change:
+    ///   `ok` promises their values, which another push may change.
     init(from parent: Manifest, to manifest: Manifest, accepted: [RefName] = []) {
         self.parent = parent
         var values: [RefName: ObjectID?] = [:]
@@ -35,8 +36,7 @@ struct PushDelta: Sendable {
 
     var isEmpty: Bool { values.isEmpty }
 
-    /// The refs that another push moved: they are neither what this one took them to be nor what
-    /// it makes of them.
+    /// The refs that another push moved: they have neither their old values nor this push's.
     func moved(in winner: Manifest) -> Set<RefName> {
         Set(
             values.filter { name, value in
@@ -45,24 +45,24 @@ struct PushDelta: Sendable {
             }.keys)
     }
 
-    /// Whether all refs have the push's values already.
+    /// Whether all refs already have this push's values.
     func isFulfilled(in winner: Manifest) -> Bool {
         values.allSatisfy { name, value in winner.refs[name] == value }
     }
 
-    /// The delta of the other refs.
-    func without(_ names: Set<RefName>) -> PushDelta {
-        var delta = self
-        delta.values = values.filter { !names.contains($0.key) }
-        delta.peeled = peeled.filter { !names.contains($0.key) }
-        return delta
+    /// The changes without those of some refs.
+    func without(_ names: Set<RefName>) -> RefChanges {
+        var changes = self
+        changes.values = values.filter { !names.contains($0.key) }
+        changes.peeled = peeled.filter { !names.contains($0.key) }
+        return changes
     }
 
-    /// Applies the delta to a state that was published on top of the parent.
+    /// Applies the changes to a state that was published on top of the parent.
     ///
-    /// - Returns: nil where that is not allowed without running git again: a ref of the delta
-    ///   moved, packs were folded (so an object that only ours refers to may lie elsewhere), a name
-    ///   would become a directory of another, or the default branch would go.
+    /// - Returns: nil if git has to decide: one of the refs moved, packs were merged (so an object
+    ///   that only this push refers to may be stored elsewhere), a name would become a directory of
+    ///   another, or the default branch would be deleted.
     func applied(to winner: Manifest, digest: Digest?) -> Manifest? {
         guard winner.kind == .live, winner.objectFormat == parent.objectFormat,
             winner.packs.isSuperset(of: parent.packs),
@@ -87,8 +87,8 @@ struct PushDelta: Sendable {
         return manifest
     }
 
-    /// Whether a new ref is a directory of another, or the other way round: git could not keep both
-    /// as files.
+    /// Whether a new ref is a directory of another, or vice versa: git could not store both as
+    /// files.
     static func conflicts(_ created: [RefName], in existing: some Sequence<RefName>) -> Bool {
         if created.isEmpty { return false }
         let names = Set(created.map(\.bytes))
