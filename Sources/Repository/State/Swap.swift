@@ -170,10 +170,10 @@ package struct Ancestry {
             }
             next = before
             if ContinuousClock.now > end {
-                return .unknown(reason: "the states published since could not be read in time")
+                return .unknown(reason: "the newer states could not be read in time")
             }
         }
-        return .unknown(reason: "more than \(Self.bound) states were published since")
+        return .unknown(reason: "more than \(Self.bound) newer states were published")
     }
 
     /// Reads one manifest of the chain.
