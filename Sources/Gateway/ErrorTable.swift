@@ -24,7 +24,7 @@ enum ErrorTable {
         case let error as ProtocolError: answer(to: error)
         case let error as StoreError: answer(to: error)
         case let error as RepositoryError: answer(to: error)
-        default: failed(500, "Something went wrong on the server.")
+        default: failed(500, "Internal error; see the server's log.")
         }
     }
 
@@ -60,27 +60,27 @@ enum ErrorTable {
         case .truncated, .badPktLine, .badCommand:
             ErrorAnswer(status: 400, text: error.description)
         case .tooLarge: ErrorAnswer(status: 413, text: error.description)
-        case .badReport: failed(500, "git gave no usable report on the server.")
+        case .badReport: failed(500, "git sent a malformed status report on the server.")
         }
     }
 
     private static func answer(to error: StoreError) -> ErrorAnswer {
         switch error {
         case .unreachable, .unavailable:
-            failed(503, "The store cannot be reached. Nothing was changed; try again in a moment.")
+            failed(503, "The store cannot be reached. Nothing has changed; try again in a moment.")
         case .undetermined:
             failed(
-                503, "The push may have landed: the store gave no clear answer. A fetch will tell.")
+                503, "The push may have been applied: the store did not answer. Fetch to check.")
         case .altered:
-            failed(500, "The store did not keep what was sent; the server's log says where.")
+            failed(500, "The store did not store what was sent; see the server's log.")
         case .sourceChanged:
-            failed(500, "The server's own disk failed; its log says how.")
+            failed(500, "The server's disk failed; see its log.")
         case .notAdmitted:
-            failed(503, "The store cannot be written to now; the server's log says why.")
+            failed(503, "The store cannot be written to at the moment; see the server's log.")
         case .missing, .corrupt, .tooLarge:
-            failed(500, "The stored repository is damaged; the server's log says where.")
+            failed(500, "The stored repository is damaged; see the server's log.")
         case .denied, .rejected, .nonConforming, .misconfigured:
-            failed(500, "The store refused a request; the server's log says which.")
+            failed(500, "The store refused a request; see the server's log.")
         case .local(_, let error): failedDisk(error)
         }
     }
@@ -90,20 +90,20 @@ enum ErrorTable {
         case .badBody(let inner): answer(to: inner)
         case .clientGone: answer(to: RequestError.disconnected)
         case .busy: ErrorAnswer(status: 503, text: error.description, headers: [retryAfter])
-        case .gitTimedOut: failed(504, "git took too long.")
+        case .gitTimedOut: failed(504, "git exceeded the time limit.")
         case .damaged:
-            failed(500, "The stored repository is damaged; the server's log says where.")
-        case .git: failed(500, "git failed on the server; its log says how.")
+            failed(500, "The stored repository is damaged; see the server's log.")
+        case .git: failed(500, "git failed on the server; see its log.")
         case .local(_, let error): failedDisk(error)
         case .unproven:
-            failed(500, "The push could not be verified and was refused. Nothing was changed.")
+            failed(500, "The push could not be verified and was refused. Nothing has changed.")
         }
     }
 
     /// A disk that is full may have room a moment later; another failure stays.
     private static func failedDisk(_ error: SystemError) -> ErrorAnswer {
         error.code == ENOSPC || error.code == EDQUOT
-            ? failed(503, "The server's disk is full. Nothing was changed; try again in a moment.")
-            : failed(500, "The server's own disk failed; its log says how.")
+            ? failed(503, "The server's disk is full. Nothing has changed; try again in a moment.")
+            : failed(500, "The server's disk failed; see its log.")
     }
 }

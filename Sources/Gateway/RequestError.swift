@@ -24,18 +24,18 @@ package enum RequestError: Error, Equatable, Sendable, CustomStringConvertible {
         switch self {
         case .notFound: "Repository not found."
         case .dumbProtocol:
-            "This server speaks git's smart HTTP protocol only; git 1.6.6 and later do, too."
+            "This server supports only git's smart HTTP protocol. Use git 1.6.6 or later."
         case .unknownService: "Unsupported service."
         case .wrongMethod(let allowed): "Use \(allowed.joined(separator: " or ")) here."
-        case .wrongContentType(let expected): "The content type must be \(expected)."
-        case .badContentLength(let value): "Bad content length '\(Self.shown(value))'."
-        case .unknownEncoding(let value): "Unsupported content encoding '\(Self.shown(value))'."
-        case .bodyTooLarge(let limit): "The request has more than \(limit) bytes."
-        case .bodyCut: "The request ends before it is complete."
-        case .bodyTooSlow: "The request came in too slowly."
-        case .badGzip(let reason): "The request is not good gzip: \(reason)."
+        case .wrongContentType(let expected): "The Content-Type must be \(expected)."
+        case .badContentLength(let value): "Invalid Content-Length '\(Self.shown(value))'."
+        case .unknownEncoding(let value): "Unsupported Content-Encoding '\(Self.shown(value))'."
+        case .bodyTooLarge(let limit): "The request body is larger than \(limit) bytes."
+        case .bodyCut: "The request body is truncated."
+        case .bodyTooSlow: "The request body arrived too slowly."
+        case .badGzip(let reason): "The request body contains invalid gzip data: \(reason)."
         case .notAllowed(let reason): reason
-        case .pushLost: "Another push came first. Nothing was changed; fetch and try again."
+        case .pushLost: "Another push came first. Nothing has changed; fetch and try again."
         case .disconnected: "The web server closed the connection."
         }
     }

@@ -35,7 +35,7 @@ extension Snapshot {
     ) throws -> Manifest {
         let key = ObjectKey.manifest(digest)
         guard object.digest == digest else {
-            throw StoreError.corrupt(key, reason: "its SHA-256 is another")
+            throw StoreError.corrupt(key, reason: "its SHA-256 does not match")
         }
         do {
             return try Manifest(parsing: object.bytes)
