@@ -224,7 +224,8 @@ extension EndToEnd {
                     capabilities: "report-status", pack: try stage.tree.pack([next, "^\(tip)"])))
             #expect(answer.status == 503)
             #expect(answer.header("Retry-After") != nil)
-            #expect(answer.text.contains("may have been applied") || answer.text.contains("is unknown"))
+            #expect(
+                answer.text.contains("may have been applied") || answer.text.contains("is unknown"))
         }
 
         @Test func undeterminedPushSaysSoAlsoOnceItsAnswerHasBegun() throws {
