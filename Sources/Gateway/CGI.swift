@@ -6,26 +6,26 @@ import Synchronization
 
 /// One-shot CGI: the body on standard input, the answer on standard output. RFC 3875.
 package final class CGIConnection: Connection {
-    /// How long no byte of the body may come before it is given up.
+    /// The longest silence while the body is expected.
     private let patience = Mutex(BodyPatience.request)
 
-    /// Milliseconds between two looks at whether the body is still wanted.
+    /// Milliseconds between two checks whether the body is still needed.
     private static let interval: Int32 = 200
 
     private let isCancelled = Atomic<Bool>(false)
 
-    /// When reading ends, whatever comes; nil: never.
+    /// When reading ends, even if bytes arrive; nil for never.
     private let end = Mutex<ContinuousClock.Instant?>(nil)
 
-    /// Bytes of the body that are still to come; more must not be asked for. RFC 3875 §4.2.
+    /// Remaining bytes of the body; more must not be requested. RFC 3875 §4.2.
     private let left: Atomic<Int64>
 
-    /// - Parameter contentLength: bytes; nil if it was not given: the body goes to the end.
+    /// - Parameter contentLength: bytes; nil if unknown, so that the body extends to the end.
     package init(contentLength: Int64?) {
         left = Atomic(contentLength ?? .max)
     }
 
-    /// The server sends SIGTERM to a CGI whose client is gone.
+    /// Always nil: the web server sends SIGTERM to a CGI whose client has gone away.
     package var hangupDescriptor: Int32? { nil }
 
     package func endReading(after time: Duration) { end.withLock { $0 = .now + time } }
@@ -44,7 +44,7 @@ package final class CGIConnection: Connection {
         do {
             repeat {
                 if isCancelled.load(ordering: .relaxed) || ContinuousClock.now >= deadline {
-                    // Nothing more is waited for, as when a socket was shut down.
+                    // Later reads fail as well, as after a shutdown of a socket.
                     cancel()
                     throw RequestError.bodyTooSlow
                 }
@@ -70,22 +70,18 @@ package final class CGIConnection: Connection {
 
 /// Answers the one request of a CGI process. RFC 3875.
 package enum OneShotCGI {
-    /// Ends git's processes and this one, and leaves nothing behind, when the web server sends
-    /// SIGTERM, as it does when the client is gone.
+    /// Ends git's processes and this one without leaving anything behind when the web server sends
+    /// SIGTERM, which it does when the client has gone away.
     package static func endOnSignal(removing state: StateDirectory) throws(SystemError) {
         let thread = try Thread(stackBytes: 1 << 17) {
-            var signals = sigset_t()
-            sigemptyset(&signals)
-            for signal in [SIGTERM, SIGINT, SIGHUP] { sigaddset(&signals, signal) }
-            var received: Int32 = 0
-            sigwait(&signals, &received)
+            let received = Signals.wait(for: [SIGTERM, SIGINT, SIGHUP])
             ChildProcess.endAll()
             state.endProcess(status: 128 + received)
         }
         _ = consume thread
     }
 
-    /// Answers the request that the process's environment describes.
+    /// Answers the request described by the process's environment.
     package static func run(_ responder: Responder, environment: [String: String]) {
         let request = Request(variables: environment, identifier: Hex.random(bytes: 8))
         var length: Int64?

@@ -4,15 +4,15 @@ import ObjectStore
 import Posix
 import Repository
 
-/// An error as HTTP tells it.
+/// An error as an HTTP answer.
 struct ErrorAnswer: Equatable {
     let status: Int
-    /// For the client; it names nothing of the store, and no secret.
+    /// The text for the client, without any detail of the store and without secrets.
     let text: String
     var headers: [String] = []
     var severity = Severity.refused
 
-    /// Whose fault it is.
+    /// Whether the request or the server is at fault.
     enum Severity: Equatable { case refused, failed }
 }
 
@@ -28,7 +28,7 @@ enum ErrorTable {
         }
     }
 
-    /// Seconds after which another attempt may do.
+    /// The seconds after which another attempt may succeed.
     private static let retryAfter = "Retry-After: 10"
 
     private static func failed(_ status: Int, _ text: String) -> ErrorAnswer {
@@ -100,7 +100,7 @@ enum ErrorTable {
         }
     }
 
-    /// A disk that is full may have room a moment later; another failure stays.
+    /// A full disk may have room a moment later; other failures stay.
     private static func failedDisk(_ error: SystemError) -> ErrorAnswer {
         error.code == ENOSPC || error.code == EDQUOT
             ? failed(503, "The server's disk is full. Nothing has changed; try again in a moment.")
@@ -108,7 +108,7 @@ enum ErrorTable {
     }
 }
 
-/// A request that is answered with an error which is the client's to mend, or to wait for.
+/// An error that the client has to correct, or to wait for.
 package enum RequestError: Error, Equatable, Sendable, CustomStringConvertible {
     case notFound
     case dumbProtocol
@@ -148,6 +148,6 @@ package enum RequestError: Error, Equatable, Sendable, CustomStringConvertible {
         }
     }
 
-    /// A header's value, at most 64 bytes of it.
+    /// The first 64 bytes of a header's value.
     private static func shown(_ value: String) -> String { PrintableText.shortened(value, to: 64) }
 }

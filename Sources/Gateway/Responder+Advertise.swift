@@ -23,7 +23,7 @@ extension Responder {
                 try answers.advertisement(of: service, version, snapshot.manifest)
                 ?? advertiseByGit(service, snapshot, call)
         case .absent, .deleted:
-            // As of an empty repository, in the format of nearly all.
+            // Advertise an empty repository in the usual object format.
             guard service == .receivePack, limits.missingRepository == .creates,
                 let empty = try answers.advertisement(
                     of: service, version, Manifest(head: .main))
@@ -41,7 +41,7 @@ extension Responder {
         try response.write(body)
     }
 
-    /// Where the manifest does not tell what its refs peel to, git finds out.
+    /// Advertises with git, if the manifest does not contain what its refs peel to.
     private func advertiseByGit(
         _ service: UploadPack.Service, _ snapshot: Snapshot, _ call: Call
     ) throws -> [UInt8] {

@@ -5,17 +5,17 @@ import Posix
 import Repository
 
 extension Responder {
-    /// Bytes of a fetch's request, decoded: git keeps it in memory, and anybody may send it, a
-    /// thousand times smaller as gzip. A million wants have 50 MB; git http-backend takes 10.
+    /// The largest decoded request of a fetch, in bytes. git keeps it in memory, and anyone can send it,
+    /// a thousand times smaller as gzip. A million wants have 50 MB; git http-backend accepts 10.
     private static let maximumFetch: Int64 = 64 << 20
 
-    /// How long it may take to come in.
+    /// The time in which the request must arrive.
     private static let fetchPatience = Duration.seconds(300)
 
-    /// Bytes of it that are waited for before a git process is: nearly always all of them.
+    /// Bytes of the request that are read before a git process is taken: nearly always all of them.
     private static let fetchReadAhead = 1 << 20
 
-    /// What upload-pack says of a request that is the client's fault. git's serve.c, upload-pack.c,
+    /// Messages of upload-pack about a request that is the client's fault. git's serve.c, upload-pack.c,
     /// ls-refs.c, pkt-line.c, shallow.c, list-objects-filter-options.c.
     private static let complaints = [
         "protocol error", "unknown request", "invalid command", "no command requested",
@@ -29,11 +29,11 @@ extension Responder {
         "Invalid deepen", "hung up unexpectedly", "remote error: ", "' not supported",
     ]
 
-    /// Whether a fetch failed for what its client sent, and not for what is stored. The words may be
-    /// the client's own, so all that follows from them is how the request is logged and answered.
+    /// Whether a fetch failed because of its request, and not because of the stored repository. The
+    /// client may have chosen the words, so they decide only how the request is logged and answered.
     private static func isClients(_ errors: String, of manifest: Manifest) -> Bool {
         if let match = errors.firstMatch(of: /not our ref ([0-9a-f]+)/) {
-            // A repository that lacks what its own refs point to is damaged.
+            // A repository that lacks an object of its own refs is damaged.
             guard let id = ObjectID(match.output.1.utf8) else { return true }
             return !manifest.refs.values.contains(id)
         }
@@ -56,7 +56,7 @@ extension Responder {
             try response.begin(type: type)
             return
         }
-        // In version 2 git takes it for a client that wants nothing more.
+        // In version 2 git would treat it as the end of the conversation.
         if try body.isEmpty() { throw ProtocolError.truncated("its first pkt-line") }
         if ProtocolVersion(header: request.gitProtocol) == .v2,
             let answer = try body.peek({ try answers.lsRefs($0, snapshot.manifest) })
@@ -66,7 +66,7 @@ extension Responder {
             try response.begin(type: type)
             return try response.write(answer)
         }
-        // Whoever asks slowly keeps a worker, but none of the few git processes.
+        // A slow client occupies a worker, but none of the few git processes.
         try body.readAhead(Self.fetchReadAhead)
         call.mark(.body)
 
@@ -85,7 +85,7 @@ extension Responder {
             try response.write(bytes)
         }
         if response.hasBegun {
-            // The client sees an answer that ends too early; the cause is for the log.
+            // The client gets a truncated answer; the log gets the cause.
             if ending != .exited(0) {
                 hydrated.doubtPacks()
                 let errors = hydrated.workspace.gitErrors()

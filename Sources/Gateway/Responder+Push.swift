@@ -7,7 +7,7 @@ import Policy
 import Repository
 
 extension Responder {
-    /// Bytes; git's `http.postBuffer`, up to which it sends a push with its length and at once.
+    /// git's `http.postBuffer` in bytes: it sends smaller pushes at once, with their length.
     private static let pushReadAhead: Int64 = 1 << 20
 
     /// `git-receive-pack`: a push.
@@ -163,9 +163,9 @@ extension Responder {
     /// Whether the request of a client that may not push is the probe that git sends before a large
     /// push, a body of exactly `0000`.
     ///
-    /// git 2.46 and some later releases send it without the token that they have, and give up the push
-    /// at any answer but 200. The answer is the same for every name, so that it does not tell which
-    /// repositories exist, and it permits nothing.
+    /// git 2.46 and some later releases send it without their token, and abandon the push at any answer
+    /// except 200. The answer is the same for every name, so that it does not reveal which repositories
+    /// exist, and it permits nothing.
     func isProbe(
         _ request: Request, on connection: any Connection, _ verdict: Verdict
     ) throws -> Bool {

@@ -9,21 +9,21 @@ package import Repository
 
 /// Answers requests: accept → route → authorize → resolve → hydrate → run git → publish → respond.
 package struct Responder: Sendable {
-    /// What an operator sets.
+    /// The limits that an operator sets.
     package struct Limits: Sendable {
-        /// Git processes at once.
+        /// The number of concurrent git processes.
         package var git: Int
-        /// Bytes of a request's body; 0: none, the web server's limit.
+        /// The size of a request's body in bytes; 0 for no limit but the web server's.
         package var body: Int64
-        /// How long git may take for one request.
+        /// The time limit for git in one request.
         package var gitTime: Duration
-        /// After how long a push that is not done is kept alive; zero: never.
+        /// The time after which a running push is kept alive; zero for never.
         package var pushKeepAlive: Duration
-        /// Swaps that a push tries at most.
+        /// The number of swaps that a push may try.
         package var pushAttempts: Int
-        /// What a push to a repository that is not there does.
+        /// The treatment of a push to a repository that does not exist.
         package var missingRepository: MissingRepository
-        /// How the URLs of repositories end.
+        /// The suffix of repositories' URLs.
         package var urlSuffix: Route.Suffix
 
         package enum MissingRepository: Sendable { case isNotFound, creates }
@@ -52,13 +52,13 @@ package struct Responder: Sendable {
     /// The pushes that are ready to be published.
     let queues: PublicationQueues
     let answers: ManifestAnswers
-    /// nil: nothing is compacted in the background.
+    /// nil if nothing is compacted in the background.
     let compactor: BackgroundCompactor?
-    /// nil: what was published is not read back.
+    /// nil if published packs are not read back.
     let verifier: UploadVerifier?
     private let lines: RequestLines
 
-    /// - Parameter served: the level of the line of a request that was served.
+    /// - Parameter served: the log level of a request that was served.
     package init(
         hydration: Hydration, git: GitProgram, rule: AccessRule, limits: Limits,
         compactor: BackgroundCompactor? = nil, verifier: UploadVerifier? = nil, log: Logger,
@@ -77,7 +77,7 @@ package struct Responder: Sendable {
         answers = ManifestAnswers(LearnedCapabilities(git: git, state: hydration.state))
     }
 
-    /// Answers one request, whatever happens, and logs it in one line.
+    /// Answers one request, even if with an error, and logs it in one line.
     package func respond(to request: Request, on connection: any Connection) {
         let call = Call(request, on: connection, lines: lines)
         StoreMeter.$current.withValue(call.meter) {
@@ -103,7 +103,7 @@ package struct Responder: Sendable {
         call.end()
     }
 
-    /// The routes' first half: may they, and what is there.
+    /// Throws the reason of a denial.
     func authorize(_ verdict: Verdict) throws(RequestError) {
         if case .deny(let reason) = verdict { throw .notAllowed(reason) }
     }
@@ -116,25 +116,25 @@ package struct Responder: Sendable {
 
     var deadline: ContinuousClock.Instant { .now + limits.gitTime }
 
-    /// For how long what is left of a refused body is waited for: anybody may send one.
+    /// The longest wait for the rest of a refused body, which anyone can send.
     private static let strangersDrainTime = Duration.seconds(10)
-    /// The same for somebody whom the web server knows: git sends a push to its end before it looks
-    /// at the answer.
+    /// The same for a user whom the web server has authenticated: git sends a push to its end before it
+    /// reads the answer.
     private static let usersDrainTime = Duration.seconds(300)
 
-    /// Takes in what is left of a body that is refused, so that its client gets the answer.
+    /// Reads the rest of a refused body, so that its client gets the answer.
     func drain(_ call: Call) {
         guard call.request.mayHaveBody else { return }
         call.connection.drain(
             atMost: call.request.user == nil ? Self.strangersDrainTime : Self.usersDrainTime)
     }
 
-    /// Answers with an error, where an answer can still be one.
+    /// Answers with an error, unless the answer has begun.
     private func fail(_ error: any Error, _ call: Call) {
         let answer = ErrorTable.answer(to: error)
         call.fail(error, answer)
         guard !call.response.hasBegun else { return }
-        // A body that was waited for already is not waited for again.
+        // After a timeout the body has been waited for already.
         if answer.status != 408 { drain(call) }
         do {
             try call.response.begin(

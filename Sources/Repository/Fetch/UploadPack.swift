@@ -1,7 +1,7 @@
 import Glibc
 package import Posix
 
-/// Runs git in a workspace on a reader's behalf.
+/// Runs git in a workspace for a reader.
 package struct UploadPack {
     let git: GitProgram
     let client: GitProgram.Client
@@ -33,9 +33,9 @@ package struct UploadPack {
 
     /// Answers a fetch, or `ls-refs`.
     ///
-    /// - Returns: how git ended; a client that breaks the protocol is told by git in its output.
+    /// - Returns: how git ended. Its output reports protocol errors to the client.
     package func answer(
-        _ body: any RequestBody, in workspace: borrowing Workspace,
+        _ body: any ByteStream, in workspace: borrowing Workspace,
         deadline: ContinuousClock.Instant, output: (UnsafeRawBufferPointer) throws -> Void
     ) throws -> ChildProcess.Ending {
         let exchange = GitExchange(
