@@ -7,7 +7,7 @@ import Synchronization
 /// at all.
 ///
 /// Read by one thread at a time: by the worker up to the pack, then by the feeder of git.
-final class Body: RequestBody, @unchecked Sendable {
+final class Body: ByteStream, @unchecked Sendable {
     private let connection: any Connection
     private let contentLength: Request.ContentLength
     /// Bytes, encoded or decoded; 0: none.

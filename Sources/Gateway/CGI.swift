@@ -74,11 +74,7 @@ package enum OneShotCGI {
     /// SIGTERM, which it does when the client has gone away.
     package static func endOnSignal(removing state: StateDirectory) throws(SystemError) {
         let thread = try Thread(stackBytes: 1 << 17) {
-            var signals = sigset_t()
-            sigemptyset(&signals)
-            for signal in [SIGTERM, SIGINT, SIGHUP] { sigaddset(&signals, signal) }
-            var received: Int32 = 0
-            sigwait(&signals, &received)
+            let received = Signals.wait(for: [SIGTERM, SIGINT, SIGHUP])
             ChildProcess.endAll()
             state.endProcess(status: 128 + received)
         }

@@ -55,7 +55,7 @@ final class FastCGIConnection: Connection, @unchecked Sendable {
     }
 
     /// The request's variables.
-    var variables: [String: String] { Posix.variables(in: request.pointee.envp) }
+    var variables: [String: String] { Environment.variables(in: request.pointee.envp) }
 
     var hangupDescriptor: Int32? { descriptor }
 

@@ -11,8 +11,8 @@ enum CGIMode {
     ///
     /// - Returns: the exit status.
     static func run() -> Int32 {
-        FastCGIServer.blockSignals()
-        let environment = ProcessEnvironment.variables
+        Signals.blockEnding()
+        let environment = Environment.current
         do {
             let storeOptions = try StoreOptions.parse([])
             let options = try ServeOptions.parse([])

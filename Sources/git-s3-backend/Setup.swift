@@ -33,7 +33,7 @@ struct Setup {
     func tools(isQuiet: Bool = true) throws -> Tools {
         let statePath = try statePath()
         let log = try Self.makeLog(environment)
-        FastCGIServer.blockSignals()
+        Signals.blockEnding()
         let state = try StateDirectory(path: statePath)
         try OneShotCGI.endOnSignal(removing: state)
         let admitted = try Admission.admit(store, stateDirectory: statePath).store
@@ -66,7 +66,7 @@ protocol StoreCommand: ParsableCommand {
 
 extension StoreCommand {
     func run() throws {
-        let setup = try Setup(storeOptions, ProcessEnvironment.variables)
+        let setup = try Setup(storeOptions, Environment.current)
         try Failure.explained { try run(setup) }
     }
 }

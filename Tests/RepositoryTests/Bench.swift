@@ -124,7 +124,7 @@ final class Bench: Sendable {
     func receive(
         _ push: Push, on snapshot: Snapshot? = nil, making new: Base? = nil,
         answering: Answering = .allow, hook: String? = nil, through hydration: Hydration? = nil,
-        body: (any RequestBody)? = nil, deadline: Duration = .seconds(60),
+        body: (any ByteStream)? = nil, deadline: Duration = .seconds(60),
         progress: (ArraySlice<UInt8>) -> Void = { _ in },
         prepare: (borrowing WriteWorkspace) throws -> Void = { _ in }
     ) throws -> Reception {
@@ -234,7 +234,7 @@ final class Bench: Sendable {
 }
 
 /// A request's body in memory.
-final class PushBody: RequestBody {
+final class PushBody: ByteStream {
     /// How it ends.
     enum End { case proper, cut }
 

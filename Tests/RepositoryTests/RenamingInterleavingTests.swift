@@ -1,3 +1,4 @@
+import Posix
 import Bytes
 @testable import Maintenance
 import GitProtocol

@@ -3,7 +3,7 @@ package import Repository
 import GitProtocol
 package import Logging
 package import ObjectStore
-import Posix
+package import Posix
 
 /// Folds the packs of one repository into few, and makes what is derived of the largest one.
 ///

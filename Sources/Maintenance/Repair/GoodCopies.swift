@@ -144,9 +144,8 @@ extension GoodCopies {
         guard status.st_mode & S_IFMT == S_IFREG else { return }
         do {
             let file = try OwnedDescriptor.open(path, O_RDONLY | O_NONBLOCK)
-            var start = [UInt8](repeating: 0, count: 4)
-            let count = try check("pread", path) { pread(file.raw, &start, 4, 0) }
-            for kind in Kind.allCases where start.prefix(count).starts(with: kind.signature) {
+            let start = try Files.read(file.raw, at: 0, count: 4, subject: path)
+            for kind in Kind.allCases where start.starts(with: kind.signature) {
                 if kind == .manifest, status.st_size > off_t(Manifest.maximumSize) { continue }
                 unread[kind, default: []].append(path)
             }

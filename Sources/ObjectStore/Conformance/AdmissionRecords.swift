@@ -49,12 +49,10 @@ struct AdmissionRecords: Sendable {
     }
 
     /// Waits for the right to probe this store. The file of the lock stays.
-    func lock() throws(StoreError) -> ProbeLock {
+    func lock() throws(StoreError) -> FileLock {
         do {
             try Files.makeDirectories(directory)
-            let file = try OwnedDescriptor.open(path + ".lock", O_RDWR | O_CREAT)
-            _ = try Files.lock(file.raw, waiting: .untilFree, path + ".lock")
-            return ProbeLock(file: file)
+            return try FileLock.wait(for: path + ".lock")
         } catch {
             throw refusal(error)
         }
@@ -65,11 +63,4 @@ struct AdmissionRecords: Sendable {
             "Could not record the probe result of '\(location)' in '\(directory)': \(error). "
                 + "Make the state directory writable for the user that this runs as.")
     }
-}
-
-/// The right to probe one store, which is released when this value is destroyed.
-struct ProbeLock: ~Copyable {
-    let file: OwnedDescriptor
-
-    consuming func release() {}
 }

@@ -35,7 +35,7 @@ package struct UploadPack {
     ///
     /// - Returns: how git ended. Its output reports protocol errors to the client.
     package func answer(
-        _ body: any RequestBody, in workspace: borrowing Workspace,
+        _ body: any ByteStream, in workspace: borrowing Workspace,
         deadline: ContinuousClock.Instant, output: (UnsafeRawBufferPointer) throws -> Void
     ) throws -> ChildProcess.Ending {
         let exchange = GitExchange(

@@ -1,4 +1,3 @@
-import CSystem
 import Glibc
 import Posix
 import Synchronization
@@ -11,7 +10,7 @@ struct GitExchange {
     let step: String
     /// What git is fed before the body.
     let preamble: [UInt8]
-    let body: any RequestBody
+    let body: any ByteStream
     /// When git must be done.
     let deadline: ContinuousClock.Instant
 
@@ -122,7 +121,7 @@ struct GitExchange {
             var polled = [pollfd(fd: reading, events: Int16(POLLIN), revents: 0)]
             // While the body comes in, its reader notices a client that goes away.
             if let hangup = body.hangupDescriptor, !feeder.isRunning {
-                polled.append(pollfd(fd: hangup, events: gs3_poll_hangup(), revents: 0))
+                polled.append(pollfd(fd: hangup, events: PollEvents.hangup, revents: 0))
             }
             _ = try local(step) { () throws(SystemError) in
                 try check("poll") { poll(&polled, nfds_t(polled.count), Self.interval) }
@@ -146,7 +145,7 @@ struct GitExchange {
     /// Feeds git until the body ends. Once git has stopped reading, the rest is read and dropped:
     /// a client that is still sending would not see the answer otherwise.
     private static func feed(
-        _ preamble: [UInt8], _ body: any RequestBody, to writing: consuming OwnedDescriptor,
+        _ preamble: [UInt8], _ body: any ByteStream, to writing: consuming OwnedDescriptor,
         counting fed: ByteCounter
     ) -> sending Feed {
         var isRead = preamble.withUnsafeBytes { write($0, to: writing) }

@@ -2,7 +2,7 @@ package import Bytes
 package import GitProtocol
 import Glibc
 package import ObjectStore
-import Posix
+package import Posix
 
 /// Makes what is derived of one pack beside its index: a reachability bitmap, and a commit graph.
 ///

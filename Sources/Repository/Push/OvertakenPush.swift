@@ -57,7 +57,7 @@ struct OvertakenPush: ~Copyable {
     /// The pack for git. If git kept none, the client's had no objects.
     private func packBody(
         _ format: ObjectFormat, hangup: Int32?
-    ) throws(RepositoryError) -> any RequestBody {
+    ) throws(RepositoryError) -> any ByteStream {
         guard commands.bringsPack else { return MemoryBody([], hangup: hangup) }
         guard let pack else { return MemoryBody(Self.emptyPack(format), hangup: hangup) }
         return try local("read the pack of a push") { () throws(SystemError) in
@@ -76,7 +76,7 @@ struct OvertakenPush: ~Copyable {
 
 /// A kept pack as a request's body. It ends properly only if every byte is as it was when the pack
 /// was verified. Read by one thread, the feeder of git.
-private final class KeptPackBody: RequestBody, @unchecked Sendable {
+private final class KeptPackBody: ByteStream, @unchecked Sendable {
     private let file: OwnedDescriptor
     private let path: String
     private let expected: Digest
@@ -109,7 +109,7 @@ private final class KeptPackBody: RequestBody, @unchecked Sendable {
 }
 
 /// A few bytes as a request's body.
-private final class MemoryBody: RequestBody {
+private final class MemoryBody: ByteStream {
     private let rest: Mutex<ArraySlice<UInt8>>
     let hangupDescriptor: Int32?
 

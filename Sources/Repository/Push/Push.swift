@@ -1,3 +1,4 @@
+package import Posix
 package import GitProtocol
 package import Logging
 package import ObjectStore
@@ -91,7 +92,7 @@ package struct Push {
     /// - Throws: ``StoreError/undetermined(_:reason:)`` if the push may have been published; after any
     ///   other error it has not.
     package func run(
-        _ body: any RequestBody, bridge: (PushCommands) -> any PreReceiveBridge,
+        _ body: any ByteStream, bridge: (PushCommands) -> any PreReceiveBridge,
         progress: (ArraySlice<UInt8>) throws -> Void
     ) throws -> PushEnding {
         switch verdict {
@@ -109,7 +110,7 @@ package struct Push {
     ///
     /// - Parameter refused: the refs that git does not receive.
     private func receive(
-        _ body: any RequestBody, except refused: [PushReport.Rejection],
+        _ body: any ByteStream, except refused: [PushReport.Rejection],
         bridge: (PushCommands) -> any PreReceiveBridge,
         progress: (ArraySlice<UInt8>) throws -> Void
     ) throws -> Reception {

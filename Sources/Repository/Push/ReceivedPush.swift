@@ -48,7 +48,7 @@ struct ReceivedPush: ~Copyable {
     ///   - progress: takes band 2 of git's output, as it arrives.
     /// - Throws: ``RepositoryError``; nothing has been stored.
     static func receive(
-        _ commands: PushCommands, body: any RequestBody, in target: consuming WriteWorkspace,
+        _ commands: PushCommands, body: any ByteStream, in target: consuming WriteWorkspace,
         git: GitProgram, client: GitProgram.Client, bridge: any PreReceiveBridge,
         deadline: ContinuousClock.Instant, rejected: [PushReport.Rejection] = [],
         stored: Set<Digest> = [], progress: (ArraySlice<UInt8>) throws -> Void

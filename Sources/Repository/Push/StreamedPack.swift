@@ -1,15 +1,16 @@
+import Posix
 import Synchronization
 
 /// The body of a push on its way to git, read for what the pack's header announces.
 ///
 /// What came through here is what git was given. It decides which pack must exist afterward, so that
 /// nothing has to be inferred from files that do not exist.
-final class StreamedPack: RequestBody {
-    private let body: any RequestBody
+final class StreamedPack: ByteStream {
+    private let body: any ByteStream
     private let beginning = Mutex<[UInt8]>([])
 
     /// - Parameter body: a push after its commands.
-    init(_ body: any RequestBody) { self.body = body }
+    init(_ body: any ByteStream) { self.body = body }
 
     var hangupDescriptor: Int32? { body.hangupDescriptor }
 

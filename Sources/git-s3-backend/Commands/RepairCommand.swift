@@ -1,3 +1,4 @@
+import Posix
 import ArgumentParser
 import GitProtocol
 import Glibc

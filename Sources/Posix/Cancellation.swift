@@ -1,4 +1,3 @@
-import Posix
 import Synchronization
 
 /// Tells work that nobody waits for to end. It is looked at between steps and while git runs.

@@ -1,14 +1,13 @@
 import Glibc
-import Posix
 
 /// A file's bytes, mapped into memory as long as the owner lives. mmap(2).
 ///
 /// Only for files that nobody cuts meanwhile: those that are under a claim or in a workspace.
-struct MappedFile: ~Copyable {
-    let bytes: UnsafeRawBufferPointer
+package struct MappedFile: ~Copyable {
+    package let bytes: UnsafeRawBufferPointer
 
     /// - Throws: ``SystemError``; an empty file is EINVAL.
-    init(_ path: String) throws(SystemError) {
+    package init(_ path: String) throws(SystemError) {
         let file = try OwnedDescriptor.open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
         var status = stat()
         try check("fstat", path) { fstat(file.raw, &status) }
@@ -24,7 +23,7 @@ struct MappedFile: ~Copyable {
     }
 
     /// A number in network order; nil beyond the end.
-    borrowing func number(at offset: Int, bytes count: Int) -> Int? {
+    package borrowing func number(at offset: Int, bytes count: Int) -> Int? {
         guard offset >= 0, count <= 8, offset <= bytes.count - count else { return nil }
         return bytes[offset..<offset + count].reduce(0) { $0 << 8 | Int($1) }
     }
