@@ -15,7 +15,7 @@ extension Responder {
         }
         let version = ProtocolVersion(header: request.gitProtocol)
         let advertisement: [UInt8]
-        let resolution = try Snapshot.resolve(name, in: store)
+        let resolution = try manifests.resolve(name)
         call.mark(.resolved)
         switch resolution {
         case .live(let snapshot):

@@ -112,7 +112,7 @@ extension Responder {
     }
 
     private func resolve(_ name: RepositoryName) throws -> Snapshot {
-        guard case .live(let snapshot) = try Snapshot.resolve(name, in: store) else {
+        guard case .live(let snapshot) = try manifests.resolve(name) else {
             throw RequestError.notFound
         }
         return snapshot

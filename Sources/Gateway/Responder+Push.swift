@@ -23,7 +23,7 @@ extension Responder {
         let body = try Body(
             of: request, from: call.connection, limit: limits.body, deadline: deadline,
             framing: .commandsAndPack)
-        let resolution = try Snapshot.resolve(name, in: store)
+        let resolution = try manifests.resolve(name)
         call.mark(.resolved)
         switch resolution {
         case .live: break

@@ -43,7 +43,7 @@ package struct Responder: Sendable {
         }
     }
 
-    let store: any ObjectStore
+    let manifests: Manifests
     let hydration: Hydration
     let git: GitProgram
     let rule: AccessRule
@@ -64,7 +64,7 @@ package struct Responder: Sendable {
         compactor: BackgroundCompactor? = nil, verifier: UploadVerifier? = nil, log: Logger,
         served: Logger.Level = .info
     ) {
-        store = hydration.store
+        manifests = hydration.manifests
         self.hydration = hydration
         self.git = git
         self.rule = rule
@@ -73,7 +73,7 @@ package struct Responder: Sendable {
         self.verifier = verifier
         lines = RequestLines(log: log, served: served)
         slots = GitSlots(limits.git)
-        queues = PublicationQueues(in: hydration.store)
+        queues = PublicationQueues(in: hydration.manifests)
         answers = ManifestAnswers(LearnedCapabilities(git: git, state: hydration.state))
     }
 

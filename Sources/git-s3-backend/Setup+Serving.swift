@@ -40,8 +40,8 @@ struct ServingSetup {
                 ])
         }
         let hydration = Hydration(
-            store: admission.store, state: state, git: git, hook: try Self.hookPath(),
-            cacheSize: cacheSize)
+            store: admission.store, cache: LocalCache(in: state.path, size: cacheSize),
+            state: state, git: git, hook: try Self.hookPath())
         let verifier =
             verification.isWanted(of: admission.store, isLocal: store is FileStore)
             ? UploadVerifier(hydration, log: log) : nil

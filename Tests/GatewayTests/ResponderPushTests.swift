@@ -37,7 +37,7 @@ struct ResponderPushTests {
             name = try #require(RepositoryName("owner/repo"))
             if creation == .created {
                 _ = try Creation(repository: name, defaultBranch: nil, objectFormat: nil).run(
-                    in: memory)
+                    in: Manifests(memory))
             }
             let git = try #require(GitProgram(searching: String(cString: getenv("PATH"))))
             let store = around(memory)
@@ -53,7 +53,7 @@ struct ResponderPushTests {
         }
 
         func manifest() throws -> Manifest {
-            guard case .live(let snapshot) = try Snapshot.resolve(name, in: memory) else {
+            guard case .live(let snapshot) = try Manifests(memory).resolve(name) else {
                 throw TestFailure("the repository is gone")
             }
             return snapshot.manifest
@@ -107,10 +107,10 @@ struct ResponderPushTests {
         func publish(
             with writes: [ObjectWrite] = [], _ change: (inout Manifest) throws -> Void
         ) throws {
-            let base = try Snapshot.resolve(name, in: memory).latest
+            let base = try Manifests(memory).resolve(name).latest
             var manifest = base?.manifest ?? Manifest(head: .main)
             try change(&manifest)
-            let swap = Swap(of: name, from: base, in: memory)
+            let swap = Swap(of: name, from: base, in: Manifests(memory))
             guard case .won = try swap.publish(manifest, with: writes) else {
                 throw TestFailure("a swap was lost")
             }
@@ -168,7 +168,7 @@ struct ResponderPushTests {
     private static func advance(_ store: any ObjectStore) {
         do {
             guard let name = RepositoryName("owner/repo"), let head = RefName("refs/heads/trunk"),
-                case .live(let snapshot) = try Snapshot.resolve(name, in: store)
+                case .live(let snapshot) = try Manifests(store).resolve(name)
             else { throw TestFailure("nothing to advance") }
             let body = ObjectBody.bytes(
                 try Manifest(head: head, parent: snapshot.digest).canonicalBytes())

@@ -203,7 +203,7 @@ struct ResponderRaceTests {
         #expect(
             answer.text.contains("ng refs/heads/main the repository was deleted")
                 == capabilities.contains("report"))
-        guard case .deleted = try Snapshot.resolve(site.name, in: site.memory) else {
+        guard case .deleted = try Manifests(site.memory).resolve(site.name) else {
             Issue.record("it is there again")
             return
         }

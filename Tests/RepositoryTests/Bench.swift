@@ -46,7 +46,7 @@ final class Bench: Sendable {
         self.cacheSize = cacheSize
         _ = try Creation(
             repository: repository, defaultBranch: nil, objectFormat: format
-        ).run(in: memory)
+        ).run(in: Manifests(memory))
         memory.resetCounts()
     }
 
@@ -64,13 +64,15 @@ final class Bench: Sendable {
         hook: String? = nil, files: FileLink = .system, patience: Duration = .seconds(60)
     ) throws -> Hydration {
         Hydration(
-            store: store, state: state, git: git, hook: try hook ?? Self.hook,
-            cacheSize: cacheSize, files: files, patience: patience)
+            store: store,
+            cache: LocalCache(
+                in: state.path, size: cacheSize, files: files, patience: patience),
+            state: state, git: git, hook: try hook ?? Self.hook)
     }
 
     /// The state now published, read past all faults.
     func published() throws -> Snapshot {
-        guard case .live(let snapshot) = try Snapshot.resolve(repository, in: memory) else {
+        guard case .live(let snapshot) = try Manifests(memory).resolve(repository) else {
             throw TestFailure("the repository is gone")
         }
         return snapshot
@@ -187,7 +189,11 @@ final class Bench: Sendable {
     }
 
     func settle(_ reception: consuming Reception, to target: any ObjectStore) throws -> Ending {
-        try settle(reception, in: PublicationQueue(of: repository, in: target), attempts: 1)
+        try settle(reception, to: Manifests(target))
+    }
+
+    func settle(_ reception: consuming Reception, to manifests: Manifests) throws -> Ending {
+        try settle(reception, in: PublicationQueue(of: repository, in: manifests), attempts: 1)
     }
 
     /// Publishes as the server does, and receives again as often as necessary.

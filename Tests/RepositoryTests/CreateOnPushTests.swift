@@ -26,8 +26,8 @@ struct CreateOnPushTests {
                 try bench.push(bench.onePush(to: "refs/heads/old"))
                 try bench.delete()
                 guard
-                    case .deleted(let tombstone) = try Snapshot.resolve(
-                        bench.repository, in: bench.memory)
+                    case .deleted(let tombstone) = try Manifests(bench.memory).resolve(
+                        bench.repository)
                 else { throw TestFailure("it was not deleted") }
                 parent = .nothing(of: bench.repository, after: tombstone, format)
             }
@@ -48,7 +48,7 @@ struct CreateOnPushTests {
 
         var exists: Bool {
             get throws {
-                if case .live = try Snapshot.resolve(bench.repository, in: bench.memory) {
+                if case .live = try Manifests(bench.memory).resolve(bench.repository) {
                     return true
                 }
                 return false
@@ -98,7 +98,7 @@ struct CreateOnPushTests {
         "a push that is refused, or asks for nothing, creates nothing", arguments: Ground.allCases)
     func refused(ground: Ground) throws {
         let stage = try Stage(ground)
-        let before = try Snapshot.resolve(stage.bench.repository, in: stage.bench.memory).latest
+        let before = try Manifests(stage.bench.memory).resolve(stage.bench.repository).latest
         let push = try stage.commit(to: ["refs/heads/main"])
         let denied = try stage.bench.receive(push, making: stage.parent, answering: .deny)
         guard case .unchanged = try stage.bench.settle(denied, in: stage.bench.queue()) else {
@@ -115,7 +115,7 @@ struct CreateOnPushTests {
             Issue.record("it was received")
             return
         }
-        let after = try Snapshot.resolve(stage.bench.repository, in: stage.bench.memory).latest
+        let after = try Manifests(stage.bench.memory).resolve(stage.bench.repository).latest
         #expect(try !stage.exists && before?.digest == after?.digest)
     }
 
@@ -192,14 +192,14 @@ struct CreateOnPushTests {
                         bench.source.commit("x"), to: ["refs/heads/b"], capabilities: capabilities))
                 try bench.delete()
                 if isMadeAgain { try bench.publish { $0 = Manifest(head: $0.head) } }
-                let before = try Snapshot.resolve(bench.repository, in: bench.memory).latest
+                let before = try Manifests(bench.memory).resolve(bench.repository).latest
                 guard case .lost(let report) = try bench.settle(reception, in: bench.queue())
                 else {
                     Issue.record("it was published")
                     continue
                 }
                 #expect(report.reasons == ["refs/heads/b": "the repository was deleted meanwhile"])
-                let after = try Snapshot.resolve(bench.repository, in: bench.memory).latest
+                let after = try Manifests(bench.memory).resolve(bench.repository).latest
                 #expect(before?.digest == after?.digest)
             }
         }

@@ -13,7 +13,7 @@ struct DeletionTests {
     private static let pointer: @Sendable (ObjectKey) -> Bool = { $0.path.hasSuffix("/pointer") }
 
     private func resolve(_ bench: Bench) throws -> Snapshot.Resolution {
-        try Snapshot.resolve(bench.repository, in: bench.memory)
+        try Manifests(bench.memory).resolve(bench.repository)
     }
 
     @Test("a tombstone is published on top of the last state, and nothing is removed")
@@ -22,7 +22,7 @@ struct DeletionTests {
         try bench.push(bench.onePush())
         let last = try bench.published()
         let keys = Set(bench.memory.keys)
-        let done = try Deletion(of: bench.repository).run(in: bench.memory)
+        let done = try Deletion(of: bench.repository).run(in: Manifests(bench.memory))
         #expect(done.manifest.parent == last.digest)
         guard case .deleted(let tombstone) = try resolve(bench) else {
             Issue.record("not deleted")
@@ -43,12 +43,13 @@ struct DeletionTests {
         let bench = try Bench()
         let other = try #require(RepositoryName("owner/none"))
         #expect(throws: LifecycleError.absent(other, location: bench.memory.location)) {
-            try Deletion(of: other).run(in: bench.memory)
+            try Deletion(of: other).run(in: Manifests(bench.memory))
         }
-        let last = try Deletion(of: bench.repository).run(in: bench.memory).manifest.parent
+        let last = try Deletion(of: bench.repository).run(in: Manifests(bench.memory)).manifest
+            .parent
         bench.memory.resetCounts()
         #expect(throws: LifecycleError.deleted(bench.repository, last: last)) {
-            try Deletion(of: bench.repository).run(in: bench.memory)
+            try Deletion(of: bench.repository).run(in: Manifests(bench.memory))
         }
         #expect(bench.memory.counts.puts == 0)
     }
@@ -63,14 +64,14 @@ struct DeletionTests {
                 FaultRule(
                     .interleave { _ in
                         do {
-                            _ = try Deletion(of: bench.repository).run(in: bench.memory)
+                            _ = try Deletion(of: bench.repository).run(in: Manifests(bench.memory))
                         } catch {
                             Issue.record(error)
                         }
                     }, on: [.put], keys: { $0.path.hasSuffix("/pointer") }, limit: 1)
             ])
         #expect(throws: LifecycleError.deleted(bench.repository, last: last)) {
-            try Deletion(of: bench.repository).run(in: faulty)
+            try Deletion(of: bench.repository).run(in: Manifests(faulty))
         }
     }
 
@@ -89,7 +90,7 @@ struct DeletionTests {
                         }
                     }, keys: Self.pointer, limit: 3)
             ])
-        let done = try Deletion(of: bench.repository).run(in: faulty)
+        let done = try Deletion(of: bench.repository).run(in: Manifests(faulty))
         #expect(done.packsBefore == 3)
         guard case .deleted(let tombstone) = try resolve(bench) else {
             Issue.record("not deleted")
@@ -114,7 +115,7 @@ struct DeletionTests {
                     }, keys: Self.pointer)
             ])
         #expect(throws: LifecycleError.busy(bench.repository)) {
-            try Deletion(of: bench.repository).run(in: faulty)
+            try Deletion(of: bench.repository).run(in: Manifests(faulty))
         }
         #expect(try bench.published().manifest.packs.count == LifecycleError.attempts)
     }
@@ -128,7 +129,7 @@ struct DeletionTests {
         let settled = try Bench { memory in
             FaultyStore(wrapping: memory, [FaultRule(fault, keys: Self.pointer, limit: 1)])
         }
-        _ = try Deletion(of: settled.repository).run(in: settled.store)
+        _ = try Deletion(of: settled.repository).run(in: Manifests(settled.store))
         guard case .deleted = try resolve(settled) else {
             Issue.record("not deleted")
             return
@@ -146,7 +147,7 @@ struct DeletionTests {
                 ])
         }
         #expect {
-            _ = try Deletion(of: bench.repository).run(in: bench.store)
+            _ = try Deletion(of: bench.repository).run(in: Manifests(bench.store))
         } throws: { error in
             if case StoreError.undetermined = error { true } else { false }
         }
@@ -161,11 +162,11 @@ struct DeletionTests {
         for push in pushes {
             let reception = try bench.receive(push, on: before)
             if case .live = try resolve(bench) {
-                _ = try Deletion(of: bench.repository).run(in: bench.memory)
+                _ = try Deletion(of: bench.repository).run(in: Manifests(bench.memory))
             } else {
                 let creation = Creation(
                     repository: bench.repository, defaultBranch: nil, objectFormat: nil)
-                #expect(try creation.run(in: bench.memory) == .created)
+                #expect(try creation.run(in: Manifests(bench.memory)) == .created)
             }
             let digest = try #require(try resolve(bench).latest?.digest)
             guard case .lost = try bench.settle(reception, to: bench.memory) else {
@@ -186,13 +187,13 @@ struct DeletionTests {
             #expect(seen.insert(digest).inserted, "it was there before")
         }
         for _ in 0..<3 {
-            _ = try Deletion(of: bench.repository).run(in: bench.memory)
+            _ = try Deletion(of: bench.repository).run(in: Manifests(bench.memory))
             try note()
             _ = try Creation(
                 repository: bench.repository, defaultBranch: nil, objectFormat: nil
-            ).run(in: bench.memory)
+            ).run(in: Manifests(bench.memory))
             try note()
-            _ = try Deletion(of: bench.repository).run(in: bench.memory)
+            _ = try Deletion(of: bench.repository).run(in: Manifests(bench.memory))
             try note()
             _ = try Restoration(of: bench.repository).run(in: bench.hydration(), log: Bench.log)
             try note()
@@ -204,7 +205,7 @@ struct DeletionTests {
         let bench = try Bench()
         try bench.push(bench.onePush())
         let last = try bench.published()
-        let tombstone = try Deletion(of: bench.repository).run(in: bench.memory).digest
+        let tombstone = try Deletion(of: bench.repository).run(in: Manifests(bench.memory)).digest
         let done = try Restoration(of: bench.repository).run(
             in: bench.hydration(), log: Bench.log)
         let now = try bench.published()
@@ -223,11 +224,11 @@ struct DeletionTests {
         let bench = try Bench()
         try bench.push(bench.onePush())
         let wanted = try bench.published()
-        _ = try Deletion(of: bench.repository).run(in: bench.memory)
+        _ = try Deletion(of: bench.repository).run(in: Manifests(bench.memory))
         _ = try Creation(
             repository: bench.repository, defaultBranch: nil, objectFormat: nil
-        ).run(in: bench.memory)
-        let done = try Deletion(of: bench.repository).run(in: bench.memory)
+        ).run(in: Manifests(bench.memory))
+        let done = try Deletion(of: bench.repository).run(in: Manifests(bench.memory))
         let none = Digest(of: [])
         for wrong in [none, done.digest] {
             #expect(throws: LifecycleError.noSuchState(bench.repository, wrong)) {
@@ -245,7 +246,7 @@ struct DeletionTests {
     func olderWriter() throws {
         let bench = try Bench()
         let tag = try bench.publishAsOlderWriter()
-        _ = try Deletion(of: bench.repository).run(in: bench.memory)
+        _ = try Deletion(of: bench.repository).run(in: Manifests(bench.memory))
         _ = try Restoration(of: bench.repository).run(in: bench.hydration(), log: Bench.log)
         let peeled = try bench.published().manifest.peeled
         #expect(peeled == [try #require(RefName("refs/tags/v1")): tag.target])

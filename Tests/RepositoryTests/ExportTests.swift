@@ -170,7 +170,7 @@ struct ExportTests {
         var manifest = snapshot.manifest
         manifest.packs = [body.digest]
         // Without an index in the store: one is made.
-        _ = try Swap(of: stage.bench.repository, from: snapshot, in: stage.bench.memory)
+        _ = try Swap(of: stage.bench.repository, from: snapshot, in: Manifests(stage.bench.memory))
             .publish(manifest, with: [.pack(body)])
         #expect(try stage.export() == .updated(refs: 10, packs: 1))
         try stage.expectEqual()

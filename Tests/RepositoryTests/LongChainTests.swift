@@ -70,7 +70,7 @@ struct LongChainTests {
                     .interleave { _ in bench.memory.plant(bytes, at: pointer) },
                     keys: { $0 == pointer }, limit: 1)
             ])
-        _ = try Deletion(of: bench.repository).run(in: faulty)
+        _ = try Deletion(of: bench.repository).run(in: Manifests(faulty))
     }
 
     // M5
@@ -96,7 +96,7 @@ struct LongChainTests {
         #expect(!chain.includes(first.digest) && !chain.isComplete)
         #expect(!chain.includes(wanted))
 
-        let ancestry = Ancestry(repository: bench.repository, store: bench.memory)
+        let ancestry = Ancestry(repository: bench.repository, manifests: Manifests(bench.memory))
         let stranger = Digest(of: [1])
         try chain.follow(downTo: [wanted, stranger], by: ancestry)
         #expect(chain.includes(wanted) && !chain.includes(stranger))
@@ -121,7 +121,7 @@ struct LongChainTests {
     @Test("a push older than what a process remembers is known to be lost, and is published then")
     func forgotten() throws {
         let bench = try Bench()
-        var swap = SharedSwap(of: bench.repository, in: bench.memory)
+        var swap = SharedSwap(of: bench.repository, in: Manifests(bench.memory))
         func candidate(_ ref: String, on parent: Snapshot) throws -> Candidate {
             let name = try #require(RefName(ref))
             var manifest = parent.manifest

@@ -36,7 +36,7 @@ struct ReapplyTests {
         var next: Digest? = try bench.published().digest
         while let digest = next {
             chain.append(digest)
-            next = try Snapshot.manifest(digest, of: bench.repository, in: bench.memory).parent
+            next = try Manifests(bench.memory).manifest(digest, of: bench.repository).parent
         }
         #expect(Set(chain).count == 6)
         _ = try bench.check()
@@ -250,6 +250,7 @@ extension Bench {
     ) throws -> Ending {
         try settle(
             try receive(push, on: snapshot),
-            in: PublicationQueue(of: repository, in: target ?? store), attempts: attempts)
+            in: PublicationQueue(of: repository, in: Manifests(target ?? store)), attempts: attempts
+        )
     }
 }

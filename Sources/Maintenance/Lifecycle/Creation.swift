@@ -1,4 +1,4 @@
-import Repository
+package import Repository
 import Posix
 package import GitProtocol
 package import ObjectStore
@@ -35,18 +35,18 @@ package struct Creation: Sendable {
     ///
     /// - Throws: ``Conflict`` if the repository exists with another HEAD or object format;
     ///   ``StoreError`` or ``RepositoryError``.
-    package func run(in store: any ObjectStore) throws -> Outcome {
+    package func run(in manifests: Manifests) throws -> Outcome {
         // If another creation was first, the next attempt compares what it published.
         try Swap.repeated(
             attempts: 5,
             orThrow: Conflict(description: "'\(repository)' keeps changing. Try again.")
         ) {
-            let resolution = try Snapshot.resolve(repository, in: store)
+            let resolution = try manifests.resolve(repository)
             if case .live(let snapshot) = resolution {
                 try check(snapshot.manifest)
                 return .existed
             }
-            let swap = Swap(of: repository, from: resolution.latest, in: store)
+            let swap = Swap(of: repository, from: resolution.latest, in: manifests)
             return try swap.publish(first).state == nil ? nil : .created
         }
     }

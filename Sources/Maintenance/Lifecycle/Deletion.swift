@@ -18,16 +18,18 @@ package struct Deletion: Sendable {
     /// - Returns: the tombstone, whose parent is the last state.
     /// - Throws: ``LifecycleError``, ``StoreError`` or ``RepositoryError``.
     ///   After ``StoreError/undetermined(_:reason:)`` it may be deleted.
-    package func run(in store: any ObjectStore) throws -> PublishedState {
+    package func run(in manifests: Manifests) throws -> PublishedState {
         try Swap.repeated(
             attempts: LifecycleError.attempts, orThrow: LifecycleError.busy(repository)
         ) {
-            switch try Snapshot.resolve(repository, in: store) {
-            case .absent: throw LifecycleError.absent(repository, location: store.location)
+            switch try manifests.resolve(repository) {
+            case .absent:
+                throw LifecycleError.absent(repository, location: manifests.store.location)
             case .deleted(let tombstone):
-                throw LifecycleError.deleted(repository, last: try tombstone.lastLive(in: store))
+                throw LifecycleError.deleted(
+                    repository, last: try manifests.lastLive(before: tombstone))
             case .live(let last):
-                return try Swap(of: repository, from: last, in: store)
+                return try Swap(of: repository, from: last, in: manifests)
                     .publish(.tombstone(for: last.manifest)).state
             }
         }

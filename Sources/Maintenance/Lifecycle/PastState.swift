@@ -1,6 +1,6 @@
-package import Bytes
-package import Repository
-package import ObjectStore
+import Bytes
+import Repository
+import ObjectStore
 
 /// A state of a repository from before its deletion or rename, with the claims that renames have
 /// made to it since.
@@ -24,7 +24,7 @@ struct PastState {
     ///
     /// - Parameter wanted: the digest of the state; nil for the last one that is not a tombstone.
     init(
-        _ wanted: Digest? = nil, before tombstone: Snapshot, in store: any ObjectStore
+        _ wanted: Digest? = nil, before tombstone: Snapshot, in manifests: Manifests
     ) throws {
         var lives = NameLives()
         var above: Set<Digest> = []
@@ -35,7 +35,7 @@ struct PastState {
             }
             above.insert(state.digest)
             lives.pass(state)
-            guard let before = try state.parent(in: store) else {
+            guard let before = try manifests.parent(of: state) else {
                 throw wanted.map { LifecycleError.noSuchState(tombstone.repository, $0) }
                     ?? LifecycleError.neverLive(tombstone.repository)
             }
@@ -46,7 +46,7 @@ struct PastState {
 
         // Other lives of the name may have begun with a state before this one.
         lives.pass(state)
-        while lives.mayBeRelated, let before = try state.parent(in: store),
+        while lives.mayBeRelated, let before = try manifests.parent(of: state),
             before.manifest.kind == .live
         {
             state = before
@@ -64,13 +64,13 @@ struct PastState {
     ///   it.
     /// - Throws: ``LifecycleError/renamed(_:to:)`` if a claim was fulfilled, so that the repository
     ///   has another name.
-    func closeClaims(except target: RepositoryName? = nil, in store: any ObjectStore) throws {
+    func closeClaims(except target: RepositoryName? = nil, in manifests: Manifests) throws {
         // A repository that came back may have been claimed again since.
         var lives = lives
         var closed: Set<Manifest.Destination> = []
         while let claim = lives.claims.first(where: { !closed.contains($0) }) {
             closed.insert(claim)
-            for beginning in try close(claim, except: target, in: store) {
+            for beginning in try close(claim, except: target, in: manifests) {
                 lives.join(lifeBeginningWith: beginning)
             }
         }
@@ -78,12 +78,13 @@ struct PastState {
 
     /// Whether a rename published the repository under another name, and `latest` is a state of it
     /// there.
-    func wasPublished(as latest: Snapshot, in store: any ObjectStore) throws -> Bool {
+    func wasPublished(as latest: Snapshot, in manifests: Manifests) throws -> Bool {
         let name = latest.repository
         return try claims.contains { claim in
             try RepositoryName(claim.name) == name
-                && claim.isPublished(in: latest, on: claim.parent(at: name, in: store), store)
-                && claim.lives(upTo: latest, in: store)?.isLatest == true
+                && claim.isPublished(
+                    in: latest, on: claim.parent(at: name, in: manifests), manifests)
+                && claim.lives(upTo: latest, in: manifests)?.isLatest == true
         }
     }
 
@@ -91,19 +92,19 @@ struct PastState {
     ///
     /// - Returns: the states with which the repository came back, if the claim was fulfilled.
     private func close(
-        _ claim: Manifest.Destination, except target: RepositoryName?, in store: any ObjectStore
+        _ claim: Manifest.Destination, except target: RepositoryName?, in manifests: Manifests
     ) throws -> Set<Digest> {
         guard let name = RepositoryName(claim.name) else {
             throw LifecycleError.strangeName(snapshot.repository, to: claim.name)
         }
-        let parent = try claim.parent(at: name, in: store)
+        let parent = try claim.parent(at: name, in: manifests)
         return try Swap.repeated(
             attempts: LifecycleError.attempts, orThrow: LifecycleError.busy(name)
         ) {
-            let latest = try Snapshot.resolve(name, in: store).latest
-            if let latest, try claim.isPublished(in: latest, on: parent, store) {
+            let latest = try manifests.resolve(name).latest
+            if let latest, try claim.isPublished(in: latest, on: parent, manifests) {
                 var followed: Set<Manifest.Destination> = []
-                let returns = try returns(of: claim, upTo: latest, store, &followed)
+                let returns = try returns(of: claim, upTo: latest, manifests, &followed)
                 guard returns.isEmpty else { return returns }
                 throw LifecycleError.renamed(snapshot.repository, to: name)
             }
@@ -111,7 +112,7 @@ struct PastState {
             // one.
             guard latest?.digest == parent else { return [] }
             if name == target { return [] }
-            let swap = Swap(of: name, from: latest, in: store)
+            let swap = Swap(of: name, from: latest, in: manifests)
             return try swap.publish(.tombstone(for: snapshot.manifest)).state == nil ? nil : []
         }
     }
@@ -120,19 +121,20 @@ struct PastState {
     /// claim published. Other repositories that had the other names in the meantime are not
     /// followed.
     private func returns(
-        of claim: Manifest.Destination, upTo latest: Snapshot, _ store: any ObjectStore,
+        of claim: Manifest.Destination, upTo latest: Snapshot, _ manifests: Manifests,
         _ followed: inout Set<Manifest.Destination>
     ) throws -> Set<Digest> {
-        guard let lives = try claim.lives(upTo: latest, in: store) else { return [] }
+        guard let lives = try claim.lives(upTo: latest, in: manifests) else { return [] }
         var returns: Set<Digest> = []
         for next in lives.claims where followed.insert(next).inserted {
             guard let name = RepositoryName(next.name) else { continue }
             if name == snapshot.repository {
                 if above.contains(next.digest) { returns.insert(next.digest) }
-            } else if let current = try Snapshot.resolve(name, in: store).latest,
-                try next.isPublished(in: current, on: next.parent(at: name, in: store), store)
+            } else if let current = try manifests.resolve(name).latest,
+                try next.isPublished(
+                    in: current, on: next.parent(at: name, in: manifests), manifests)
             {
-                returns.formUnion(try self.returns(of: next, upTo: current, store, &followed))
+                returns.formUnion(try self.returns(of: next, upTo: current, manifests, &followed))
             }
         }
         return returns
@@ -141,18 +143,18 @@ struct PastState {
 
 extension Manifest.Destination {
     /// The parent of the claimed state; nil if it has none.
-    fileprivate func parent(at name: RepositoryName, in store: any ObjectStore) throws -> Digest? {
-        try Snapshot.manifest(digest, of: name, in: store).parent
+    fileprivate func parent(at name: RepositoryName, in manifests: Manifests) throws -> Digest? {
+        try manifests.manifest(digest, of: name).parent
     }
 
     /// The lives of its name, from the latest to the one that begins with the claimed state; nil if
     /// that was not published.
-    fileprivate func lives(upTo latest: Snapshot, in store: any ObjectStore) throws -> NameLives? {
+    fileprivate func lives(upTo latest: Snapshot, in manifests: Manifests) throws -> NameLives? {
         var lives = NameLives()
         var state = latest
         while state.digest != digest {
             lives.pass(state)
-            guard let before = try state.parent(in: store) else { return nil }
+            guard let before = try manifests.parent(of: state) else { return nil }
             state = before
         }
         lives.pass(state)
@@ -161,47 +163,15 @@ extension Manifest.Destination {
 
     /// Whether the claimed state is the latest one under its name, or an ancestor of it.
     fileprivate func isPublished(
-        in latest: Snapshot, on parent: Digest?, _ store: any ObjectStore
+        in latest: Snapshot, on parent: Digest?, _ manifests: Manifests
     ) throws -> Bool {
         if latest.digest == digest { return true }
-        let ancestry = Ancestry(repository: latest.repository, store: store)
+        let ancestry = Ancestry(repository: latest.repository, manifests: manifests)
         switch ancestry.lineage(of: digest, in: latest.digest, downTo: [parent]) {
         case .includesOurs: return true
         case .excludesOurs: return false
         case .unknown(let reason):
             throw LifecycleError.untold(latest.repository, reason: reason)
         }
-    }
-}
-
-extension Snapshot {
-    /// The state before this one, with the token of this one; nil if this is the first.
-    fileprivate func parent(in store: any ObjectStore) throws -> Snapshot? {
-        guard let before = manifest.parent else { return nil }
-        return Snapshot(
-            repository: repository, etag: etag, digest: before,
-            manifest: try Self.manifest(before, of: repository, in: store))
-    }
-
-    /// The last state before this one that is not a tombstone; nil if there is none.
-    package func lastLive(in store: any ObjectStore) throws -> Digest? {
-        var state: Snapshot? = self
-        while let here = state, here.manifest.kind == .tombstone {
-            state = try here.parent(in: store)
-        }
-        return state?.digest
-    }
-
-    /// Finds this state or an earlier one of the repository, with the token of this one; nil if the
-    /// repository never had it. Every manifest in between is read.
-    ///
-    /// - Throws: ``StoreError`` or ``RepositoryError``.
-    package func state(_ digest: Digest, in store: any ObjectStore) throws -> Snapshot? {
-        var state = self
-        while state.digest != digest {
-            guard let before = try state.parent(in: store) else { return nil }
-            state = before
-        }
-        return state
     }
 }

@@ -40,7 +40,7 @@ package struct Renaming: Sendable {
 
         var claim = first
         do {
-            return try finish(&claim, state, last, in: hydration.store)
+            return try finish(&claim, state, last, in: hydration.manifests)
         } catch let error as StoreError where error.leavesSwapUnknown {
             throw RenamingFailure(self, error, .mayBeDone)
         } catch let error as RenamingFailure {
@@ -48,7 +48,7 @@ package struct Renaming: Sendable {
         } catch {
             // Nothing of ours is, or will be, published under the new name.
             throw RenamingFailure(
-                self, error, undo(claim, state, last, in: hydration.store, log: log))
+                self, error, undo(claim, state, last, in: hydration.manifests, log: log))
         }
     }
 
@@ -57,32 +57,32 @@ package struct Renaming: Sendable {
     ///
     /// - Throws: ``LifecycleError``, ``StoreError`` or another error that prevents it.
     package func resume(in hydration: Hydration, log: Logger) throws -> PublishedState {
-        let store = hydration.store
+        let manifests = hydration.manifests
         if source == target { throw LifecycleError.sameName(source) }
         return try Swap.repeated(
             attempts: LifecycleError.attempts, orThrow: LifecycleError.busy(source)
         ) {
             let tombstone: Snapshot
-            switch try Snapshot.resolve(source, in: store) {
-            case .absent: throw LifecycleError.absent(source, location: store.location)
+            switch try manifests.resolve(source) {
+            case .absent: throw LifecycleError.absent(source, location: manifests.store.location)
             case .live:
                 throw LifecycleError.present(
                     source, remedy: ", and no rename of it was interrupted. Remove --resume.")
             case .deleted(let snapshot): tombstone = snapshot
             }
-            let past = try PastState(before: tombstone, in: store)
+            let past = try PastState(before: tombstone, in: manifests)
             // The new name is read before the claim is made, and never again for this claim.
-            let seen = try Snapshot.resolve(target, in: store)
+            let seen = try manifests.resolve(target)
             if case .live(let snapshot) = seen {
-                guard try isDone(snapshot, past, in: store) else { throw targetPresent }
+                guard try isDone(snapshot, past, in: manifests) else { throw targetPresent }
                 return PublishedState(snapshot)
             }
             let state = try hydration.publishableState(of: past.snapshot, log: log)
-            try past.closeClaims(except: target, in: store)
+            try past.closeClaims(except: target, in: manifests)
             guard
-                var claim = try lay(state, past.snapshot.digest, on: tombstone, seen, in: store)
+                var claim = try lay(state, past.snapshot.digest, on: tombstone, seen, in: manifests)
             else { return nil }
-            return try finish(&claim, state, past.snapshot.digest, in: store)
+            return try finish(&claim, state, past.snapshot.digest, in: manifests)
         }
     }
 
@@ -90,18 +90,18 @@ package struct Renaming: Sendable {
     private func begin(
         in hydration: Hydration, log: Logger
     ) throws -> (Claim, state: Manifest, last: Digest) {
-        let store = hydration.store
+        let manifests = hydration.manifests
         return try Swap.repeated(
             attempts: LifecycleError.attempts, orThrow: LifecycleError.busy(source)
         ) {
-            let seen = try Snapshot.resolve(target, in: store)
+            let seen = try manifests.resolve(target)
             if case .live = seen { throw targetPresent }
-            switch try Snapshot.resolve(source, in: store) {
-            case .absent: throw LifecycleError.absent(source, location: store.location)
+            switch try manifests.resolve(source) {
+            case .absent: throw LifecycleError.absent(source, location: manifests.store.location)
             case .deleted: throw LifecycleError.nothingToRename(source, to: target)
             case .live(let last):
                 let state = try hydration.publishableState(of: last, log: log)
-                return try lay(state, last.digest, on: last, seen, in: store)
+                return try lay(state, last.digest, on: last, seen, in: manifests)
                     .map { ($0, state, last.digest) }
             }
         }
@@ -113,23 +113,24 @@ package struct Renaming: Sendable {
     /// - Returns: nil if another writer was first.
     private func lay(
         _ state: Manifest, _ last: Digest, on base: Snapshot, _ seen: Snapshot.Resolution,
-        in store: any ObjectStore
+        in manifests: Manifests
     ) throws -> Claim? {
-        let swap = Swap(of: target, from: seen.latest, in: store)
+        let swap = Swap(of: target, from: seen.latest, in: manifests)
         let next = try swap.prepare(state)
-        let claiming = Swap(of: source, from: base, in: store)
+        let claiming = Swap(of: source, from: base, in: manifests)
         let tombstone = try claiming.prepare(
             .tombstone(
                 for: state,
                 movingTo: .init(name: target.description, digest: next.digest)))
         // Anyone who reads the claim then reads the state that it specifies.
-        try store.write([.manifest(next.body), .manifest(tombstone.body)])
+        try manifests.write([.manifest(next.body), .manifest(tombstone.body)])
         do {
             switch try claiming.advance(to: tombstone.digest) {
             case .lost: return nil
             // It was published, and another command has taken the state over since.
             case .won(nil):
-                throw RenamingFailure(self, LifecycleError.busy(source), standing(last, in: store))
+                throw RenamingFailure(
+                    self, LifecycleError.busy(source), standing(last, in: manifests))
             case .won(let etag?):
                 return Claim(
                     swap: swap, next: next,
@@ -145,16 +146,17 @@ package struct Renaming: Sendable {
     /// Publishes the claimed state under the new name. If that name has changed since the claim but
     /// has no repository, another claim is made on top.
     private func finish(
-        _ claim: inout Claim, _ state: Manifest, _ last: Digest, in store: any ObjectStore
+        _ claim: inout Claim, _ state: Manifest, _ last: Digest, in manifests: Manifests
     ) throws -> PublishedState {
         try Swap.repeated(
             attempts: LifecycleError.attempts, orThrow: LifecycleError.busy(target)
         ) {
             if let state = try claim.swap.publish(claim.next).state { return state }
-            let seen = try Snapshot.resolve(target, in: store)
+            let seen = try manifests.resolve(target)
             if case .live = seen { throw targetPresent }
-            guard let next = try lay(state, last, on: claim.tombstone, seen, in: store) else {
-                throw RenamingFailure(self, LifecycleError.busy(source), standing(last, in: store))
+            guard let next = try lay(state, last, on: claim.tombstone, seen, in: manifests) else {
+                throw RenamingFailure(
+                    self, LifecycleError.busy(source), standing(last, in: manifests))
             }
             claim = next
             return nil
@@ -163,23 +165,23 @@ package struct Renaming: Sendable {
 
     /// Whether the repository under the new name is the one to rename.
     private func isDone(
-        _ snapshot: Snapshot, _ past: PastState, in store: any ObjectStore
+        _ snapshot: Snapshot, _ past: PastState, in manifests: Manifests
     ) throws -> Bool {
         // Tombstones of older releases have no claims.
         if past.claims.isEmpty { return snapshot.manifest.isSameState(as: past.snapshot.manifest) }
-        return try past.wasPublished(as: snapshot, in: store)
+        return try past.wasPublished(as: snapshot, in: manifests)
     }
 
     private var targetPresent: LifecycleError { .present(target, remedy: ".") }
 
     /// Restores the old name, unless another command has taken over.
     private func undo(
-        _ claim: Claim, _ state: Manifest, _ last: Digest, in store: any ObjectStore, log: Logger
+        _ claim: Claim, _ state: Manifest, _ last: Digest, in manifests: Manifests, log: Logger
     ) -> RenamingFailure.Standing {
         do {
-            let swap = Swap(of: source, from: claim.tombstone, in: store)
+            let swap = Swap(of: source, from: claim.tombstone, in: manifests)
             if case .won = try swap.publish(state) { return .undone }
-            return standing(last, in: store)
+            return standing(last, in: manifests)
         } catch {
             log.error("could not undo a renaming", metadata: ["error": "\(error)"])
             return .begun
@@ -188,10 +190,10 @@ package struct Renaming: Sendable {
 
     /// Returns the state of the names after another command has taken over the old one.
     private func standing(
-        _ last: Digest, in store: any ObjectStore
+        _ last: Digest, in manifests: Manifests
     ) -> RenamingFailure.Standing {
         // If it cannot be read, it is not known to exist.
-        if case .live? = try? Snapshot.resolve(source, in: store) {
+        if case .live? = try? manifests.resolve(source) {
             return .sourceTaken(last: last)
         }
         return .overtaken(last: last)

@@ -19,22 +19,23 @@ package struct Restoration: Sendable {
     ///
     /// - Throws: ``LifecycleError``, ``StoreError`` or ``RepositoryError``.
     package func run(in hydration: Hydration, log: Logger) throws -> PublishedState {
-        let store = hydration.store
+        let manifests = hydration.manifests
         return try Swap.repeated(
             attempts: LifecycleError.attempts, orThrow: LifecycleError.busy(repository)
         ) {
             let tombstone: Snapshot
-            switch try Snapshot.resolve(repository, in: store) {
-            case .absent: throw LifecycleError.absent(repository, location: store.location)
+            switch try manifests.resolve(repository) {
+            case .absent:
+                throw LifecycleError.absent(repository, location: manifests.store.location)
             case .live:
                 throw LifecycleError.present(repository, remedy: ". There is nothing to restore.")
             case .deleted(let snapshot): tombstone = snapshot
             }
-            let before = try PastState(state, before: tombstone, in: store)
+            let before = try PastState(state, before: tombstone, in: manifests)
             let manifest = try hydration.publishableState(of: before.snapshot, log: log)
             // A rename that begins now changes the pointer, so that this swap is lost.
-            try before.closeClaims(in: store)
-            return try Swap(of: repository, from: tombstone, in: store).publish(manifest).state
+            try before.closeClaims(in: manifests)
+            return try Swap(of: repository, from: tombstone, in: manifests).publish(manifest).state
         }
     }
 }

@@ -82,7 +82,7 @@ package struct Repair {
         for _ in 0..<Self.statesSearched {
             // An unreadable state cannot be restored, and hides the earlier ones.
             guard let digest = next,
-                let state = try? Snapshot.manifest(digest, of: repository, in: store)
+                let state = try? hydration.manifests.manifest(digest, of: repository)
             else { return nil }
             if state.kind == .live, state.packs.isDisjoint(with: lost) { return digest }
             next = state.parent

@@ -34,7 +34,7 @@ package struct Export: Sendable {
     ///   all unchanged or all new.
     package func run(into path: String, progress: Progress = .none) throws -> Outcome {
         progress.begin("reading '\(repository)'")
-        guard case .live(let snapshot) = try Snapshot.resolve(repository, in: hydration.store)
+        guard case .live(let snapshot) = try hydration.manifests.resolve(repository)
         else {
             throw ExportError.noSuchRepository(repository, location: hydration.store.location)
         }

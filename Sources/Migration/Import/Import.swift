@@ -38,7 +38,7 @@ package struct Import: Sendable {
     /// - Throws: ``ImportError``, ``RepositoryError`` or ``StoreError``. Unless that is
     ///   ``StoreError/undetermined(_:reason:)`` nothing was published.
     package func run(
-        from source: ImportSource, into store: any ObjectStore, git: GitProgram,
+        from source: ImportSource, into manifests: Manifests, git: GitProgram,
         state: StateDirectory, progress: Progress = .none
     ) throws -> Outcome {
         let head = try source.head(wish: defaultBranch)
@@ -50,7 +50,7 @@ package struct Import: Sendable {
             orThrow: ImportError.overtaken(repository, times: Self.attempts)
         ) {
             progress.begin("reading '\(repository)'")
-            let resolution = try Snapshot.resolve(repository, in: store)
+            let resolution = try manifests.resolve(repository)
             let live = try published(resolution, source)
             if let live, live.refs == source.refs, live.head == head { return .upToDate }
 
@@ -81,7 +81,7 @@ package struct Import: Sendable {
             if manifest.needsPeeled { manifest.peeled = peeled }
             let size = work.pack?.pack.size
             progress.begin("storing \(Progress.bytes(size ?? 0))")
-            let swap = Swap(of: repository, from: resolution.latest, in: store)
+            let swap = Swap(of: repository, from: resolution.latest, in: manifests)
             FaultPoint.reach(.importPacked)
             return try swap.publish(manifest, with: work.writes).state.map {
                 .published($0.digest, $0.manifest, packBytes: size)

@@ -22,7 +22,7 @@ extension Hydration {
         _ packs: [Digest], _ format: ObjectFormat, in workspace: borrowing Workspace, log: Logger
     ) throws -> [PlacedPack] {
         let fetch = PackFetch(store: store, git: git, format: format, log: log)
-        guard let cache else {
+        guard let cache = cache?.packs else {
             return try placeDirectly(packs, fetch, in: workspace)
         }
         var placed: [PlacedPack] = []

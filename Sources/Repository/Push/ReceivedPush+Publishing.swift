@@ -58,7 +58,7 @@ extension ReceivedPush {
             body = alone
         }
         FaultPoint.reach(.pushReceived)
-        if !writes.isEmpty { try queue.store.write(writes) }
+        if !writes.isEmpty { try queue.manifests.write(writes) }
         FaultPoint.reach(.pushStored)
 
         let settlement = queue.settle(

@@ -5,24 +5,24 @@ package import ObjectStore
 /// one, which gets it as its parent.
 package struct Swap: Sendable {
     package let repository: RepositoryName
-    private let store: any ObjectStore
+    private let manifests: Manifests
     /// The state that is superseded, live or a tombstone; nil if there never was one.
     private let parent: Digest?
     /// The token that the pointer must have; nil if there must be no pointer.
     private let expected: ETag?
     private let packsBefore: Int
 
-    package init(of repository: RepositoryName, from base: Snapshot?, in store: any ObjectStore) {
+    package init(of repository: RepositoryName, from base: Snapshot?, in manifests: Manifests) {
         self.repository = repository
-        self.store = store
+        self.manifests = manifests
         parent = base?.digest
         expected = base?.etag
         packsBefore = base?.manifest.packs.count ?? 0
     }
 
-    init(on base: Base, in store: any ObjectStore) {
+    init(on base: Base, in manifests: Manifests) {
         repository = base.repository
-        self.store = store
+        self.manifests = manifests
         parent = base.digest
         expected = base.etag
         packsBefore = base.manifest.packs.count
@@ -49,7 +49,7 @@ package struct Swap: Sendable {
     ///   other error it has not.
     package func publish(_ state: Manifest, with writes: [ObjectWrite] = []) throws -> Outcome {
         let next = try prepare(state)
-        try store.write(writes + [.manifest(next.body)])
+        try manifests.write(writes + [.manifest(next.body)])
         return try publish(next)
     }
 
@@ -86,8 +86,8 @@ package struct Swap: Sendable {
     package func advance(
         to digest: Digest, after published: Set<Digest?> = []
     ) throws -> PointerAdvance {
-        let ancestry = Ancestry(repository: repository, store: store)
-        return try store.advancePointer(of: repository, expecting: expected, to: digest) {
+        let ancestry = Ancestry(repository: repository, manifests: manifests)
+        return try manifests.store.advancePointer(of: repository, expecting: expected, to: digest) {
             ancestry.lineage(of: digest, in: $0, downTo: published.union([parent]))
         }
     }
@@ -134,11 +134,11 @@ package struct PublishedState: Sendable {
 /// The chain of manifests behind a published one.
 package struct Ancestry {
     let repository: RepositoryName
-    let store: any ObjectStore
+    let manifests: Manifests
 
-    package init(repository: RepositoryName, store: any ObjectStore) {
+    package init(repository: RepositoryName, manifests: Manifests) {
         self.repository = repository
-        self.store = store
+        self.manifests = manifests
     }
 
     /// The number of manifests that are read before the answer is "unknown".
@@ -178,7 +178,7 @@ package struct Ancestry {
 
     /// Reads one manifest of the chain.
     func manifest(_ digest: Digest) throws -> Manifest {
-        try Snapshot.manifest(digest, of: repository, in: store)
+        try manifests.manifest(digest, of: repository)
     }
 }
 

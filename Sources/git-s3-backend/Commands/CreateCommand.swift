@@ -2,6 +2,7 @@ import ArgumentParser
 import GitProtocol
 import Maintenance
 import ObjectStore
+import Repository
 
 extension RepositoryName {
     /// Why an argument is no name.
@@ -42,7 +43,7 @@ struct CreateCommand: StoreCommand {
         let head = try defaultBranch.map { try Self.branch($0) }
         let creation = Creation(
             repository: repository, defaultBranch: head, objectFormat: objectFormat)
-        switch try creation.run(in: setup.admittedStore()) {
+        switch try creation.run(in: Manifests(setup.admittedStore())) {
         case .created: print("Created '\(repository)'.")
         case .existed: print("'\(repository)' already exists.")
         }

@@ -30,8 +30,9 @@ struct DeleteCommand: StoreCommand {
     func run(_ setup: Setup) throws {
         // A state directory that cannot be used is reported before the question.
         _ = try setup.statePath()
-        if !yes { try confirm(in: setup.store) }
-        let tombstone = try Deletion(of: repository).run(in: setup.admittedStore()).manifest
+        if !yes { try confirm(in: Manifests(setup.store)) }
+        let tombstone = try Deletion(of: repository).run(in: Manifests(setup.admittedStore()))
+            .manifest
         let last = tombstone.parent.map { "Its last state was \($0); " } ?? ""
         print(
             "Deleted '\(repository)'. \(last)'git-s3-backend restore \(repository)' brings it back."
@@ -39,16 +40,17 @@ struct DeleteCommand: StoreCommand {
     }
 
     /// Shows what there is, and asks.
-    private func confirm(in store: any ObjectStore) throws {
-        switch try Snapshot.resolve(repository, in: store) {
-        case .absent: throw LifecycleError.absent(repository, location: store.location)
+    private func confirm(in manifests: Manifests) throws {
+        switch try manifests.resolve(repository) {
+        case .absent: throw LifecycleError.absent(repository, location: manifests.store.location)
         case .deleted(let tombstone):
-            throw LifecycleError.deleted(repository, last: try tombstone.lastLive(in: store))
+            throw LifecycleError.deleted(
+                repository, last: try manifests.lastLive(before: tombstone))
         case .live(let snapshot):
             let count = snapshot.manifest.refs.count
             try Confirmation.ask(
                 "Delete '\(repository)' with its \(count) \(count == 1 ? "ref" : "refs") from "
-                    + "'\(store.location)'?", expecting: "\(repository)")
+                    + "'\(manifests.store.location)'?", expecting: "\(repository)")
         }
     }
 }

@@ -92,7 +92,7 @@ struct ImportCommand: StoreCommand {
         let outcome = try Import(
             repository: repository, defaultBranch: head, accepting: accept
         ).run(
-            from: source, into: tools.store, git: tools.git, state: tools.state,
+            from: source, into: tools.hydration.manifests, git: tools.git, state: tools.state,
             progress: tools.line.progress)
         tools.line.clear()
         switch outcome {

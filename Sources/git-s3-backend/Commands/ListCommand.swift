@@ -35,7 +35,7 @@ struct ListCommand: StoreCommand {
         while !rest.isEmpty {
             let some = Array(rest.prefix(Self.batch))
             rest = rest.dropFirst(some.count)
-            for (name, result) in zip(some, Snapshot.resolve(some, in: store)) {
+            for (name, result) in zip(some, Manifests(store).resolve(some)) {
                 do {
                     tell(try result.get())
                 } catch {

@@ -32,7 +32,7 @@ struct ShowCommand: StoreCommand {
 
     func run(_ setup: Setup) throws {
         let store = setup.store
-        let snapshot = try find(in: store)
+        let snapshot = try find(in: Manifests(store))
         let sizes = try sizes ? lookUpSizes(of: snapshot.manifest, in: store) : [:]
         if json {
             let whole = StateDescription(snapshot).whole(sizes: sizes)
@@ -43,19 +43,19 @@ struct ShowCommand: StoreCommand {
     }
 
     /// The state that is to be shown.
-    private func find(in store: any ObjectStore) throws -> Snapshot {
-        let resolution = try Snapshot.resolve(repository, in: store)
+    private func find(in manifests: Manifests) throws -> Snapshot {
+        let resolution = try manifests.resolve(repository)
         guard let latest = resolution.latest else {
-            throw LifecycleError.absent(repository, location: store.location)
+            throw LifecycleError.absent(repository, location: manifests.store.location)
         }
         if let manifest {
-            guard let state = try latest.state(manifest, in: store) else {
+            guard let state = try manifests.state(manifest, before: latest) else {
                 throw LifecycleError.noSuchState(repository, manifest)
             }
             return state
         }
         if case .deleted = resolution, !json {
-            throw LifecycleError.deleted(repository, last: try latest.lastLive(in: store))
+            throw LifecycleError.deleted(repository, last: try manifests.lastLive(before: latest))
         }
         return latest
     }

@@ -9,7 +9,7 @@ import Synchronization
 /// hands over. A push that finds the queue empty is published at once.
 package final class PublicationQueue: @unchecked Sendable {
     let repository: RepositoryName
-    let store: any ObjectStore
+    let manifests: Manifests
 
     // All of these are used with the monitor's lock held. The one leader works on a copy of `swap`.
     private let monitor = Monitor()
@@ -19,10 +19,10 @@ package final class PublicationQueue: @unchecked Sendable {
     private var isLed = false
     private var tickets = 0
 
-    package init(of repository: RepositoryName, in store: any ObjectStore) {
+    package init(of repository: RepositoryName, in manifests: Manifests) {
         self.repository = repository
-        self.store = store
-        swap = SharedSwap(of: repository, in: store)
+        self.manifests = manifests
+        swap = SharedSwap(of: repository, in: manifests)
     }
 
     /// Pushes that are not settled yet.
@@ -91,7 +91,7 @@ package final class PublicationQueue: @unchecked Sendable {
 
 /// The publication queues of this process, one for each repository that is being pushed to.
 package final class PublicationQueues: Sendable {
-    private let store: any ObjectStore
+    private let manifests: Manifests
     private let entries = Mutex<[RepositoryName: Entry]>([:])
 
     /// A queue lives as long as a push holds it.
@@ -99,8 +99,8 @@ package final class PublicationQueues: Sendable {
         weak var queue: PublicationQueue?
     }
 
-    package init(in store: any ObjectStore) {
-        self.store = store
+    package init(in manifests: Manifests) {
+        self.manifests = manifests
     }
 
     /// The queue of a repository. A push takes it before it is received, so that the queue has seen
@@ -109,7 +109,7 @@ package final class PublicationQueues: Sendable {
         entries.withLock { entries in
             if let queue = entries[repository]?.queue { return queue }
             entries = entries.filter { $0.value.queue != nil }
-            let queue = PublicationQueue(of: repository, in: store)
+            let queue = PublicationQueue(of: repository, in: manifests)
             entries[repository] = Entry(queue: queue)
             return queue
         }

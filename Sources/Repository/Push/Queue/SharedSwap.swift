@@ -6,15 +6,15 @@ import ObjectStore
 /// Used by one thread at a time.
 struct SharedSwap: Sendable {
     let repository: RepositoryName
-    let store: any ObjectStore
+    let manifests: Manifests
     /// The known part of the published chain; nil if nothing is known.
     private(set) var chain: KnownChain?
     /// Swaps lost since the last one that was won.
     private var losses = 0
 
-    init(of repository: RepositoryName, in store: any ObjectStore) {
+    init(of repository: RepositoryName, in manifests: Manifests) {
         self.repository = repository
-        self.store = store
+        self.manifests = manifests
     }
 
     /// Candidates that share a swap, with their positions, and the state that it publishes.
@@ -76,8 +76,9 @@ struct SharedSwap: Sendable {
     /// other must not return at the same moment.
     func pause() {
         if losses == 0 { return }
+        let policy = manifests.store.retryPolicy
         RetryPolicy(
-            base: store.retryPolicy.base, ceiling: min(store.retryPolicy.ceiling, Self.longestPause)
+            base: policy.base, ceiling: min(policy.ceiling, Self.longestPause)
         ).pause(before: losses)
     }
 
@@ -112,7 +113,7 @@ struct SharedSwap: Sendable {
             // A state that has not been sent yet cannot be an ancestor of one that is published.
             var published: Set<Digest?> = []
             if let former { published.insert(former.tip.digest) }
-            switch try Swap(on: base, in: store).advance(to: digest, after: published) {
+            switch try Swap(on: base, in: manifests).advance(to: digest, after: published) {
             case .won(let etag):
                 FaultPoint.reach(.pushSwapped)
                 losses = 0
@@ -160,7 +161,7 @@ struct SharedSwap: Sendable {
             bytes = try group.manifest.bytesToPublish()
         }
         let body = ObjectBody.bytes(bytes)
-        try store.write([.manifest(body)])
+        try manifests.write([.manifest(body)])
         return body.digest
     }
 
@@ -174,7 +175,7 @@ struct SharedSwap: Sendable {
         // only cost is a futile retry.
         try? chain.follow(
             downTo: outcomes.parentsOfWaiting,
-            by: Ancestry(repository: repository, store: store), atMost: KnownChain.capacity)
+            by: Ancestry(repository: repository, manifests: manifests), atMost: KnownChain.capacity)
         return chain
     }
 
@@ -186,7 +187,7 @@ struct SharedSwap: Sendable {
     ) throws {
         let parents = outcomes.parentsOfWaiting
         if parents.isEmpty { return }
-        let ancestry = Ancestry(repository: repository, store: store)
+        let ancestry = Ancestry(repository: repository, manifests: manifests)
         var chain = KnownChain(
             .published(
                 Snapshot(
