@@ -42,7 +42,7 @@ extension ReceivedPush {
         }
         // git names a pack by its hash, as it was when git had verified it.
         guard name == "pack-\(pack.trailer).pack" else {
-            throw .unproven("'\(name)' is another pack, whose hash is \(pack.trailer)")
+            throw .unproven("'\(name)' is a different pack, with the hash \(pack.trailer)")
         }
         guard pack.objects >= announced else {
             throw .unproven("\(announced) objects were sent, but git kept \(pack.objects)")
@@ -68,7 +68,7 @@ extension ReceivedPush {
             (try Files.names(in: objects), try Files.names(in: directory))
         }
         if let loose = top.first(where: { $0 != "pack" && $0 != "info" }) {
-            throw .unproven("objects outside a pack, in '\(loose)'")
+            throw .unproven("loose objects in '\(loose)'")
         }
         return names.filter { !hydrated.contains($0) && $0.hasSuffix(".pack") }
     }

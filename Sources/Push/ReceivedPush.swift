@@ -218,19 +218,19 @@ struct PushOutcome {
         let allowed = Set(allowed ?? [])
         for name in report.accepted {
             guard let update = asked[name]?.update else {
-                throw .unproven("git reports a ref that was not asked for")
+                throw .unproven("git reports a ref that was not pushed")
             }
             guard allowed.contains(update) else {
                 throw .unproven("the bridge did not allow the update of '\(update.name)'")
             }
             let current = parent.refs[update.name] ?? .zero(update.old.format)
             guard current == update.old || current == update.new else {
-                throw .unproven("'\(update.name)' had another value than the push took it to have")
+                throw .unproven("'\(update.name)' had another value than the push expects")
             }
             expected[update.name] = update.new.isZero ? nil : update.new
         }
         guard refs.ids == expected else {
-            throw .unproven("the refs that differ are not those that git reports")
+            throw .unproven("the refs that changed are not those that git reports")
         }
     }
 }

@@ -13,7 +13,7 @@ package enum RepositoryError: Error, CustomStringConvertible, Sendable {
     case gitTimedOut(step: String)
     /// No git process became free in time.
     case busy
-    /// The client went away.
+    /// The client disconnected.
     case clientGone
     /// The request's body did not end properly.
     case badBody(any Error)
@@ -25,11 +25,11 @@ package enum RepositoryError: Error, CustomStringConvertible, Sendable {
         case .damaged(let name, let reason): "Repository '\(name)' is damaged: \(reason)."
         case .git(let step, let reason): "git failed to \(step): \(reason)."
         case .local(let step, let error): "Could not \(step): \(error)."
-        case .gitTimedOut(let step): "git took too long to \(step)."
+        case .gitTimedOut(let step): "git exceeded the time limit while trying to \(step)."
         case .busy: "The server is busy. Try again in a moment."
-        case .clientGone: "The client went away."
+        case .clientGone: "The client disconnected."
         case .badBody(let error): "\(error)"
-        case .unproven(let reason): "The push was not received as it must be: \(reason)."
+        case .unproven(let reason): "The push could not be verified: \(reason)."
         }
     }
 }

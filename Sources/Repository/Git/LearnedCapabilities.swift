@@ -48,7 +48,9 @@ package final class LearnedCapabilities: Sendable {
         let name = "\(service.rawValue)-\(version.rawValue)-\(format.rawValue)-\(scratch.rawValue)"
         if let learned = known.withLock({ $0[name] }) { return learned }
 
-        let directory = try local("find git's size and time") { () throws(SystemError) in
+        let directory = try local(
+            "read git's size and modification time"
+        ) { () throws(SystemError) in
             try state.ensure()
             return "\(state.path)/capabilities/\(try git.identity)"
         }
@@ -59,7 +61,7 @@ package final class LearnedCapabilities: Sendable {
             learned = kept
         } else {
             learned = try learn(service, version, format, scratch)
-            try local("keep capabilities") { () throws(SystemError) in
+            try local("store the learned capabilities") { () throws(SystemError) in
                 try Files.makeDirectories(directory)
                 let temporary = "\(path).\(Hex.random(bytes: 8))"
                 try Files.write(learned, to: temporary)
