@@ -100,19 +100,23 @@ package struct FileDigest: Sendable {
     /// Bytes.
     package let size: Int64
 
-    /// Reads the file, piece by piece. read(2).
+    /// Reads the file at `path`. read(2).
     package init(of path: String) throws(SystemError) {
         let file = try OwnedDescriptor.open(path, O_RDONLY)
+        try self.init(reading: file.raw)
+    }
+
+    /// Reads an open file to its end, and passes on each chunk. read(2).
+    package init(
+        reading descriptor: Int32,
+        _ consume: (UnsafeRawBufferPointer) throws(SystemError) -> Void = { _ in }
+    ) throws(SystemError) {
         var hash = SHA256()
         var size: Int64 = 0
-        var chunk = [UInt8](repeating: 0, count: 1 << 20)
-        while true {
-            let count = try chunk.withMutableBytes { (buffer) throws(SystemError) in
-                try readSome(file.raw, into: buffer)
-            }
-            if count == 0 { break }
-            size += Int64(count)
-            chunk.withUnsafeBytes { hash.update(UnsafeRawBufferPointer(rebasing: $0[..<count])) }
+        try Files.forEachChunk(descriptor) { (chunk) throws(SystemError) in
+            hash.update(chunk)
+            size += Int64(chunk.count)
+            try consume(chunk)
         }
         digest = hash.finish()
         self.size = size

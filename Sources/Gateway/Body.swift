@@ -1,13 +1,12 @@
 import GitProtocol
 import Posix
-import Repository
 import Synchronization
 
 /// A request's body as git shall read it: decoded, within its limits, and ending properly or not
 /// at all.
 ///
 /// Read by one thread at a time: by the worker up to the pack, then by the feeder of git.
-final class Body: RequestBody, @unchecked Sendable {
+final class Body: ByteStream, @unchecked Sendable {
     private let connection: any Connection
     private let contentLength: Request.ContentLength
     /// Bytes, encoded or decoded; 0: none.

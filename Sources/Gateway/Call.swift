@@ -3,8 +3,7 @@ import Logging
 import ObjectStore
 import Policy
 
-/// One request on its way through the responder: whom it is from, how it is answered, and what its
-/// line in the log will say.
+/// One request on its way through the server: its requester, its answer, and its line in the log.
 ///
 /// Used by the thread that serves the request.
 final class Call {
@@ -12,29 +11,29 @@ final class Call {
     let requester: Requester
     let connection: CountedConnection
     let response: Response
-    /// With the metadata of all of the request's lines.
+    /// A logger with the metadata of all of the request's lines.
     private(set) var log: Logger
     private(set) var route = RouteName.none
-    /// The first reason for which git or we refused a ref of a push; the push may have been published
+    /// The first refusal of a ref of a push, by git or this server; the push may have been published
     /// without it.
     var refusal: String?
     /// Whether a push was published.
     var isPublished = false
-    /// Whether this was the client's question whether it is let in.
+    /// Whether this was the probe with which a client checks its permission.
     var isProbe = false
 
     let meter = StoreMeter()
     private let lines: RequestLines
-    /// The end of what git told the client of a push.
+    /// The end of git's messages to the client of a push.
     private var words: [UInt8] = []
     private let start = ContinuousClock.now
     private var lastMark: ContinuousClock.Instant
     private var times: [Phase: Duration] = [:]
     private var failure: (error: any Error, answer: ErrorAnswer)?
 
-    /// What is asked for, as the log says it.
+    /// The kind of a request, for the log.
     enum RouteName: String {
-        /// Nothing that is known: the request was refused for its path, method or type.
+        /// Unknown: the request was refused because of its path, method or type.
         case none
         case refsForFetch = "refs-for-fetch"
         case refsForPush = "refs-for-push"
@@ -44,19 +43,19 @@ final class Call {
         case push
     }
 
-    /// What a request's time goes to.
+    /// A phase of a request, for the log's times.
     enum Phase: String, CaseIterable {
-        /// Reading the pointer, and the manifest where it is not known.
+        /// Reading the pointer, and the manifest if it is not cached.
         case resolved
         /// Waiting for the client's request.
         case body
         /// Waiting for a git process to be free.
         case slot
-        /// Making the repository for git.
+        /// Creating the repository for git.
         case hydrated
         /// git, at the client's speed.
         case git
-        /// Storing what is new and swapping the pointer.
+        /// Storing new objects and swapping the pointer.
         case swapped
     }
 
@@ -72,7 +71,7 @@ final class Call {
         if !request.address.isEmpty { log[metadataKey: "client.address"] = "\(request.address)" }
     }
 
-    /// Notes what the request asks for.
+    /// Notes the route and the repository.
     func take(_ route: RouteName, of repository: RepositoryName) {
         self.route = route
         log[metadataKey: "repo.name"] = "\(repository)"
@@ -81,7 +80,7 @@ final class Call {
     /// Notes that a fetch requests nothing but refs.
     func isLsRefs() { route = .lsRefs }
 
-    /// Notes what git tells the client of a push: its reasons are there.
+    /// Notes git's messages to the client of a push, which contain its reasons.
     func hear(_ words: ArraySlice<UInt8>) {
         self.words = Array((self.words + words).suffix(2000))
     }
@@ -93,25 +92,25 @@ final class Call {
         return lines.isEmpty ? nil : lines.joined(separator: "; ")
     }
 
-    /// Ends a phase: the time since the last one's end was its.
+    /// Ends a phase, which began at the end of the last one.
     func mark(_ phase: Phase) {
         let now = ContinuousClock.now
         times[phase, default: .zero] += now - lastMark
         lastMark = now
     }
 
-    /// Notes the error that the request ended with, and its answer, which may have been too late to be
-    /// given. The first one counts: what follows, such as a client that has gone, comes of it.
+    /// Notes the error that ended the request, and its answer, even if that comes too late to be sent.
+    /// Only the first one counts: later ones, such as a client that has gone away, follow from it.
     func fail(_ error: any Error, _ answer: ErrorAnswer) {
         if failure == nil { failure = (error, answer) }
     }
 
-    /// Notes an error that came when the answer was under way.
+    /// Notes an error after the answer has begun.
     func fail(_ error: any Error) {
         fail(error, ErrorTable.answer(to: error))
     }
 
-    /// The user, as a line about a push or another request names them.
+    /// The key of the user.
     private var userKey: String {
         route == .push ? "push.user" : "request.user"
     }
@@ -159,10 +158,10 @@ final class Call {
     }
 }
 
-/// The log's lines about requests, one for each.
+/// Writes the log's lines about requests, one for each.
 struct RequestLines: Sendable {
     let log: Logger
-    /// The level of a request that was served.
+    /// The log level of a request that was served.
     let served: Logger.Level
     private let servedLimiter = LineLimiter(perSecond: 100)
     private let otherLimiter = LineLimiter(perSecond: 20)
@@ -179,8 +178,8 @@ struct RequestLines: Sendable {
         case failed
     }
 
-    /// Writes a request's line. Those that anybody can cause are bounded, unless everything is to
-    /// be logged: journald would drop others with them.
+    /// Writes a request's line. The rate of lines that anyone can cause is limited, unless everything
+    /// is logged: otherwise journald would drop other lines with them.
     func write(_ outcome: Outcome, by user: String?, _ fields: Logger.Metadata, _ log: Logger) {
         let level: Logger.Level
         let message: Logger.Message
@@ -189,7 +188,7 @@ struct RequestLines: Sendable {
         case .served: (level, message, limiter) = (served, "request served", servedLimiter)
         case .probed: (level, message, limiter) = (.debug, "request served", servedLimiter)
         case .refused(let status):
-            // What nobody in particular got wrong is in the web server's log, if it is wanted.
+            // Refusals of anonymous requests are in the web server's log, if needed.
             let isClients = user == nil && (400..<500).contains(status)
             (level, message, limiter) = (
                 isClients ? .debug : .info, "request refused", otherLimiter

@@ -1,3 +1,4 @@
+import Repository
 import Synchronization
 
 /// One request's bytes in and out, however the web server is connected.
@@ -14,26 +15,26 @@ package protocol Connection: AnyObject, Sendable {
     /// Writes bytes of the answer and sends them.
     func write(_ bytes: UnsafeRawBufferPointer) throws(RequestError)
 
-    /// Makes reads fail once this time is over, one that is blocked then, too.
+    /// Makes reads fail after this time, including one that is blocked.
     func endReading(after time: Duration)
 
-    /// Sets how long the client may be silent from now on; ``BodyPatience/request`` at first.
+    /// Sets the longest silence of the client; it is ``BodyPatience/request`` at first.
     func allow(_ patience: BodyPatience)
 
     /// Makes a blocked read fail.
     func cancel()
 
-    /// Hangs up when the client goes away.
+    /// A descriptor that hangs up when the client goes away; nil if there is none.
     var hangupDescriptor: Int32? { get }
 }
 
 extension Connection {
-    /// Bytes of a refused body that are waited for.
+    /// The largest rest of a refused body that is read, in bytes.
     private static var maximumDrained: Int { 1 << 30 }
 
-    /// Reads what is left of the body and drops it, so that the client is done sending when it is
-    /// answered: not every client sees an answer before that. A body that cannot be read to its end,
-    /// or takes longer than `time`, is left.
+    /// Reads and drops the rest of the body, so that the client has finished sending when the answer
+    /// arrives: not every client reads an answer before that. Returns early if the body cannot be read
+    /// or takes longer than `time`.
     func drain(atMost time: Duration) {
         allow(.request)
         endReading(after: time)
@@ -41,7 +42,7 @@ extension Connection {
         var left = Self.maximumDrained
         let deadline = ContinuousClock.now + time
         while left > 0, ContinuousClock.now < deadline {
-            // What is wrong with a body that is dropped anyway says nothing new.
+            // Errors of a body that is dropped anyway do not matter.
             let count = buffer.withUnsafeMutableBytes { try? read(into: $0) }
             guard let count, count > 0 else { return }
             left -= count
@@ -58,7 +59,7 @@ final class CountedConnection: Connection {
         self.inner = inner
     }
 
-    /// Bytes of the body, as they came.
+    /// Bytes of the body, before decoding.
     var received: Int64 { count.load(ordering: .relaxed) }
 
     func read(into buffer: UnsafeMutableRawBufferPointer) throws(RequestError) -> Int {
@@ -72,4 +73,24 @@ final class CountedConnection: Connection {
     func allow(_ patience: BodyPatience) { inner.allow(patience) }
     func cancel() { inner.cancel() }
     var hangupDescriptor: Int32? { inner.hangupDescriptor }
+}
+
+/// The longest silence of a client while its body is expected. The configurations of the web servers
+/// allow the same.
+package enum BodyPatience: CaseIterable, Sendable {
+    /// Any request: its client has the whole body before it sends it.
+    case request
+    /// A push that is permitted: git is silent while it compresses a large object.
+    case push
+
+    /// The longest silence. For FastCGI also the time in which each 8 KiB must arrive.
+    package var duration: Duration {
+        switch self {
+        case .request: Self.requestDuration
+        case .push: Self.pushDuration
+        }
+    }
+
+    private static let requestDuration = FaultPoint.patience("request-patience", .seconds(60))
+    private static let pushDuration = FaultPoint.patience("push-patience", .seconds(300))
 }

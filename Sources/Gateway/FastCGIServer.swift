@@ -1,7 +1,6 @@
 import Bytes
 import Maintenance
 import CFastCGI
-import CSystem
 import Glibc
 package import Logging
 package import Posix
@@ -22,26 +21,12 @@ package struct FastCGIServer: ~Copyable {
         self.log = log
     }
 
-    /// Blocks the signals that end the process, for every thread that is started from now on.
-    package static func blockSignals() {
-        signal(SIGPIPE, SIG_IGN)
-        var signals = endingSignals
-        pthread_sigmask(SIG_BLOCK, &signals, nil)
-    }
-
-    private static var endingSignals: sigset_t {
-        var signals = sigset_t()
-        sigemptyset(&signals)
-        for signal in [SIGTERM, SIGINT, SIGHUP, SIGUSR1] { sigaddset(&signals, signal) }
-        return signals
-    }
-
     /// Serves until SIGTERM, SIGINT, SIGHUP or SIGUSR1; then takes no more connections, finishes
     /// what runs, and returns. A second such signal ends what runs.
     package consuming func run() throws(SystemError) {
         FCGX_Init()
         // libfcgi takes over some signals; a broken connection must stay an error of write(2).
-        signal(SIGPIPE, SIG_IGN)
+        Signals.ignoreBrokenPipes()
 
         let watch = try BodyWatch()
         let wake = try OwnedDescriptor.pipe()
@@ -51,35 +36,23 @@ package struct FastCGIServer: ~Copyable {
         let log = log
         // All workers meet the same trouble at once, and the log needs one to say so.
         let failures = LineLimiter(perSecond: 1)
-        var threads: [UnsafeMutablePointer<Thread>] = []
+        let threads = ThreadGroup()
         for _ in 0..<workers {
-            let slot = UnsafeMutablePointer<Thread>.allocate(capacity: 1)
-            slot.initialize(
-                to: try Thread {
-                    Self.work(socket, waking, responder, watch, failures, log)
-                })
-            threads.append(slot)
+            try threads.start { Self.work(socket, waking, responder, watch, failures, log) }
         }
         log.info("serving", metadata: ["server.workers": "\(workers)"])
 
-        var signals = Self.endingSignals
-        var received: Int32 = 0
-        sigwait(&signals, &received)
+        let received = Signals.wait()
         log.info("stopping", metadata: ["process.signal": "\(received)"])
         listener.removeSocket()
         close(woken)
         responder.compactor?.stop()
         let impatience = try Thread(stackBytes: 1 << 17) {
-            var signals = Self.endingSignals
-            var received: Int32 = 0
-            sigwait(&signals, &received)
+            _ = Signals.wait()
             ChildProcess.endAll()
         }
         _ = consume impatience
-        for slot in threads {
-            slot.move().join()
-            slot.deallocate()
-        }
+        threads.join()
         close(waking)
         responder.verifier?.stop()
     }
@@ -96,12 +69,13 @@ package struct FastCGIServer: ~Copyable {
             ]
             if poll(&polled, 2, -1) < 0 { continue }
             if polled[1].revents != 0 { return }
-            let raw = gs3_accept(socket)
-            if raw < 0 {
-                reportFailedAccept(SystemError("accept4"), failures, log)
+            let connection: OwnedDescriptor
+            do {
+                connection = try .accept(on: socket)
+            } catch {
+                reportFailedAccept(error, failures, log)
                 continue
             }
-            let connection = OwnedDescriptor(taking: raw)
             guard let request = FastCGIConnection(accepting: connection, watchedBy: watch) else {
                 continue
             }

@@ -1,4 +1,3 @@
-import CSystem
 import Glibc
 package import Posix
 

@@ -1,12 +1,13 @@
+import Push
 import GitProtocol
 import Posix
 
-/// The answer to a push. Git's report is written last, once; until then progress on band 2 may go
-/// out, and keep-alives while it takes long, so that no proxy cuts the push off.
+/// The answer to a push. git's report is written last and once. Before that, progress on band 2 and,
+/// if the push takes long, keep-alives may be sent, so that no proxy ends the connection.
 ///
-/// The 200 begins early only once the request's body is in and the keep-alive's time is over.
+/// The 200 begins early only after the request's body has arrived and a keep-alive is due.
 final class PushAnswer: @unchecked Sendable {
-    // Everything below is used with the monitor's lock held, across writing: two threads write one
+    // Everything below is used with the monitor's lock held, even during writes: two threads write one
     // answer.
     private let monitor = Monitor()
     private let response: Response
@@ -16,7 +17,7 @@ final class PushAnswer: @unchecked Sendable {
     /// Progress that waits for the answer to begin.
     private var pending: [UInt8] = []
     private var isDone = false
-    /// Whether the last word is written, or was tried: a second one could contradict it.
+    /// Whether the end was written, or tried: a second one could contradict it.
     private var isFinished = false
     private var failure: RequestError?
 
@@ -25,7 +26,7 @@ final class PushAnswer: @unchecked Sendable {
 
     static let type = "application/x-git-receive-pack-result"
 
-    /// Bytes of progress that are kept; what a person would scroll through is less.
+    /// The largest kept progress, in bytes; more than anyone reads.
     private static let maximumPending = 1 << 20
 
     init(
@@ -38,12 +39,12 @@ final class PushAnswer: @unchecked Sendable {
         interval = keepAlive
     }
 
-    /// Starts to keep the connection alive; the request's body is in.
+    /// Starts to keep the connection alive, after the request's body has arrived.
     func arm() {
         guard reporting.sideBand == .sideBand64k, interval > .zero else { return }
         monitor.locked {
             guard thread == nil, !isDone else { return }
-            // Without a thread the push goes on, only less talkative.
+            // Without a thread the push continues without keep-alives.
             thread = try? Thread { [self] in keepAlive() }
         }
     }
@@ -65,7 +66,7 @@ final class PushAnswer: @unchecked Sendable {
         }
     }
 
-    /// Passes on what git said on band 2: at once if the answer has begun.
+    /// Relays band 2 of git's output: at once if the answer has begun.
     func progress(_ bytes: ArraySlice<UInt8>) throws {
         try monitor.locked {
             if let failure { throw failure }
@@ -79,7 +80,7 @@ final class PushAnswer: @unchecked Sendable {
         }
     }
 
-    /// Ends the keep-alives. Nothing else writes from now on.
+    /// Ends the keep-alives. From now on only the caller writes.
     ///
     /// - Returns: whether the 200 has begun.
     func stop() -> Bool {
@@ -107,10 +108,18 @@ final class PushAnswer: @unchecked Sendable {
         try response.write(report.arranged(like: commands).body(for: reporting))
     }
 
+    /// Acknowledges a published push: relays git's report, which only such a push releases.
+    ///
+    /// Nothing else in the gateway writes an `ok`. If the answer cannot be written, the push is
+    /// published nevertheless.
+    func acknowledge(_ push: consuming PublishedPush) throws {
+        try finish(push.release())
+    }
+
     /// Writes the report of a push that published nothing.
     ///
-    /// A client that asked for no report takes silence for success: what was refused is an error
-    /// to it.
+    /// A client that requested no report treats silence as success, so that it gets a refusal as an
+    /// error.
     func finish(unpublished report: PushReport) throws {
         guard reporting.report == .unwanted, let reason = report.refusal else {
             return try finish(report)
@@ -129,7 +138,7 @@ final class PushAnswer: @unchecked Sendable {
         if response.hasBegun {
             try response.write(pending)
         } else {
-            // What git said of a body that broke off is dropped.
+            // git's messages about a truncated body are dropped.
             try response.begin(type: Self.type)
         }
         switch reporting.report {

@@ -1,3 +1,5 @@
+import Fetch
+import Push
 package import Maintenance
 import GitProtocol
 import Glibc
@@ -9,41 +11,41 @@ package import Repository
 
 /// Answers requests: accept → route → authorize → resolve → hydrate → run git → publish → respond.
 package struct Responder: Sendable {
-    /// What an operator sets.
+    /// The limits that an operator sets.
     package struct Limits: Sendable {
-        /// Git processes at once.
+        /// The number of concurrent git processes.
         package var git: Int
-        /// Bytes of a request's body; 0: none, the web server's limit.
+        /// The size of a request's body in bytes; 0 for no limit but the web server's.
         package var body: Int64
-        /// How long git may take for one request.
+        /// The time limit for git in one request.
         package var gitTime: Duration
-        /// After how long a push that is not done is kept alive; zero: never.
+        /// The time after which a running push is kept alive; zero for never.
         package var pushKeepAlive: Duration
-        /// Swaps that a push tries at most.
+        /// The number of swaps that a push may try.
         package var pushAttempts: Int
-        /// What a push to a repository that is not there does.
-        package var pushToNothing: PushToNothing
-        /// How the URLs of repositories end.
+        /// The treatment of a push to a repository that does not exist.
+        package var missingRepository: MissingRepository
+        /// The suffix of repositories' URLs.
         package var urlSuffix: Route.Suffix
 
-        package enum PushToNothing: Sendable { case isNotFound, creates }
+        package enum MissingRepository: Sendable { case isNotFound, creates }
 
         package init(
             git: Int, body: Int64 = 0, gitTime: Duration = .seconds(3600),
             pushKeepAlive: Duration = .seconds(5), pushAttempts: Int = 20,
-            pushToNothing: PushToNothing = .isNotFound, urlSuffix: Route.Suffix = .both
+            missingRepository: MissingRepository = .isNotFound, urlSuffix: Route.Suffix = .both
         ) {
             self.git = git
             self.body = body
             self.gitTime = gitTime
             self.pushKeepAlive = pushKeepAlive
             self.pushAttempts = pushAttempts
-            self.pushToNothing = pushToNothing
+            self.missingRepository = missingRepository
             self.urlSuffix = urlSuffix
         }
     }
 
-    let store: any ObjectStore
+    let manifests: Manifests
     let hydration: Hydration
     let git: GitProgram
     let rule: AccessRule
@@ -51,20 +53,20 @@ package struct Responder: Sendable {
     let slots: GitSlots
     /// The pushes that are ready to be published.
     let queues: PublicationQueues
-    private let answers: ManifestAnswers
-    /// nil: nothing is compacted in the background.
+    let answers: ManifestAnswers
+    /// nil if nothing is compacted in the background.
     let compactor: BackgroundCompactor?
-    /// nil: what was published is not read back.
+    /// nil if published packs are not read back.
     let verifier: UploadVerifier?
     private let lines: RequestLines
 
-    /// - Parameter served: the level of the line of a request that was served.
+    /// - Parameter served: the log level of a request that was served.
     package init(
         hydration: Hydration, git: GitProgram, rule: AccessRule, limits: Limits,
         compactor: BackgroundCompactor? = nil, verifier: UploadVerifier? = nil, log: Logger,
         served: Logger.Level = .info
     ) {
-        store = hydration.store
+        manifests = hydration.manifests
         self.hydration = hydration
         self.git = git
         self.rule = rule
@@ -73,11 +75,11 @@ package struct Responder: Sendable {
         self.verifier = verifier
         lines = RequestLines(log: log, served: served)
         slots = GitSlots(limits.git)
-        queues = PublicationQueues(in: hydration.store)
+        queues = PublicationQueues(in: hydration.manifests)
         answers = ManifestAnswers(LearnedCapabilities(git: git, state: hydration.state))
     }
 
-    /// Answers one request, whatever happens, and logs it in one line.
+    /// Answers one request, even if with an error, and logs it in one line.
     package func respond(to request: Request, on connection: any Connection) {
         let call = Call(request, on: connection, lines: lines)
         StoreMeter.$current.withValue(call.meter) {
@@ -103,16 +105,9 @@ package struct Responder: Sendable {
         call.end()
     }
 
-    /// The routes' first half: may they, and what is there.
+    /// Throws the reason of a denial.
     func authorize(_ verdict: Verdict) throws(RequestError) {
         if case .deny(let reason) = verdict { throw .notAllowed(reason) }
-    }
-
-    private func resolve(_ name: RepositoryName) throws -> Snapshot {
-        guard case .live(let snapshot) = try Snapshot.resolve(name, in: store) else {
-            throw RequestError.notFound
-        }
-        return snapshot
     }
 
     func client(of request: Request) -> GitProgram.Client {
@@ -123,183 +118,25 @@ package struct Responder: Sendable {
 
     var deadline: ContinuousClock.Instant { .now + limits.gitTime }
 
-    /// `info/refs`. gitprotocol-http(5), "Smart Clients".
-    private func advertise(
-        _ service: UploadPack.Service, of name: RepositoryName, _ call: Call
-    ) throws {
-        let (request, response, requester) = (call.request, call.response, call.requester)
-        switch service {
-        case .uploadPack: try authorize(rule.read(name, by: requester))
-        case .receivePack: try authorize(rule.write(name, by: requester))
-        }
-        let version = ProtocolVersion(header: request.gitProtocol)
-        let advertisement: [UInt8]
-        let resolution = try Snapshot.resolve(name, in: store)
-        call.mark(.resolved)
-        switch resolution {
-        case .live(let snapshot):
-            advertisement =
-                try answers.advertisement(of: service, version, snapshot.manifest)
-                ?? advertiseByGit(service, snapshot, call)
-        case .absent, .deleted:
-            // As of an empty repository, in the format of nearly all.
-            guard service == .receivePack, limits.pushToNothing == .creates,
-                let empty = try answers.advertisement(
-                    of: service, version, Manifest(head: .main))
-            else { throw RequestError.notFound }
-            advertisement = empty
-        }
-
-        var body: [UInt8] = []
-        if service == .receivePack || version != .v2 {
-            PktLine.append(Array("# service=git-\(service.rawValue)\n".utf8), to: &body)
-            body += PktLine.flushBytes
-        }
-        body += advertisement
-        try response.begin(type: "application/x-git-\(service.rawValue)-advertisement")
-        try response.write(body)
-    }
-
-    /// Where the manifest does not tell what its refs peel to, git finds out.
-    private func advertiseByGit(
-        _ service: UploadPack.Service, _ snapshot: Snapshot, _ call: Call
-    ) throws -> [UInt8] {
-        let slot = try slots.take()
-        defer { _ = slot }
-        call.mark(.slot)
-
-        let hydrated = try hydration.readWorkspace(snapshot, log: call.log)
-        call.mark(.hydrated)
-        defer { call.mark(.git) }
-        return try UploadPack(git: git, client: client(of: call.request))
-            .advertisement(of: service, in: hydrated.workspace)
-    }
-
-    /// Bytes of a fetch's request, decoded: git keeps it in memory, and anybody may send it, a
-    /// thousand times smaller as gzip. A million wants have 50 MB; git http-backend takes 10.
-    private static let maximumFetch: Int64 = 64 << 20
-
-    /// How long it may take to come in.
-    private static let fetchPatience = Duration.seconds(300)
-
-    /// Bytes of it that are waited for before a git process is: nearly always all of them.
-    private static let fetchReadAhead = 1 << 20
-
-    /// What upload-pack says of a request that is the client's fault. git's serve.c, upload-pack.c,
-    /// ls-refs.c, pkt-line.c, shallow.c, list-objects-filter-options.c.
-    private static let complaints = [
-        "protocol error", "unknown request", "invalid command", "no command requested",
-        "ambiguous deepen-not", "no commits selected for shallow requests",
-        "(or deepen-not) cannot be used together", "invalid shallow line",
-        "invalid shallow object", "expected SHA1", "filtering capability not negotiated",
-        "filter-spec", "expected 'tree:<depth>'", "'object:type=<type>'", "sparse:path filters",
-        "expected something after combine",
-        "after already requesting command", "unknown capability", "unknown object format",
-        "mismatched object format", "requires an argument", "unexpected line", "expected flush",
-        "Invalid deepen", "hung up unexpectedly", "remote error: ", "' not supported",
-    ]
-
-    /// Whether a fetch failed for what its client sent, and not for what is stored. The words may be
-    /// the client's own, so all that follows from them is how the request is logged and answered.
-    private static func isClients(_ errors: String, of manifest: Manifest) -> Bool {
-        if let match = errors.firstMatch(of: /not our ref ([0-9a-f]+)/) {
-            // A repository that lacks what its own refs point to is damaged.
-            guard let id = ObjectID(match.output.1.utf8) else { return true }
-            return !manifest.refs.values.contains(id)
-        }
-        return complaints.contains { errors.contains($0) }
-    }
-
-    /// `git-upload-pack`: a fetch, or protocol v2's `ls-refs`.
-    private func fetch(from name: RepositoryName, _ call: Call) throws {
-        let (request, response) = (call.request, call.response)
-        try authorize(rule.read(name, by: call.requester))
-        let limit = limits.body > 0 ? min(limits.body, Self.maximumFetch) : Self.maximumFetch
-        let body = try Body(
-            of: request, from: call.connection, limit: limit,
-            deadline: .now + min(limits.gitTime, Self.fetchPatience), framing: .pktLines)
-        let snapshot = try resolve(name)
-        call.mark(.resolved)
-        let type = "application/x-git-upload-pack-result"
-        if try body.isProbe() {
-            call.isProbe = true
-            try response.begin(type: type)
-            return
-        }
-        // In version 2 git takes it for a client that wants nothing more.
-        if try body.isEmpty() { throw ProtocolError.truncated("its first pkt-line") }
-        if ProtocolVersion(header: request.gitProtocol) == .v2,
-            let answer = try answers.lsRefs(body, snapshot.manifest)
-        {
-            call.mark(.body)
-            call.isLsRefs()
-            try response.begin(type: type)
-            return try response.write(answer)
-        }
-        // Whoever asks slowly keeps a worker, but none of the few git processes.
-        try body.readAhead(Self.fetchReadAhead)
-        call.mark(.body)
-
-        let slot = try slots.take()
-        defer { _ = slot }
-        call.mark(.slot)
-
-        let hydrated = try hydration.readWorkspace(snapshot, log: call.log)
-        call.mark(.hydrated)
-        FaultPoint.reach(.fetchHydrated)
-        defer { call.mark(.git) }
-        let ending = try UploadPack(git: git, client: client(of: request)).answer(
-            body, in: hydrated.workspace, deadline: deadline
-        ) { bytes in
-            if !response.hasBegun { try response.begin(type: type) }
-            try response.write(bytes)
-        }
-        if response.hasBegun {
-            // The client sees an answer that ends too early; the cause is for the log.
-            if ending != .exited(0) {
-                hydrated.doubtPacks()
-                let errors = hydrated.workspace.gitErrors()
-                let error = RepositoryError.git(
-                    step: "finish a fetch", reason: "\(ending): \(errors)")
-                if Self.isClients(errors, of: snapshot.manifest) {
-                    call.fail(error, ErrorAnswer(status: 400, text: errors))
-                } else {
-                    call.fail(error)
-                }
-            }
-            return
-        }
-        if ending == .exited(0) {
-            try response.begin(type: type)
-            return
-        }
-        let errors = hydrated.workspace.gitErrors()
-        if Self.isClients(errors, of: snapshot.manifest) {
-            throw ProtocolError.badPktLine("git does not understand the request")
-        }
-        hydrated.doubtPacks()
-        throw RepositoryError.git(step: "answer a fetch", reason: "\(ending): \(errors)")
-    }
-
-    /// For how long what is left of a refused body is waited for: anybody may send one.
+    /// The longest wait for the rest of a refused body, which anyone can send.
     private static let strangersDrainTime = Duration.seconds(10)
-    /// The same for somebody whom the web server knows: git sends a push to its end before it looks
-    /// at the answer.
+    /// The same for a user whom the web server has authenticated: git sends a push to its end before it
+    /// reads the answer.
     private static let usersDrainTime = Duration.seconds(300)
 
-    /// Takes in what is left of a body that is refused, so that its client gets the answer.
+    /// Reads the rest of a refused body, so that its client gets the answer.
     func drain(_ call: Call) {
         guard call.request.mayHaveBody else { return }
         call.connection.drain(
             atMost: call.request.user == nil ? Self.strangersDrainTime : Self.usersDrainTime)
     }
 
-    /// Answers with an error, where an answer can still be one.
+    /// Answers with an error, unless the answer has begun.
     private func fail(_ error: any Error, _ call: Call) {
         let answer = ErrorTable.answer(to: error)
         call.fail(error, answer)
         guard !call.response.hasBegun else { return }
-        // A body that was waited for already is not waited for again.
+        // After a timeout the body has been waited for already.
         if answer.status != 408 { drain(call) }
         do {
             try call.response.begin(

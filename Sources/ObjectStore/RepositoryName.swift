@@ -15,8 +15,9 @@ package struct RepositoryName: Hashable, Sendable, CustomStringConvertible {
 
     /// The rule for names, for error messages.
     package static let rule =
-        "A name is OWNER/REPO; each of the two has 1 to 100 of the characters A-Z, a-z, 0-9, '.', '_' "
-        + "and '-', begins with a letter or a digit, has no '..' and does not end in '.git' or '.lock'."
+        "A name is OWNER/REPO. Each part has 1 to 100 characters of A-Z, a-z, 0-9, '.', '_' and "
+        + "'-', begins with a letter or a digit, and must not contain '..' or end in '.git' "
+        + "or '.lock'."
 
     package var description: String { parts.joined(separator: "/") }
 

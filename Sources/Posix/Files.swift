@@ -14,16 +14,63 @@ package enum Files {
         _ descriptor: Int32, limit: Int, subject: String
     ) throws(SystemError) -> [UInt8] {
         var bytes: [UInt8] = []
-        var chunk = [UInt8](repeating: 0, count: 1 << 16)
-        while true {
-            let count = try chunk.withMutableBytes { (buffer) throws(SystemError) in
-                try readSome(descriptor, into: buffer)
-            }
-            if count == 0 { return bytes }
-            bytes.append(contentsOf: chunk[..<count])
+        // Most of what is read whole is small.
+        try forEachChunk(descriptor, size: 1 << 16) { (chunk) throws(SystemError) in
+            bytes.append(contentsOf: chunk)
             if bytes.count > limit { throw SystemError("read", subject, code: EFBIG) }
         }
+        return bytes
     }
+
+    /// Reads an open file to its end and passes on each chunk. read(2).
+    ///
+    /// - Parameter size: the bytes of a chunk; the default is so large that calls and page faults do
+    ///   not matter.
+    package static func forEachChunk(
+        _ descriptor: Int32, size: Int = 1 << 20,
+        _ body: (UnsafeRawBufferPointer) throws(SystemError) -> Void
+    ) throws(SystemError) {
+        let chunk = UnsafeMutableRawBufferPointer.allocate(byteCount: size, alignment: 4096)
+        defer { chunk.deallocate() }
+
+        while true {
+            let count = try readSome(descriptor, into: chunk)
+            if count == 0 { return }
+            try body(UnsafeRawBufferPointer(rebasing: chunk[..<count]))
+        }
+    }
+
+    /// Reads up to `count` bytes at an offset; fewer at the end of the file. pread(2).
+    package static func read(
+        _ descriptor: Int32, at offset: Int64, count: Int, subject: String
+    ) throws(SystemError) -> [UInt8] {
+        var bytes = [UInt8](repeating: 0, count: count)
+        let read = try check("pread", subject) { pread(descriptor, &bytes, count, off_t(offset)) }
+        return read < count ? Array(bytes.prefix(read)) : bytes
+    }
+
+    /// Copies a file to a name that does not exist yet, which is removed if that fails.
+    ///
+    /// - Parameter durability: whether the copy's data is synced. fsync(2).
+    package static func copy(
+        _ source: String, to target: String, mode: mode_t, _ durability: Durability
+    ) throws(SystemError) {
+        // Opening must neither block on, nor follow, something that is not a regular file.
+        let input = try OwnedDescriptor.open(source, O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
+        let output = try OwnedDescriptor.open(target, O_WRONLY | O_CREAT | O_EXCL, mode: mode)
+        do {
+            let raw = output.raw
+            try forEachChunk(input.raw) { (chunk) throws(SystemError) in try writeAll(raw, chunk) }
+            if durability == .synced { try sync(raw, target) }
+            try output.close()
+        } catch {
+            unlink(target)
+            throw SystemError(error.call, target, code: error.code)
+        }
+    }
+
+    /// Whether data must survive a power loss.
+    package enum Durability: Sendable { case unsynced, synced }
 
     /// Writes a file, replacing what was there; not synced.
     package static func write(

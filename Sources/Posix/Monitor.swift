@@ -2,7 +2,7 @@ import Glibc
 
 /// A lock with a condition to wait for. pthread_mutex_lock(3), pthread_cond_timedwait(3).
 ///
-/// `Synchronization.Mutex` has no condition; what a monitor guards is said where it is used.
+/// `Synchronization.Mutex` has no condition. Each user documents what its monitor guards.
 package final class Monitor: @unchecked Sendable {
     // pthread objects live at fixed addresses.
     private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
@@ -55,13 +55,18 @@ package final class Monitor: @unchecked Sendable {
         end.tv_sec += Int(seconds) + end.tv_nsec / 1_000_000_000
         end.tv_nsec %= 1_000_000_000
         while !isTrue() {
-            // What became true in the last moment was told to nobody else.
+            // Check once more: the condition may have become true just as the wait timed out.
             if pthread_cond_timedwait(condition, mutex, &end) == ETIMEDOUT { return isTrue() }
         }
         return true
     }
 
-    /// Wakes all who wait; called with the lock held.
+    /// Waits, with the lock held, until `isTrue`; the lock is free in the meantime.
+    package func wait(until isTrue: () -> Bool) {
+        while !isTrue() { pthread_cond_wait(condition, mutex) }
+    }
+
+    /// Wakes all waiting threads. Call it with the lock held.
     package func notify() {
         pthread_cond_broadcast(condition)
     }

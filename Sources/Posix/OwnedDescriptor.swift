@@ -80,20 +80,24 @@ package func readSome(
 }
 
 /// Writes all of the bytes. write(2).
+///
+/// - Parameter subject: the name of the file, for an error.
 package func writeAll(
-    _ descriptor: Int32, _ bytes: UnsafeRawBufferPointer
+    _ descriptor: Int32, _ bytes: UnsafeRawBufferPointer, _ subject: @autoclosure () -> String = ""
 ) throws(SystemError) {
     var rest = bytes
     while let base = rest.baseAddress, !rest.isEmpty {
         let count = rest.count
-        let written = try check("write") { Glibc.write(descriptor, base, count) }
+        let written = try check("write", subject()) { Glibc.write(descriptor, base, count) }
         rest = UnsafeRawBufferPointer(rebasing: rest[written...])
     }
 }
 
 /// Writes all of the bytes. write(2).
-package func writeAll(_ descriptor: Int32, _ bytes: [UInt8]) throws(SystemError) {
+package func writeAll(
+    _ descriptor: Int32, _ bytes: [UInt8], _ subject: @autoclosure () -> String = ""
+) throws(SystemError) {
     try bytes.withBytes { (buffer) throws(SystemError) in
-        try writeAll(descriptor, buffer)
+        try writeAll(descriptor, buffer, subject())
     }
 }

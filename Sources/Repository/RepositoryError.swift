@@ -11,7 +11,9 @@ package enum RepositoryError: Error, CustomStringConvertible, Sendable {
     case local(step: String, SystemError)
     /// git took longer than it may.
     case gitTimedOut(step: String)
-    /// The client went away.
+    /// No git process became free in time.
+    case busy
+    /// The client disconnected.
     case clientGone
     /// The request's body did not end properly.
     case badBody(any Error)
@@ -23,10 +25,11 @@ package enum RepositoryError: Error, CustomStringConvertible, Sendable {
         case .damaged(let name, let reason): "Repository '\(name)' is damaged: \(reason)."
         case .git(let step, let reason): "git failed to \(step): \(reason)."
         case .local(let step, let error): "Could not \(step): \(error)."
-        case .gitTimedOut(let step): "git took too long to \(step)."
-        case .clientGone: "The client went away."
+        case .gitTimedOut(let step): "git exceeded the time limit while trying to \(step)."
+        case .busy: "The server is busy. Try again in a moment."
+        case .clientGone: "The client disconnected."
         case .badBody(let error): "\(error)"
-        case .unproven(let reason): "The push was not received as it must be: \(reason)."
+        case .unproven(let reason): "The push could not be verified: \(reason)."
         }
     }
 }

@@ -1,9 +1,9 @@
+import Repository
 import ArgumentParser
 import Gateway
 import Glibc
 import Logging
 import Posix
-import Repository
 
 /// One request by CGI, configured by variables alone. RFC 3875.
 enum CGIMode {
@@ -11,8 +11,8 @@ enum CGIMode {
     ///
     /// - Returns: the exit status.
     static func run() -> Int32 {
-        FastCGIServer.blockSignals()
-        let environment = ProcessEnvironment.variables
+        Signals.blockEnding()
+        let environment = Environment.current
         do {
             let storeOptions = try StoreOptions.parse([])
             let options = try ServeOptions.parse([])
@@ -34,7 +34,7 @@ enum CGIMode {
             Failure.say("\(error)")
             let head = "Status: 503 Service Unavailable\r\nRetry-After: 10\r\n"
             let text =
-                "Content-Type: text/plain\r\n\r\nThe server is not set up; its log says how.\n"
+                "Content-Type: text/plain\r\n\r\nThe server is not set up; see its log.\n"
             // The client may be gone already; the log has the cause.
             try? writeAll(STDOUT_FILENO, Array((head + text).utf8))
             return 1

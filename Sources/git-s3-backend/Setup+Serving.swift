@@ -40,8 +40,8 @@ struct ServingSetup {
                 ])
         }
         let hydration = Hydration(
-            store: admission.store, state: state, git: git, hook: try Self.hookPath(),
-            cacheSize: cacheSize)
+            store: admission.store, cache: LocalCache(in: state.path, size: cacheSize),
+            state: state, git: git, hook: try Self.hookPath())
         let verifier =
             verification.isWanted(of: admission.store, isLocal: store is FileStore)
             ? UploadVerifier(hydration, log: log) : nil
@@ -82,8 +82,8 @@ struct ServingSetup {
         ]
         guard let found = candidates.first(where: { access($0, F_OK) == 0 }) else {
             throw MissingProgram(
-                description: "git-s3-backend-hook is not beside '\(own)'. Install both programs "
-                    + "together.")
+                description: "git-s3-backend-hook not found next to '\(own)'. Install both "
+                    + "programs in one directory.")
         }
         return found
     }

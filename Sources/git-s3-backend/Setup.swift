@@ -33,7 +33,7 @@ struct Setup {
     func tools(isQuiet: Bool = true) throws -> Tools {
         let statePath = try statePath()
         let log = try Self.makeLog(environment)
-        FastCGIServer.blockSignals()
+        Signals.blockEnding()
         let state = try StateDirectory(path: statePath)
         try OneShotCGI.endOnSignal(removing: state)
         let admitted = try Admission.admit(store, stateDirectory: statePath).store
@@ -66,7 +66,7 @@ protocol StoreCommand: ParsableCommand {
 
 extension StoreCommand {
     func run() throws {
-        let setup = try Setup(storeOptions, ProcessEnvironment.variables)
+        let setup = try Setup(storeOptions, Environment.current)
         try Failure.explained { try run(setup) }
     }
 }
@@ -82,7 +82,7 @@ extension Setup {
         let path = environment["PATH"] ?? "/usr/local/bin:/usr/bin:/bin"
         guard let git = GitProgram(searching: path) else {
             throw MissingProgram(
-                description: "There is no git on the path '\(path)'. Install git.")
+                description: "git not found in PATH '\(path)'. Install git.")
         }
         return git
     }
@@ -94,8 +94,8 @@ extension Setup {
         if let setting = Setting(option: nil, "log-level", in: environment) {
             guard let level = Logger.Level(rawValue: setting.text.lowercased()) else {
                 throw ValidationError(
-                    "\(setting.source) is '\(setting.text)'; give debug, info, notice, warning "
-                        + "or error.")
+                    "Invalid value '\(setting.text)' for \(setting.source): expected debug, "
+                        + "info, notice, warning or error.")
             }
             log.logLevel = level
         }

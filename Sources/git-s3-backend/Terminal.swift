@@ -34,13 +34,15 @@ enum Failure {
 enum Confirmation {
     /// The text that was typed is not the expected name.
     private struct Mismatch: Error, CustomStringConvertible {
-        let description = "That is not its name: nothing was done."
+        let description = "The name does not match; nothing was deleted."
     }
 
     /// Throws if standard input is not a terminal. isatty(3).
     static func requireTerminal() throws {
         guard isatty(STDIN_FILENO) == 1 else {
-            throw ValidationError("There is no terminal to ask on. Give --yes to do it unasked.")
+            throw ValidationError(
+                "No terminal to ask for confirmation. Add --yes to skip the "
+                    + "question.")
         }
     }
 
@@ -48,7 +50,7 @@ enum Confirmation {
     ///
     /// - Throws: if something else was typed.
     static func ask(_ question: String, expecting name: String) throws {
-        try writeAll(STDERR_FILENO, Array("\(question)\nType its name: ".utf8))
+        try writeAll(STDERR_FILENO, Array("\(question)\nType its name to confirm: ".utf8))
         guard readLine() == name else { throw Mismatch() }
     }
 }

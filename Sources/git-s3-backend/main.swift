@@ -1,8 +1,9 @@
+import Posix
 import ArgumentParser
 import Gateway
 import Glibc
 
-OwnProcess.prepare()
+Signals.prepareProcess()
 
 // A CGI is recognised by its environment alone. Its arguments are the client's: a web server makes
 // them from a query string without '=' (RFC 3875 §4.4), and as a command line anyone could

@@ -41,7 +41,7 @@ struct ErrorTableTests {
         expect(RequestError.disconnected, 400, .refused)
         expect(RequestError.bodyTooSlow, 408, .refused)
         expect(RequestError.pushLost, 409, .refused)
-        expect(RequestError.busy, 503, .refused)
+        expect(RepositoryError.busy, 503, .refused)
         expect(ProtocolError.truncated("x"), 400, .refused)
         expect(ProtocolError.badPktLine("x"), 400, .refused)
         expect(ProtocolError.badCommand("x"), 400, .refused)
@@ -89,6 +89,6 @@ struct ErrorTableTests {
         let name = try #require(RepositoryName("owner/repo"))
         let key = ObjectKey.pointer(of: name)
         let text = ErrorTable.answer(to: StoreError.undetermined(key, reason: "")).text
-        #expect(text.contains("may have landed") && !text.contains("Nothing was changed"))
+        #expect(text.contains("may have been applied") && !text.contains("Nothing has changed"))
     }
 }

@@ -3,7 +3,7 @@ import Synchronization
 import TestSupport
 import Testing
 
-@testable import Gateway
+import Repository
 
 /// Counts across threads.
 final class Counter: Sendable {

@@ -1,9 +1,8 @@
+@testable import Push
 import GitProtocol
 import ObjectStore
-import Repository
+@testable import Repository
 import Testing
-
-@testable import Gateway
 
 @Suite("What is refused before git starts")
 struct PushCheckTests {

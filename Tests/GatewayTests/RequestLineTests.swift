@@ -218,13 +218,13 @@ struct RequestLineTests {
     private static func move(_ name: RefName, in store: any ObjectStore) {
         do {
             guard let repository = RepositoryName("owner/repo"),
-                case .live(let snapshot) = try Snapshot.resolve(repository, in: store),
+                case .live(let snapshot) = try Manifests(store).resolve(repository),
                 let id = ObjectID(Array(Hex.random(bytes: 20).utf8))
             else { throw TestFailure("nothing to move") }
             var manifest = snapshot.manifest
             manifest.refs[name] = id
             guard
-                case .won = try Swap(of: repository, from: snapshot, in: store)
+                case .won = try Swap(of: repository, from: snapshot, in: Manifests(store))
                     .publish(manifest, with: [])
             else { throw TestFailure("a swap was lost") }
         } catch {
@@ -311,7 +311,7 @@ struct RequestLineTests {
         #expect(answer.status == 415)
         let text = String(decoding: answer.body, as: UTF8.self)
         #expect(
-            text.hasPrefix(#"Unsupported content encoding '\x1b[2j\x1b]0;owned\x07 http"#),
+            text.hasPrefix(#"Unsupported Content-Encoding '\x1b[2j\x1b]0;owned\x07 http"#),
             "\(text)")
         #expect(text.utf8.count < 200)
     }

@@ -27,7 +27,7 @@ struct ResponderPushTests {
 
         init(
             keepAlive: Duration = .zero, attempts: Int = 1, creation: Creation.Outcome? = .created,
-            pushToNothing: Gateway.Responder.Limits.PushToNothing = .isNotFound,
+            missingRepository: Gateway.Responder.Limits.MissingRepository = .isNotFound,
             log: Logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
             around: (MemoryStore) -> any ObjectStore = { $0 }
         ) throws {
@@ -37,7 +37,7 @@ struct ResponderPushTests {
             name = try #require(RepositoryName("owner/repo"))
             if creation == .created {
                 _ = try Creation(repository: name, defaultBranch: nil, objectFormat: nil).run(
-                    in: memory)
+                    in: Manifests(memory))
             }
             let git = try #require(GitProgram(searching: String(cString: getenv("PATH"))))
             let store = around(memory)
@@ -48,12 +48,12 @@ struct ResponderPushTests {
                 git: git, rule: AccessRule(),
                 limits: .init(
                     git: 1, gitTime: .seconds(60), pushKeepAlive: keepAlive,
-                    pushAttempts: attempts, pushToNothing: pushToNothing),
+                    pushAttempts: attempts, missingRepository: missingRepository),
                 log: log)
         }
 
         func manifest() throws -> Manifest {
-            guard case .live(let snapshot) = try Snapshot.resolve(name, in: memory) else {
+            guard case .live(let snapshot) = try Manifests(memory).resolve(name) else {
                 throw TestFailure("the repository is gone")
             }
             return snapshot.manifest
@@ -107,10 +107,10 @@ struct ResponderPushTests {
         func publish(
             with writes: [ObjectWrite] = [], _ change: (inout Manifest) throws -> Void
         ) throws {
-            let base = try Snapshot.resolve(name, in: memory).latest
+            let base = try Manifests(memory).resolve(name).latest
             var manifest = base?.manifest ?? Manifest(head: .main)
             try change(&manifest)
-            let swap = Swap(of: name, from: base, in: memory)
+            let swap = Swap(of: name, from: base, in: Manifests(memory))
             guard case .won = try swap.publish(manifest, with: writes) else {
                 throw TestFailure("a swap was lost")
             }
@@ -168,7 +168,7 @@ struct ResponderPushTests {
     private static func advance(_ store: any ObjectStore) {
         do {
             guard let name = RepositoryName("owner/repo"), let head = RefName("refs/heads/trunk"),
-                case .live(let snapshot) = try Snapshot.resolve(name, in: store)
+                case .live(let snapshot) = try Manifests(store).resolve(name)
             else { throw TestFailure("nothing to advance") }
             let body = ObjectBody.bytes(
                 try Manifest(head: head, parent: snapshot.digest).canonicalBytes())
@@ -199,7 +199,8 @@ struct ResponderPushTests {
             if text.contains("ok refs/heads/main") {
                 #expect(try site.branch("refs/heads/main") != nil)
             } else {
-                #expect(text.contains("may have landed") && !text.contains("Nothing was changed"))
+                #expect(
+                    text.contains("may have been applied") && !text.contains("Nothing has changed"))
             }
         }
     }

@@ -166,7 +166,7 @@ struct ResponderRaceTests {
     }
 
     @Test("packs that were folded meanwhile: received again, with the one git there is")
-    func replay() throws {
+    func receivedAgain() throws {
         for keepAlive in [Duration.zero, .milliseconds(20)] {
             let rival = Rival(limit: 2, pause: 50_000)
             let site = try Site(keepAlive: keepAlive, attempts: 5, around: rival.around)
@@ -196,14 +196,14 @@ struct ResponderRaceTests {
         arguments: clients)
     func deleted(capabilities: String) throws {
         let rival = Rival()
-        let site = try Site(attempts: 5, pushToNothing: .creates, around: rival.around)
+        let site = try Site(attempts: 5, missingRepository: .creates, around: rival.around)
         rival.act { try site.publish { $0 = Manifest(kind: .tombstone, head: $0.head) } }
         let answer = site.push(try site.request(capabilities).body)
         #expect(answer.status == (capabilities.contains("report") ? 200 : 409))
         #expect(
             answer.text.contains("ng refs/heads/main the repository was deleted")
                 == capabilities.contains("report"))
-        guard case .deleted = try Snapshot.resolve(site.name, in: site.memory) else {
+        guard case .deleted = try Manifests(site.memory).resolve(site.name) else {
             Issue.record("it is there again")
             return
         }
@@ -221,7 +221,7 @@ struct ResponderRaceTests {
 
     @Test("with it, a push finds an empty repository, and makes it")
     func creates() throws {
-        let site = try Site(creation: nil, pushToNothing: .creates)
+        let site = try Site(creation: nil, missingRepository: .creates)
         let offer = site.advertisement(of: "git-receive-pack")
         let zero = String(repeating: "0", count: 40)
         #expect(offer.status == 200)
@@ -249,7 +249,7 @@ struct ResponderRaceTests {
 
     @Test("the client's object format is the new repository's, and an unknown one is refused")
     func formats() throws {
-        let site = try Site(creation: nil, pushToNothing: .creates)
+        let site = try Site(creation: nil, missingRepository: .creates)
         let zero = String(repeating: "0", count: 64)
         let one = String(repeating: "1", count: 64)
         for (format, digits, status) in [("sha3", 64, 400), ("sha1", 64, 400), ("sha256", 40, 400)]

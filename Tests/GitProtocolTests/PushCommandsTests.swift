@@ -44,15 +44,15 @@ struct PushCommandsTests {
                 "shallow \(two)", "\(zero) \(one) refs/heads/a\0\(list)",
                 "\(zero) \(one) refs/heads/b", "\(one) \(zero) refs/heads/c",
                 options: ["x=y"]))
-        let again = push.received { $0 != Array("refs/heads/a".utf8) }
+        let again = push.remaining { $0 != Array("refs/heads/a".utf8) }
         #expect(
             again.requestForGit
                 == PushRequest.of(
                     "shallow \(two)", "\(zero) \(one) refs/heads/b\0\(list) quiet",
                     "\(one) \(zero) refs/heads/c", options: ["x=y"]))
         #expect(again.bringsPack && again.capabilities.isAtomic)
-        #expect(!push.received { $0 == Array("refs/heads/c".utf8) }.bringsPack)
-        let quiet = again.received { _ in true }
+        #expect(!push.remaining { $0 == Array("refs/heads/c".utf8) }.bringsPack)
+        let quiet = again.remaining { _ in true }
         #expect(quiet.requestForGit == again.requestForGit)
     }
 
@@ -63,7 +63,7 @@ struct PushCommandsTests {
             try read(PushRequest.of("\(zero) \(one) refs/heads/a\0\(list)"))
         }
         let fits = try read(PushRequest.of("\(zero) \(one) refs/heads/a\0\(list.dropLast())"))
-        #expect(!fits.received { _ in true }.requestForGit.isEmpty)
+        #expect(!fits.remaining { _ in true }.requestForGit.isEmpty)
     }
 
     @Test("are read as git sends them")

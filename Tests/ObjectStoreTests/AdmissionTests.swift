@@ -106,7 +106,7 @@ import Testing
         #expect {
             try Admission.admit(memory, stateDirectory: scratch.path + "/file", probe: probe)
         } throws: { error in
-            "\(error)".contains("Give the user that this runs as write access")
+            "\(error)".contains("Make the state directory writable")
         }
     }
 }

@@ -161,7 +161,7 @@ import Testing
         let isRace: @Sendable (ObjectKey) -> Bool = { $0.path.contains("create-race") }
         let store = FaultyStore(wrapping: memory, [FaultRule(.ignoreCondition, keys: isRace)])
         #expect { try probe.run(on: store) } throws: { error in
-            "\(error)".contains("8 of 8 racers were told that they won")
+            "\(error)".contains("8 of 8 racers were reported as successful")
         }
     }
 

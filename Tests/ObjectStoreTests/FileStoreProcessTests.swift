@@ -41,7 +41,7 @@ import Testing
             guard let parent = Files.parent(of: argument) else { continue }
             if access(parent + "/FileStoreRacer", X_OK) == 0 { return parent + "/FileStoreRacer" }
         }
-        preconditionFailure("FileStoreRacer is not beside \(arguments)")
+        preconditionFailure("FileStoreRacer not found next to \(arguments)")
     }()
 
     func launch(_ arguments: [String], output: Int32) throws -> ChildProcess {

@@ -1,3 +1,4 @@
+@testable import Push
 import Bytes
 @testable import Maintenance
 import GitProtocol
@@ -69,7 +70,7 @@ extension Bench {
         let base = try published()
         var state = base.manifest
         state.packs.formUnion(packs.map { Digest(of: $0) })
-        _ = try Swap(of: repository, from: base, in: memory)
+        _ = try Swap(of: repository, from: base, in: Manifests(memory))
             .publish(state, with: packs.map { .pack(.bytes($0)) })
     }
 
@@ -78,7 +79,7 @@ extension Bench {
         let base = try published()
         let tombstone = Manifest(
             kind: .tombstone, head: base.manifest.head, objectFormat: base.manifest.objectFormat)
-        _ = try Swap(of: repository, from: base, in: memory).publish(tombstone)
+        _ = try Swap(of: repository, from: base, in: Manifests(memory)).publish(tombstone)
     }
 
     /// The same with a git one of whose commands is a shell script.

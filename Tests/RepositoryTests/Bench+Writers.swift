@@ -1,3 +1,4 @@
+@testable import Push
 import Bytes
 import GitProtocol
 import ObjectStore
@@ -14,14 +15,14 @@ extension Bench {
         on base: Snapshot? = nil, with writes: [ObjectWrite] = [],
         _ change: (inout Manifest) throws -> Void
     ) throws -> Digest {
-        let base = try base ?? Snapshot.resolve(repository, in: memory).latest
+        let base = try base ?? Manifests(memory).resolve(repository).latest
         var manifest = base?.manifest ?? Manifest(head: .main)
         try change(&manifest)
-        let swap = Swap(of: repository, from: base, in: memory)
-        guard case .won(let digest, _) = try swap.publish(manifest, with: writes) else {
+        let swap = Swap(of: repository, from: base, in: Manifests(memory))
+        guard case .won(let state) = try swap.publish(manifest, with: writes) else {
             throw TestFailure("a swap was lost")
         }
-        return digest
+        return state.digest
     }
 
     /// What becomes of objects that no ref reaches.
@@ -59,7 +60,7 @@ extension Bench {
 
     /// A queue of a process of its own.
     func queue(_ target: (any ObjectStore)? = nil) -> PublicationQueue {
-        PublicationQueue(of: repository, in: target ?? store)
+        PublicationQueue(of: repository, in: Manifests(target ?? store))
     }
 
     /// The refs that are published.

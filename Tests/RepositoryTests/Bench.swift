@@ -1,3 +1,4 @@
+@testable import Push
 import Bytes
 @testable import Maintenance
 import Bridge
@@ -13,6 +14,9 @@ import Testing
 
 @testable import Repository
 
+// `Bench.Push` hides the name within Bench.
+private typealias PushContext = Push.Context
+
 /// A repository in a store in memory, and what it takes to push to it without a web server.
 final class Bench: Sendable {
     let memory: MemoryStore
@@ -25,6 +29,8 @@ final class Bench: Sendable {
     let format: ObjectFormat
     /// Bytes kept between requests.
     let cacheSize: Int64
+    /// More than any test needs at once.
+    private let slots = GitSlots(100)
     private let scratch: ScratchDirectory
 
     init(
@@ -44,7 +50,7 @@ final class Bench: Sendable {
         self.cacheSize = cacheSize
         _ = try Creation(
             repository: repository, defaultBranch: nil, objectFormat: format
-        ).run(in: memory)
+        ).run(in: Manifests(memory))
         memory.resetCounts()
     }
 
@@ -62,13 +68,15 @@ final class Bench: Sendable {
         hook: String? = nil, files: FileLink = .system, patience: Duration = .seconds(60)
     ) throws -> Hydration {
         Hydration(
-            store: store, state: state, git: git, hook: try hook ?? Self.hook,
-            cacheSize: cacheSize, files: files, patience: patience)
+            store: store,
+            cache: LocalCache(
+                in: state.path, size: cacheSize, files: files, patience: patience),
+            state: state, git: git, hook: try hook ?? Self.hook)
     }
 
     /// The state now published, read past all faults.
     func published() throws -> Snapshot {
-        guard case .live(let snapshot) = try Snapshot.resolve(repository, in: memory) else {
+        guard case .live(let snapshot) = try Manifests(memory).resolve(repository) else {
             throw TestFailure("the repository is gone")
         }
         return snapshot
@@ -122,7 +130,7 @@ final class Bench: Sendable {
     func receive(
         _ push: Push, on snapshot: Snapshot? = nil, making new: Base? = nil,
         answering: Answering = .allow, hook: String? = nil, through hydration: Hydration? = nil,
-        body: (any RequestBody)? = nil, deadline: Duration = .seconds(60),
+        body: (any ByteStream)? = nil, deadline: Duration = .seconds(60),
         progress: (ArraySlice<UInt8>) -> Void = { _ in },
         prepare: (borrowing WriteWorkspace) throws -> Void = { _ in }
     ) throws -> Reception {
@@ -161,6 +169,7 @@ final class Bench: Sendable {
         case unchanged(PushReport)
         case published(Digest, PushReport)
         case lost(PushReport)
+        case refused(String)
 
         var isPublished: Bool { if case .published = self { true } else { false } }
 
@@ -170,6 +179,7 @@ final class Bench: Sendable {
         var report: PushReport {
             switch self {
             case .unchanged(let report), .published(_, let report), .lost(let report): report
+            case .refused: PushReport(unpackError: nil, rejected: [])
             }
         }
     }
@@ -183,38 +193,33 @@ final class Bench: Sendable {
     }
 
     func settle(_ reception: consuming Reception, to target: any ObjectStore) throws -> Ending {
-        try settle(reception, in: PublicationQueue(of: repository, in: target), attempts: 1)
+        try settle(reception, to: Manifests(target))
     }
 
-    /// Publishes as the responder does, receiving again what has to be.
+    func settle(_ reception: consuming Reception, to manifests: Manifests) throws -> Ending {
+        try settle(reception, in: PublicationQueue(of: repository, in: manifests), attempts: 1)
+    }
+
+    /// Publishes as the server does, and receives again as often as necessary.
     func settle(
         _ reception: consuming Reception, in queue: PublicationQueue, attempts: Int = 5,
         answeringAgain: Answering = .allow
     ) throws -> Ending {
-        switch consume reception {
-        case .unchanged(let report): return .unchanged(report)
-        case .received(let received):
-            switch try received.publish(in: queue, attempts: attempts) {
-            case .published(let published):
-                let digest = published.state.digest
-                return .published(digest, published.release())
-            case .lost(let lost): return .lost(lost.report)
-            case .overtaken(let overtaken):
-                let left = overtaken.attemptsLeft
-                let again = try receive(again: overtaken, answering: answeringAgain)
-                return try settle(again, in: queue, attempts: left)
-            }
-        }
-    }
-
-    private func receive(
-        again overtaken: consuming OvertakenPush, answering: Answering
-    ) throws -> Reception {
-        let bridge = bridge(answering, overtaken.commands)
-        return try overtaken.receive(
-            with: hydration(), client: Self.client, bridge: bridge, deadline: .now + .seconds(60),
-            hangup: nil, log: Self.log
+        let context = PushContext(
+            hydration: try hydration(), slots: slots, queue: queue, client: Self.client,
+            limits: .init(attempts: attempts, deadline: .now + .seconds(60)), log: Self.log
         ) { _ in }
+        let ending = try context.settle(
+            reception, attempts: attempts, hangup: nil,
+            bridge: { bridge(answeringAgain, $0) }, progress: { _ in })
+        switch consume ending {
+        case .unchanged(let report): return .unchanged(report)
+        case .refused(let reason): return .refused(reason)
+        case .lost(let lost): return .lost(lost.report)
+        case .published(let published):
+            let digest = published.state.digest
+            return .published(digest, published.release())
+        }
     }
 
     static var client: GitProgram.Client {
@@ -239,7 +244,7 @@ final class Bench: Sendable {
 }
 
 /// A request's body in memory.
-final class PushBody: RequestBody {
+final class PushBody: ByteStream {
     /// How it ends.
     enum End { case proper, cut }
 

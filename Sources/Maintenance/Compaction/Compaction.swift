@@ -3,7 +3,7 @@ package import Repository
 import GitProtocol
 package import Logging
 package import ObjectStore
-import Posix
+package import Posix
 
 /// Folds the packs of one repository into few, and makes what is derived of the largest one.
 ///
@@ -64,7 +64,7 @@ package struct Compaction: Sendable {
     ///
     /// - Throws: ``StoreError`` or ``RepositoryError``.
     package func survey() throws -> Need {
-        guard case .live(let base) = try Snapshot.resolve(repository, in: hydration.store) else {
+        guard case .live(let base) = try hydration.manifests.resolve(repository) else {
             return .notThere
         }
         return try survey(base)
@@ -77,7 +77,7 @@ package struct Compaction: Sendable {
     ///   object is lost either way.
     package func run(log: Logger) throws -> Outcome {
         try cancellation.check()
-        guard case .live(let base) = try Snapshot.resolve(repository, in: hydration.store) else {
+        guard case .live(let base) = try hydration.manifests.resolve(repository) else {
             return .notThere
         }
         if base.manifest.packs.count <= FoldPlan.longestProgression,
@@ -169,25 +169,25 @@ extension Compaction {
         _ fold: Fold.Pack, instead folded: Set<Digest>, of manifest: Manifest,
         on first: Snapshot
     ) throws -> Outcome {
-        let store = hydration.store
+        let manifests = hydration.manifests
         var base = first
         var state = manifest
         for attempt in 1...Self.attempts {
-            if attempt > 1 { store.retryPolicy.pause(before: attempt - 1) }
+            if attempt > 1 { manifests.store.retryPolicy.pause(before: attempt - 1) }
             try cancellation.check()
             state.packs.subtract(folded)
             state.packs.insert(fold.pack.digest)
-            switch try Swap(of: repository, from: base, in: store).publish(state) {
-            case .won(let digest, let published):
+            switch try Swap(of: repository, from: base, in: manifests).publish(state) {
+            case .won(let published):
                 FaultPoint.reach(.compactionSwapped)
                 return .compacted(
                     Result(
-                        digest: digest, pack: fold.pack.digest,
-                        packsBefore: base.manifest.packs.count,
-                        packsAfter: published.packs.count, objects: fold.objects,
+                        digest: published.digest, pack: fold.pack.digest,
+                        packsBefore: published.packsBefore,
+                        packsAfter: published.manifest.packs.count, objects: fold.objects,
                         bytes: fold.pack.size))
             case .lost(let pointer):
-                let winner = try Snapshot.manifest(pointer.digest, of: repository, in: store)
+                let winner = try manifests.manifest(pointer.digest, of: repository)
                 guard winner.kind == .live, winner.packs.isSuperset(of: folded),
                     winner.objectFormat == first.manifest.objectFormat,
                     winner.peeled != nil || !winner.needsPeeled
@@ -270,11 +270,11 @@ extension Compaction {
                     forPack: path, tips: tips, format: base.manifest.objectFormat)
             else { return nil }
             try hydration.store.write(sidecars.writes(of: pack))
-            hydration.cache?.forgetAbsence(of: pack)
+            hydration.cache?.packs.forgetAbsence(of: pack)
             return sidecars
         } catch {
             log.info(
-                "made no bitmap",
+                "no bitmap written",
                 metadata: [
                     "repo.name": "\(repository)", "pack.digest": "\(pack)", "error": "\(error)",
                 ])

@@ -1,14 +1,14 @@
-import Repository
+package import Repository
 import Posix
 package import GitProtocol
 package import ObjectStore
 
-/// Makes an empty repository.
+/// The creation of an empty repository.
 package struct Creation: Sendable {
     package let repository: RepositoryName
-    /// The branch that HEAD names; nil: no wish, `refs/heads/main` for a new one.
+    /// The branch that HEAD points to; nil for any, which is `refs/heads/main` in a new repository.
     package let defaultBranch: RefName?
-    /// nil: no wish, SHA-1 for a new one.
+    /// The object format; nil for any, which is SHA-1 in a new repository.
     package let objectFormat: ObjectFormat?
 
     package init(
@@ -19,34 +19,36 @@ package struct Creation: Sendable {
         self.objectFormat = objectFormat
     }
 
-    /// What became of it.
+    /// The outcome.
     package enum Outcome: Equatable, Sendable {
         case created
-        /// It is there already, and as wished.
+        /// It already exists, as requested.
         case existed
     }
 
-    /// Why a repository that is there is not the one wished for.
+    /// How an existing repository differs from the requested one.
     package struct Conflict: Error, CustomStringConvertible {
         package let description: String
     }
 
     /// Publishes the first manifest; repeating it is harmless.
     ///
-    /// - Throws: ``Conflict`` if the repository is there with another HEAD or object format;
+    /// - Throws: ``Conflict`` if the repository exists with another HEAD or object format;
     ///   ``StoreError`` or ``RepositoryError``.
-    package func run(in store: any ObjectStore) throws -> Outcome {
-        // Lost to another creation: look at what it made.
-        for _ in 0..<5 {
-            let resolution = try Snapshot.resolve(repository, in: store)
+    package func run(in manifests: Manifests) throws -> Outcome {
+        // If another creation was first, the next attempt compares what it published.
+        try Swap.repeated(
+            attempts: 5,
+            orThrow: Conflict(description: "'\(repository)' keeps changing. Try again.")
+        ) {
+            let resolution = try manifests.resolve(repository)
             if case .live(let snapshot) = resolution {
                 try check(snapshot.manifest)
                 return .existed
             }
-            let swap = Swap(of: repository, from: resolution.latest, in: store)
-            if case .won = try swap.publish(first) { return .created }
+            let swap = Swap(of: repository, from: resolution.latest, in: manifests)
+            return try swap.publish(first).state == nil ? nil : .created
         }
-        throw Conflict(description: "'\(repository)' keeps changing; try again.")
     }
 
     private var first: Manifest {
@@ -56,11 +58,11 @@ package struct Creation: Sendable {
     private func check(_ manifest: Manifest) throws(Conflict) {
         if let defaultBranch, defaultBranch != manifest.head {
             throw Conflict(
-                description: "'\(repository)' is there already, with HEAD on '\(manifest.head)'.")
+                description: "'\(repository)' already exists, with HEAD on '\(manifest.head)'.")
         }
         if let objectFormat, objectFormat != manifest.objectFormat {
             throw Conflict(
-                description: "'\(repository)' is there already, with object format "
+                description: "'\(repository)' already exists, with object format "
                     + "'\(manifest.objectFormat.rawValue)'.")
         }
     }

@@ -1,11 +1,10 @@
-package import Bytes
 package import Repository
 package import ObjectStore
 
-/// Deletes a repository: its pointer is swapped to a tombstone, whatever is published there.
+/// The deletion of a repository: its pointer is swapped to a tombstone, whatever is published.
 ///
-/// No object is removed, so that readers finish what they began, and ``Restoration`` can bring it
-/// back. A push in flight loses.
+/// No object is removed, so that running reads can finish and ``Restoration`` can bring the
+/// repository back. A push in flight loses its swap.
 package struct Deletion: Sendable {
     package let repository: RepositoryName
 
@@ -13,32 +12,26 @@ package struct Deletion: Sendable {
         self.repository = repository
     }
 
-    /// What was done.
-    package struct Done: Sendable {
-        /// The last state.
-        package let last: Snapshot
-        /// The tombstone's digest.
-        package let tombstone: Digest
-    }
-
     /// Publishes the tombstone on top of whatever is published; a push that wins first is deleted
     /// with the rest.
     ///
+    /// - Returns: the tombstone, whose parent is the last state.
     /// - Throws: ``LifecycleError``, ``StoreError`` or ``RepositoryError``.
-    ///   ``StoreError/undetermined(_:reason:)``: it may be deleted.
-    package func run(in store: any ObjectStore) throws -> Done {
-        for _ in 0..<LifecycleError.attempts {
-            switch try Snapshot.resolve(repository, in: store) {
-            case .absent: throw LifecycleError.absent(repository, location: store.location)
+    ///   After ``StoreError/undetermined(_:reason:)`` it may be deleted.
+    package func run(in manifests: Manifests) throws -> PublishedState {
+        try Swap.repeated(
+            attempts: LifecycleError.attempts, orThrow: LifecycleError.busy(repository)
+        ) {
+            switch try manifests.resolve(repository) {
+            case .absent:
+                throw LifecycleError.absent(repository, location: manifests.store.location)
             case .deleted(let tombstone):
-                throw LifecycleError.deleted(repository, last: try tombstone.lastLive(in: store))
+                throw LifecycleError.deleted(
+                    repository, last: try manifests.lastLive(before: tombstone))
             case .live(let last):
-                let swap = Swap(of: repository, from: last, in: store)
-                if case .won(let digest, _) = try swap.publish(.tombstone(for: last.manifest)) {
-                    return Done(last: last, tombstone: digest)
-                }
+                return try Swap(of: repository, from: last, in: manifests)
+                    .publish(.tombstone(for: last.manifest)).state
             }
         }
-        throw LifecycleError.busy(repository)
     }
 }

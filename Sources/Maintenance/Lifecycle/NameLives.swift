@@ -2,29 +2,29 @@ import Bytes
 import Repository
 import ObjectStore
 
-/// The lives of a name, from one tombstone to the next, as its chain is followed from the latest state
-/// on. A life that begins with a state of an earlier one is that repository, restored; another is
-/// another repository, whose renamings are no matter of the first.
+/// The lives of a name, from one tombstone to the next, while its chain is followed from the latest
+/// state to older ones. A life that begins with a state of an earlier life is that repository,
+/// restored. Any other is a different repository, whose renames do not concern the first one.
 struct NameLives {
-    /// The latest first.
+    /// The lives, the latest first.
     private var lives: [Life] = []
-    /// Of the tombstones that were passed since the last live state.
+    /// The claims of the tombstones that were passed since the last live state.
     private var pending: [Manifest.Destination] = []
-    /// The live state that was passed last; nil: it was a tombstone.
+    /// The state that was passed last; nil if it was a tombstone.
     private var current: Snapshot?
 
     private struct Life {
-        /// By the tombstones that ended it.
+        /// The claims of the tombstones that ended it.
         let claims: [Manifest.Destination]
-        /// The digest of what it began with, as far as it was followed.
+        /// The digest of its first state, as far as it was followed.
         var beginning: Digest
-        /// What it began with; nil: that is not known yet, or could be any repository's.
+        /// Its first state; nil if that is not known yet, or could belong to any repository.
         var first: Manifest?
-        /// The position of an earlier life that it was restored from.
+        /// The index of the earlier life that it was restored from.
         var origin: Int?
     }
 
-    /// Takes the next older state.
+    /// Adds the next older state.
     mutating func pass(_ state: Snapshot) {
         let manifest = state.manifest
         guard manifest.kind == .live else {
@@ -45,12 +45,12 @@ struct NameLives {
         }
     }
 
-    /// Whether a later life, with claims, may turn out to have begun in the one that is passed now.
+    /// Whether a later life with claims may turn out to have been restored from the current one.
     var mayBeRelated: Bool {
         lives.dropLast().contains { $0.origin == nil && $0.first != nil && !$0.claims.isEmpty }
     }
 
-    /// The claims to the repository of the state that was passed last, the latest first.
+    /// The claims to the repository of the state that was added last, the latest first.
     var claims: [Manifest.Destination] {
         var seen: Set<Manifest.Destination> = []
         return lives.indices.filter { origin(of: $0) == lives.count - 1 }.flatMap {
@@ -59,21 +59,21 @@ struct NameLives {
         .filter { seen.insert($0).inserted }
     }
 
-    /// Takes a later life, by what it began with, for one of the repository of the state that was
-    /// passed last: it is known to have come back, whatever was pushed to it elsewhere.
+    /// Joins a later life, specified by its first state, with the repository of the state that was
+    /// added last: that repository is known to have come back, whatever was pushed to it elsewhere.
     mutating func join(lifeBeginningWith digest: Digest) {
         guard let index = lives.firstIndex(where: { $0.beginning == digest }) else { return }
         let origin = origin(of: index)
         if origin != lives.count - 1 { lives[origin].origin = lives.count - 1 }
     }
 
-    /// Whether the latest life is one of the repository of the state that was passed last.
+    /// Whether the latest life belongs to the repository of the state that was added last.
     var isLatest: Bool { !lives.isEmpty && origin(of: 0) == lives.count - 1 }
 
     private mutating func endLife() {
         guard let first = current?.manifest else { return }
         current = nil
-        // Every new repository is empty.
+        // An empty first state proves nothing, because every new repository is empty.
         if !first.refs.isEmpty || !first.packs.isEmpty { lives[lives.count - 1].first = first }
     }
 
@@ -85,8 +85,8 @@ struct NameLives {
 }
 
 extension Manifest {
-    /// Whether two manifests say the same, whatever came before them. Older writers leave out what
-    /// refs peel to.
+    /// Whether two manifests have the same contents, whatever came before them. `peeled` is
+    /// ignored, since older writers omit it.
     func isSameState(as other: Manifest) -> Bool {
         head == other.head && objectFormat == other.objectFormat && packs == other.packs
             && refs == other.refs

@@ -1,29 +1,30 @@
-package import Bytes
-package import Repository
-package import ObjectStore
+import Bytes
+import Repository
+import ObjectStore
 
-/// A state of a repository from before its deletion or renaming, and the claims of renamings that
-/// have been made to it since.
+/// A state of a repository from before its deletion or rename, with the claims that renames have
+/// made to it since.
 ///
-/// A renaming writes two pointers, and the second write may come late, after another command has taken
-/// over the state. So each one first *claims* the state: it looks at the new name, then swaps the
-/// old one to a tombstone that names the new one and the very state that is to be published there,
-/// and only then publishes it, predicated on what it saw before it claimed. Any other command that
-/// takes over reads those claims and closes each one first, by swapping the new name's pointer, so that
-/// the claimant's swap cannot succeed any more; or sees that it has succeeded, and abandons its work.
+/// A rename writes two pointers, and the second write may arrive late, after another command has
+/// taken over the state. So each rename first *claims* the state: it reads the new name, then swaps
+/// the old name to a tombstone that specifies the new name and exactly the state to be published
+/// there, and only then publishes it, predicated on what it read before the claim. Any other
+/// command that takes over reads those claims and closes each one first, by swapping the new name's
+/// pointer, so that the claimant's swap can no longer succeed. If it has succeeded, the other
+/// command gives up.
 struct PastState {
-    /// With the token of the tombstone that it was found under.
+    /// The state, with the token of the tombstone that it was found under.
     let snapshot: Snapshot
-    /// The lives of its name down to its own.
+    /// The lives of its name, down to its own.
     private let lives: NameLives
-    /// The states above it.
+    /// The states after it.
     private let above: Set<Digest>
 
-    /// Finds a state that was published before a tombstone was.
+    /// Finds a state that was published before a tombstone.
     ///
-    /// - Parameter wanted: nil: the last one that is no tombstone.
+    /// - Parameter wanted: the digest of the state; nil for the last one that is not a tombstone.
     init(
-        _ wanted: Digest? = nil, before tombstone: Snapshot, in store: any ObjectStore
+        _ wanted: Digest? = nil, before tombstone: Snapshot, in manifests: Manifests
     ) throws {
         var lives = NameLives()
         var above: Set<Digest> = []
@@ -34,7 +35,7 @@ struct PastState {
             }
             above.insert(state.digest)
             lives.pass(state)
-            guard let before = try state.parent(in: store) else {
+            guard let before = try manifests.parent(of: state) else {
                 throw wanted.map { LifecycleError.noSuchState(tombstone.repository, $0) }
                     ?? LifecycleError.neverLive(tombstone.repository)
             }
@@ -43,9 +44,9 @@ struct PastState {
         snapshot = state
         self.above = above
 
-        // Other lives of the name may have begun with one of the states before this one.
+        // Other lives of the name may have begun with a state before this one.
         lives.pass(state)
-        while lives.mayBeRelated, let before = try state.parent(in: store),
+        while lives.mayBeRelated, let before = try manifests.parent(of: state),
             before.manifest.kind == .live
         {
             state = before
@@ -54,81 +55,86 @@ struct PastState {
         self.lives = lives
     }
 
-    /// The claims to its repository that are above it, the latest first.
+    /// The later claims to its repository, the latest first.
     var claims: [Manifest.Destination] { lives.claims }
 
-    /// Ensures that none of the claims can be fulfilled any more.
+    /// Ensures that none of the claims can be fulfilled any longer.
     ///
-    /// - Parameter target: a name to which the caller itself lays claim next, which supersedes what
-    ///   was claimed for it before.
-    /// - Throws: ``LifecycleError/renamed(_:to:)`` if one was fulfilled: the repository has another
-    ///   name.
-    func closeClaims(except target: RepositoryName? = nil, in store: any ObjectStore) throws {
-        // A repository that has come back may have been claimed again since.
+    /// - Parameter target: a name that the caller claims next, which supersedes earlier claims for
+    ///   it.
+    /// - Throws: ``LifecycleError/renamed(_:to:)`` if a claim was fulfilled, so that the repository
+    ///   has another name.
+    func closeClaims(except target: RepositoryName? = nil, in manifests: Manifests) throws {
+        // A repository that came back may have been claimed again since.
         var lives = lives
         var closed: Set<Manifest.Destination> = []
         while let claim = lives.claims.first(where: { !closed.contains($0) }) {
             closed.insert(claim)
-            for beginning in try close(claim, except: target, in: store) {
+            for beginning in try close(claim, except: target, in: manifests) {
                 lives.join(lifeBeginningWith: beginning)
             }
         }
     }
 
-    /// Whether the repository was published under a name by a renaming, and `latest` there is a state
-    /// of it.
-    func wasPublished(as latest: Snapshot, in store: any ObjectStore) throws -> Bool {
+    /// Whether a rename published the repository under another name, and `latest` is a state of it
+    /// there.
+    func wasPublished(as latest: Snapshot, in manifests: Manifests) throws -> Bool {
         let name = latest.repository
         return try claims.contains { claim in
             try RepositoryName(claim.name) == name
-                && claim.isPublished(in: latest, on: claim.parent(at: name, in: store), store)
-                && claim.lives(upTo: latest, in: store)?.isLatest == true
+                && claim.isPublished(
+                    in: latest, on: claim.parent(at: name, in: manifests), manifests)
+                && claim.lives(upTo: latest, in: manifests)?.isLatest == true
         }
     }
 
-    /// Ensures that a claim cannot be fulfilled any more.
+    /// Ensures that a claim cannot be fulfilled any longer.
     ///
-    /// - Returns: what the repository came back with, if the claim was fulfilled.
+    /// - Returns: the states with which the repository came back, if the claim was fulfilled.
     private func close(
-        _ claim: Manifest.Destination, except target: RepositoryName?, in store: any ObjectStore
+        _ claim: Manifest.Destination, except target: RepositoryName?, in manifests: Manifests
     ) throws -> Set<Digest> {
         guard let name = RepositoryName(claim.name) else {
             throw LifecycleError.strangeName(snapshot.repository, to: claim.name)
         }
-        let parent = try claim.parent(at: name, in: store)
-        for _ in 0..<LifecycleError.attempts {
-            let latest = try Snapshot.resolve(name, in: store).latest
-            if let latest, try claim.isPublished(in: latest, on: parent, store) {
+        let parent = try claim.parent(at: name, in: manifests)
+        return try Swap.repeated(
+            attempts: LifecycleError.attempts, orThrow: LifecycleError.busy(name)
+        ) {
+            let latest = try manifests.resolve(name).latest
+            if let latest, try claim.isPublished(in: latest, on: parent, manifests) {
                 var followed: Set<Manifest.Destination> = []
-                let returns = try returns(of: claim, upTo: latest, store, &followed)
+                let returns = try returns(of: claim, upTo: latest, manifests, &followed)
                 guard returns.isEmpty else { return returns }
                 throw LifecycleError.renamed(snapshot.repository, to: name)
             }
-            // The pointer has moved on from what the claimant saw, and returns to nothing.
+            // The pointer has left the value that the claimant saw, and never returns to an earlier
+            // one.
             guard latest?.digest == parent else { return [] }
             if name == target { return [] }
-            let swap = Swap(of: name, from: latest, in: store)
-            if case .won = try swap.publish(.tombstone(for: snapshot.manifest)) { return [] }
+            let swap = Swap(of: name, from: latest, in: manifests)
+            return try swap.publish(.tombstone(for: snapshot.manifest)).state == nil ? nil : []
         }
-        throw LifecycleError.busy(name)
     }
 
-    /// The states above this one with which the repository came back, by renamings of what a claim
-    /// published. What else was under the other names meanwhile is followed nowhere.
+    /// The later states with which the repository came back, through renames of the state that a
+    /// claim published. Other repositories that had the other names in the meantime are not
+    /// followed.
     private func returns(
-        of claim: Manifest.Destination, upTo latest: Snapshot, _ store: any ObjectStore,
+        of claim: Manifest.Destination, upTo latest: Snapshot, _ manifests: Manifests,
         _ followed: inout Set<Manifest.Destination>
     ) throws -> Set<Digest> {
-        guard let lives = try claim.lives(upTo: latest, in: store) else { return [] }
+        guard let lives = try claim.lives(upTo: latest, in: manifests) else { return [] }
         var returns: Set<Digest> = []
         for next in lives.claims where followed.insert(next).inserted {
             guard let name = RepositoryName(next.name) else { continue }
             if name == snapshot.repository {
                 if above.contains(next.digest) { returns.insert(next.digest) }
-            } else if let current = try Snapshot.resolve(name, in: store).latest,
-                try next.isPublished(in: current, on: next.parent(at: name, in: store), store)
+            } else if let current = try manifests.resolve(name).latest,
+                try next.isPublished(
+                    in: current, on: next.parent(at: name, in: manifests), manifests)
             {
-                returns.formUnion(try self.returns(of: next, upTo: current, store, &followed))
+                returns.formUnion(try self.returns(of: next, upTo: current, manifests, &followed))
             }
         }
         return returns
@@ -136,19 +142,19 @@ struct PastState {
 }
 
 extension Manifest.Destination {
-    /// The state that the claimed one is published on top of; nil if there is none.
-    fileprivate func parent(at name: RepositoryName, in store: any ObjectStore) throws -> Digest? {
-        try Snapshot.manifest(digest, of: name, in: store).parent
+    /// The parent of the claimed state; nil if it has none.
+    fileprivate func parent(at name: RepositoryName, in manifests: Manifests) throws -> Digest? {
+        try manifests.manifest(digest, of: name).parent
     }
 
-    /// The lives of its name, from the latest down to the one that begins with the claimed state; nil:
-    /// it was not published.
-    fileprivate func lives(upTo latest: Snapshot, in store: any ObjectStore) throws -> NameLives? {
+    /// The lives of its name, from the latest to the one that begins with the claimed state; nil if
+    /// that was not published.
+    fileprivate func lives(upTo latest: Snapshot, in manifests: Manifests) throws -> NameLives? {
         var lives = NameLives()
         var state = latest
         while state.digest != digest {
             lives.pass(state)
-            guard let before = try state.parent(in: store) else { return nil }
+            guard let before = try manifests.parent(of: state) else { return nil }
             state = before
         }
         lives.pass(state)
@@ -157,48 +163,15 @@ extension Manifest.Destination {
 
     /// Whether the claimed state is the latest one under its name, or an ancestor of it.
     fileprivate func isPublished(
-        in latest: Snapshot, on parent: Digest?, _ store: any ObjectStore
+        in latest: Snapshot, on parent: Digest?, _ manifests: Manifests
     ) throws -> Bool {
         if latest.digest == digest { return true }
-        let ancestry = Ancestry(repository: latest.repository, store: store)
+        let ancestry = Ancestry(repository: latest.repository, manifests: manifests)
         switch ancestry.lineage(of: digest, in: latest.digest, downTo: [parent]) {
         case .includesOurs: return true
         case .excludesOurs: return false
         case .unknown(let reason):
             throw LifecycleError.untold(latest.repository, reason: reason)
         }
-    }
-}
-
-extension Snapshot {
-    /// The state before this one, with the token that this one was observed with; nil: it is the
-    /// first.
-    fileprivate func parent(in store: any ObjectStore) throws -> Snapshot? {
-        guard let before = manifest.parent else { return nil }
-        return Snapshot(
-            repository: repository, etag: etag, digest: before,
-            manifest: try Self.manifest(before, of: repository, in: store))
-    }
-
-    /// The last state that was no tombstone before this one; nil: there is none.
-    package func lastLive(in store: any ObjectStore) throws -> Digest? {
-        var state: Snapshot? = self
-        while let here = state, here.manifest.kind == .tombstone {
-            state = try here.parent(in: store)
-        }
-        return state?.digest
-    }
-
-    /// This state, or one that the repository had before, with the token that this one was observed
-    /// with; nil: it never had it. Every manifest in between is read.
-    ///
-    /// - Throws: ``StoreError`` or ``RepositoryError``.
-    package func state(_ digest: Digest, in store: any ObjectStore) throws -> Snapshot? {
-        var state = self
-        while state.digest != digest {
-            guard let before = try state.parent(in: store) else { return nil }
-            state = before
-        }
-        return state
     }
 }

@@ -1,26 +1,27 @@
 package import Bytes
 import ObjectStore
 
-/// Why a renaming that had begun did not come to its end, and how things stand.
+/// Why a rename that had begun was not finished, and the state that the names are in.
 package struct RenamingFailure: Error, CustomStringConvertible {
     let renaming: Renaming
     package let cause: any Error
     package let standing: Standing
 
-    /// How things stand.
+    /// The state of the names.
     package enum Standing: Equatable, Sendable {
-        /// The old name is there again, as it was.
+        /// The old name exists again, unchanged.
         case undone
-        /// The old name is a tombstone, and the new one is not there.
+        /// The old name is a tombstone, and the new one does not exist.
         case begun
-        /// The old name may be a tombstone; the new one is not there.
+        /// The old name may be a tombstone; the new one does not exist.
         case mayHaveBegun
-        /// The old name is a tombstone; the new one may be there.
+        /// The old name is a tombstone; the new one may exist.
         case mayBeDone
-        /// Somebody restored the old name, or created it again; `last` is the state that it had.
+        /// Another command restored the old name, or created it again; `last` is the state that it
+        /// had.
         case sourceTaken(last: Digest)
-        /// Another renaming took over, or did and the name was deleted again; `last` is the state that
-        /// it had.
+        /// Another rename took over, or did so and the name was then deleted; `last` is the state
+        /// that it had.
         case overtaken(last: Digest)
     }
 
@@ -37,19 +38,19 @@ package struct RenamingFailure: Error, CustomStringConvertible {
             + "restore \(source)' undoes it."
         let how =
             switch standing {
-            case .undone: "'\(source)' is as it was."
-            case .begun: "'\(source)' is deleted, and all of it is kept: \(ways)"
-            case .mayHaveBegun: "If '\(source)' is gone, all of it is kept: \(ways)"
+            case .undone: "'\(source)' is unchanged."
+            case .begun: "'\(source)' is deleted, but nothing is lost: \(ways)"
+            case .mayHaveBegun: "If '\(source)' does not exist, nothing is lost: \(ways)"
             case .mayBeDone:
-                "'\(source)' is deleted. If '\(target)' does not exist, all of it is kept: \(ways)"
+                "'\(source)' is deleted. If '\(target)' does not exist, nothing is lost: \(ways)"
             case .sourceTaken(let last):
-                "'\(source)' was restored or created again in the meantime. If it was created again, "
-                    + "its last state is kept: delete the new repository, and 'git-s3-backend restore "
-                    + "--manifest \(last) \(source)' brings it back."
+                "'\(source)' was restored or created again in the meantime. If it was created "
+                    + "again, its last state is still stored: delete the new repository, and "
+                    + "'git-s3-backend restore --manifest \(last) \(source)' brings it back."
             case .overtaken(let last):
-                "Another renaming of '\(source)' took over, or it was deleted again. If it has no new "
-                    + "name, its last state is kept: 'git-s3-backend restore --manifest \(last) "
-                    + "\(source)' brings it back."
+                "Another rename of '\(source)' took over, or it was deleted again. If it has no "
+                    + "new name, its last state is still stored: 'git-s3-backend restore "
+                    + "--manifest \(last) \(source)' brings it back."
             }
         return "Could not rename '\(source)' to '\(target)': \(cause) \(how)"
     }

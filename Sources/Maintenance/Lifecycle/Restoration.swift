@@ -3,11 +3,11 @@ package import Repository
 package import Logging
 package import ObjectStore
 
-/// Brings a deleted repository back: publishes a state from before its deletion once more, on top of
-/// the tombstone. A renaming that was cut off is undone by it; one that is done is not.
+/// The restoration of a deleted repository: a state from before its deletion is published again, on
+/// top of the tombstone. This undoes an interrupted rename, but not a finished one.
 package struct Restoration: Sendable {
     package let repository: RepositoryName
-    /// The state to go back to; nil: the last one before the deletion.
+    /// The state to go back to; nil for the last one before the deletion.
     package let state: Digest?
 
     package init(of repository: RepositoryName, to state: Digest? = nil) {
@@ -15,35 +15,27 @@ package struct Restoration: Sendable {
         self.state = state
     }
 
-    /// What was done.
-    package struct Done: Sendable {
-        /// The state that is published again, and the digest that it has now.
-        package let manifest: Manifest
-        package let digest: Digest
-    }
-
     /// Publishes the state.
     ///
     /// - Throws: ``LifecycleError``, ``StoreError`` or ``RepositoryError``.
-    package func run(in hydration: Hydration, log: Logger) throws -> Done {
-        let store = hydration.store
-        for _ in 0..<LifecycleError.attempts {
+    package func run(in hydration: Hydration, log: Logger) throws -> PublishedState {
+        let manifests = hydration.manifests
+        return try Swap.repeated(
+            attempts: LifecycleError.attempts, orThrow: LifecycleError.busy(repository)
+        ) {
             let tombstone: Snapshot
-            switch try Snapshot.resolve(repository, in: store) {
-            case .absent: throw LifecycleError.absent(repository, location: store.location)
+            switch try manifests.resolve(repository) {
+            case .absent:
+                throw LifecycleError.absent(repository, location: manifests.store.location)
             case .live:
-                throw LifecycleError.present(repository, remedy: "; there is nothing to restore.")
+                throw LifecycleError.present(repository, remedy: ". There is nothing to restore.")
             case .deleted(let snapshot): tombstone = snapshot
             }
-            let before = try PastState(state, before: tombstone, in: store)
+            let before = try PastState(state, before: tombstone, in: manifests)
             let manifest = try hydration.publishableState(of: before.snapshot, log: log)
-            // A renaming that begins now changes the pointer, and this swap is lost.
-            try before.closeClaims(in: store)
-            let swap = Swap(of: repository, from: tombstone, in: store)
-            if case .won(let digest, let published) = try swap.publish(manifest) {
-                return Done(manifest: published, digest: digest)
-            }
+            // A rename that begins now changes the pointer, so that this swap is lost.
+            try before.closeClaims(in: manifests)
+            return try Swap(of: repository, from: tombstone, in: manifests).publish(manifest).state
         }
-        throw LifecycleError.busy(repository)
     }
 }

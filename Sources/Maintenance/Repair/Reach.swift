@@ -2,17 +2,17 @@ import Repository
 import GitProtocol
 import Posix
 
-/// What the refs of a state need, looked for in a workspace that has its good packs.
+/// A check of whether a workspace with the good packs of a state has what its refs need.
 struct Reach {
     let git: GitProgram
     let manifest: Manifest
 
-    /// Refs that are named at most, refs that are looked at one by one to find them, and complete ones
-    /// that a command line leaves out.
+    /// The largest numbers of refs that are named, of refs that are checked one by one to find
+    /// them, and of complete refs that a command line excludes.
     private static let (named, lookedAt, leftOut) = (20, 10_000, 1000)
 
-    /// Refs that need objects which no pack in the workspace has; empty if all are complete. Of very
-    /// many only the first are named.
+    /// Finds the refs that need objects which no pack in the workspace has; empty if all are
+    /// complete. If there are very many, only the first ones are returned.
     func incompleteRefs(in workspace: borrowing Workspace) throws -> [RefName] {
         if manifest.refs.isEmpty { return [] }
         let path = workspace.path + "/packed-refs"
@@ -24,7 +24,7 @@ struct Reach {
         var complete: [ObjectID] = []
         var incomplete: [RefName] = []
         for (name, id) in manifest.refs.sorted(by: { $0.key < $1.key }).prefix(Self.lookedAt) {
-            // What complete ones reach need not be walked again.
+            // Objects that complete refs reach need not be walked again.
             let known = complete.suffix(Self.leftOut).map(\.hex)
             if try isComplete([id.hex] + (known.isEmpty ? [] : ["--not"] + known), in: workspace) {
                 complete.append(id)
@@ -39,7 +39,7 @@ struct Reach {
         return incomplete
     }
 
-    /// Whether everything exists that revisions reach. git-rev-list(1).
+    /// Whether all objects exist that the revisions reach. git-rev-list(1).
     private func isComplete(
         _ revisions: [String], in workspace: borrowing Workspace
     ) throws(RepositoryError) -> Bool {

@@ -1,5 +1,5 @@
-import Bytes
 import Repository
+import Bytes
 import Glibc
 import ObjectStore
 import Posix
@@ -47,7 +47,7 @@ extension ObjectStore {
                     return .damaged(etag: try etag(of: key), reason: "\(cause)")
                 }
                 let condition = try condition(of: key, digest)
-                // Or it is the disk that the object was to be written to.
+                // Or the disk that the object was to be written to has failed.
                 guard case .damaged = condition else { throw error }
                 return condition
             default: throw error
@@ -63,7 +63,7 @@ extension ObjectStore {
 extension Repair {
     static var noCopy: String { "no good copy was found" }
 
-    /// Rounds of overwriting and reading again.
+    /// The number of rounds of overwriting and reading again.
     private static let attempts = 3
 
     func look(
@@ -72,9 +72,10 @@ extension Repair {
         try store.condition(of: key, digest, into: destination)
     }
 
-    /// Overwrites a damaged or missing object, and reads it again: only that proves that it is good.
+    /// Overwrites a damaged or missing object, and reads it again, because only that proves that it
+    /// is good.
     ///
-    /// - Parameter condition: what the last look at it found, which the write is conditional on.
+    /// - Parameter condition: the result of the last read, on which the write is conditional.
     func rewrite(
         _ object: ContentAddressedObject, at key: ObjectKey, _ digest: Digest,
         _ condition: ObjectCondition, from copy: String
@@ -89,16 +90,16 @@ extension Repair {
             case .missing: seen = .missing
             case .damaged(let etag?, _): seen = .damaged(etag)
             case .damaged(nil, _):
-                return .none(reason: "the store gives no ETag under which to overwrite it")
+                return .none(reason: "the store returned no ETag, which is needed to overwrite it")
             }
             let replacement: Replacement
             do throws(StoreError) {
                 replacement = try store.replace(object, seen: seen)
             } catch {
                 switch error {
-                // What came of it is read next.
+                // The next read shows the outcome.
                 case .altered: replacement = .written
-                // That is about this object alone: S3 lets no more than 5 GiB be overwritten at once.
+                // This concerns only this object: S3 refuses to overwrite more than 5 GiB at once.
                 case .rejected: return .none(reason: "\(error)")
                 default: throw error
                 }
@@ -108,6 +109,6 @@ extension Repair {
                 return replacement == .written ? .repaired(from: copy) : .repairedElsewhere
             }
         }
-        return .none(reason: "after \(Self.attempts) attempts it still is not good")
+        return .none(reason: "it is still not good after \(Self.attempts) attempts")
     }
 }

@@ -6,8 +6,8 @@ import ObjectStore
 import Posix
 
 extension Repair {
-    /// Checks a pack and what is derived of it. A good pack, read or from a copy, is in the
-    /// workspace afterwards, with an index.
+    /// Checks a pack and the objects derived from it. Afterwards a good pack, read or from a copy,
+    /// is in the workspace, with an index.
     ///
     /// - Returns: false if no good copy of the pack was found.
     func checkPack(
@@ -29,7 +29,7 @@ extension Repair {
             note(.init(key: key, fault, remedy), &outcome)
         }
         guard try checkIndex(digest, base, manifest.objectFormat, in: workspace, &outcome) else {
-            // Without an index git would complain of it in whatever comes next.
+            // Without an index git would complain about the pack in each later step.
             _ = unlink(base + ".pack")
             return true
         }
@@ -37,14 +37,14 @@ extension Repair {
         return true
     }
 
-    /// Gives a good copy of a pack a name in the workspace, where nobody removes it, and hashes it
+    /// Links a good copy of a pack into the workspace, where nobody removes it, and hashes it
     /// there.
     ///
     /// - Returns: nil if there is none.
     private func placeCopy(
         of digest: Digest, at target: String
     ) throws -> (path: String, body: ObjectBody)? {
-        // The first may be evicted from the cache while it is looked at.
+        // The first one may be evicted from the cache while it is checked.
         for _ in 0..<2 {
             guard let path = copies.copy(of: digest, .pack, progress: progress) else { return nil }
             do throws(SystemError) {
@@ -61,10 +61,10 @@ extension Repair {
     }
 }
 
-// MARK: What is derived
+// MARK: Derived objects
 
 extension Repair {
-    /// Checks a pack's index, and has git make it again from the good pack at `base`.
+    /// Checks a pack's index, and lets git rebuild it from the good pack at `base`.
     ///
     /// - Returns: whether the pack has an index now, at least in the workspace.
     private func checkIndex(
@@ -75,7 +75,7 @@ extension Repair {
         outcome.objects += 1
         guard
             let fault = try derivedFault(
-                key, at: base + ".idx", "it is not the index of its pack",
+                key, at: base + ".idx", "it does not belong to its pack",
                 isGood: { () throws(SystemError) in
                     try PackIndex.isGood(base + ".idx", forPack: base + ".pack", format: format)
                 })
@@ -96,8 +96,8 @@ extension Repair {
         return true
     }
 
-    /// Checks the bitmap and the commit graph of a pack, where it has them. A damaged one is made
-    /// again if the refs end in this pack; git does without.
+    /// Checks the bitmap and the commit graph of a pack, if it has them. A damaged one is rebuilt
+    /// if the refs end in this pack; git does not need it.
     private func checkSidecars(
         _ digest: Digest, _ base: String, _ manifest: Manifest, in workspace: borrowing Workspace,
         _ outcome: inout RepairOutcome
@@ -113,7 +113,7 @@ extension Repair {
                 isGood: { () throws(SystemError) in
                     try sidecar.isUsable(path, forIndex: base + ".idx", format: format)
                 })
-            // None is normal.
+            // A pack without one is normal.
             guard case .damaged? = fault, let fault else { continue }
             outcome.objects += 1
             let remedy: RepairFinding.Remedy
@@ -134,7 +134,7 @@ extension Repair {
         let maker = SidecarMaker(git: hydration.git, state: hydration.state)
         guard
             let made = try maker.make(forPack: base, tips: tips, format: manifest.objectFormat)
-        else { return .none(reason: "no ref ends in its pack; git does without") }
+        else { return .none(reason: "no ref points into its pack; it is not needed") }
         switch sidecar {
         case .bitmap: return try store(.packBitmap(of: pack, made.bitmap))
         case .commitGraph: return try store(.commitGraph(of: pack, made.graph))
@@ -155,13 +155,13 @@ extension Repair {
         return isGood ? nil : .damaged(reason: reason)
     }
 
-    /// Stores a derived object, plainly as always, and reads it again.
+    /// Stores a derived object, unconditionally as always, and reads it again.
     private func store(_ write: ObjectWrite) throws(StoreError) -> RepairFinding.Remedy {
         if mode == .check { return .repairable(from: nil) }
         try store.write([write])
         switch try look(at: write.key, write.body.digest, into: .nowhere) {
         case .good: return .repaired(from: nil)
-        case .missing, .damaged: return .none(reason: "what was stored is not what was sent")
+        case .missing, .damaged: return .none(reason: "the stored bytes differ from the bytes sent")
         }
     }
 }

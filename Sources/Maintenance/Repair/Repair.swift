@@ -4,10 +4,10 @@ import Glibc
 package import ObjectStore
 import Posix
 
-/// Reads every object that the published state of one repository needs, and puts good copies in the
-/// place of damaged and missing ones.
+/// The repair of a repository: every object that its published state needs is read, and good copies
+/// replace damaged and missing ones.
 ///
-/// The pointer is read once. A state that is published in the meantime harms nothing: objects are
+/// The pointer is read once. A state that is published in the meantime does no harm: objects are
 /// immutable, and those that it shares with this one are repaired for both.
 package struct Repair {
     /// Whether anything is written.
@@ -21,7 +21,7 @@ package struct Repair {
     private let report: (RepairFinding) -> Void
 
     /// - Parameters:
-    ///   - hydration: with the store, and room for all packs of the repository.
+    ///   - hydration: has the store, and room for all packs of the repository.
     ///   - report: called with each finding once its remedy is known.
     package init(
         of repository: RepositoryName, with hydration: Hydration, copies: GoodCopies, mode: Mode,
@@ -72,7 +72,7 @@ package struct Repair {
         report(finding)
     }
 
-    /// Earlier states that are read at most.
+    /// The largest number of earlier states that are read.
     private static let statesSearched = 1000
 
     private func earlierState(
@@ -80,9 +80,9 @@ package struct Repair {
     ) -> Digest? {
         var next = manifest.parent
         for _ in 0..<Self.statesSearched {
-            // A state that cannot be read is none to go back to, and hides those before it.
+            // An unreadable state cannot be restored, and hides the earlier ones.
             guard let digest = next,
-                let state = try? Snapshot.manifest(digest, of: repository, in: store)
+                let state = try? hydration.manifests.manifest(digest, of: repository)
             else { return nil }
             if state.kind == .live, state.packs.isDisjoint(with: lost) { return digest }
             next = state.parent

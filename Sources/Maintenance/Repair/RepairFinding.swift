@@ -2,12 +2,12 @@ package import Bytes
 package import GitProtocol
 package import ObjectStore
 
-/// One object of a published state that is missing or damaged, and what became of it.
+/// A missing or damaged object of a published state, and its remedy.
 package struct RepairFinding: Sendable, CustomStringConvertible {
     package let key: ObjectKey
     package let fault: Fault
     package let remedy: Remedy
-    /// Whether reading and pushing need the object. git does without bitmaps and commit graphs.
+    /// Whether reads and pushes need the object. git does not need bitmaps and commit graphs.
     package let isNeeded: Bool
 
     /// What is wrong with it.
@@ -23,13 +23,13 @@ package struct RepairFinding: Sendable, CustomStringConvertible {
         }
     }
 
-    /// What was, or can be, done about it.
+    /// What was done about it, or can be done.
     package enum Remedy: Sendable {
-        /// It is good now. The copy's path; nil if it was derived from its pack.
+        /// It is good now. Carries the path of the copy; nil if it was derived from its pack.
         case repaired(from: String?)
-        /// Somebody else repaired it in the meantime.
+        /// Another process repaired it in the meantime.
         case repairedElsewhere
-        /// It can be repaired, but nothing is to be written.
+        /// It can be repaired, but the mode says to write nothing.
         case repairable(from: String?)
         case none(reason: String)
     }
@@ -42,7 +42,7 @@ package struct RepairFinding: Sendable, CustomStringConvertible {
         }
     }
 
-    /// Whether no good copy was found of an object that is needed.
+    /// Whether the object is needed and no good copy was found.
     package var isLost: Bool {
         if case .none = remedy { isNeeded } else { false }
     }
@@ -52,7 +52,7 @@ package struct RepairFinding: Sendable, CustomStringConvertible {
             switch remedy {
             case .repaired(let path?): "rewritten from '\(path)'."
             case .repaired(nil): "rebuilt from its pack."
-            case .repairedElsewhere: "repaired by somebody else in the meantime."
+            case .repairedElsewhere: "repaired by another process in the meantime."
             case .repairable(let path?): "can be rewritten from '\(path)'."
             case .repairable(nil): "can be rebuilt from its pack."
             case .none(let reason): "not repaired: \(reason)" + (reason.hasSuffix(".") ? "" : ".")
@@ -63,19 +63,19 @@ package struct RepairFinding: Sendable, CustomStringConvertible {
 
 /// The result of checking and repairing a repository.
 package struct RepairOutcome: Sendable {
-    /// Objects that were read.
+    /// The number of objects that were read.
     package var objects = 0
     package var findings: [RepairFinding] = []
-    /// Refs that need objects which no good pack has; nil if that was not checked, because the manifest
-    /// is lost.
+    /// The refs that need objects which no good pack has; nil if this was not checked because the
+    /// manifest is lost.
     package var incompleteRefs: [RefName]?
-    /// The newest earlier state that needs none of the lost packs, where there is one.
+    /// The newest earlier state that needs none of the lost packs; nil if there is none.
     package var earlierState: Digest?
 
-    /// Needed objects of which no good copy was found.
+    /// The needed objects of which no good copy was found.
     package var lost: [RepairFinding] { findings.filter(\.isLost) }
 
-    /// Whether the repository is whole now.
+    /// Whether the repository is complete now.
     package var isWhole: Bool {
         incompleteRefs == [] && findings.allSatisfy { $0.isRepaired || !$0.isNeeded }
     }

@@ -5,9 +5,9 @@ package import Logging
 package import ObjectStore
 import Posix
 
-/// Reads published objects back from the store, once, and compares their SHA-256 with their names: on
-/// a thread of its own, at low priority, one object after the other. Nobody waits for it, and nothing
-/// depends on it.
+/// The verification of uploads: published objects are read back from the store once, and their
+/// SHA-256 is compared with their names, on a thread of its own, at low priority, one object after
+/// the other. Nobody waits for it, and nothing depends on it.
 ///
 /// It repairs nothing. It logs damage while a good copy is likely to exist: in the cache of this
 /// machine, or with the client that pushed.
@@ -18,7 +18,7 @@ package final class UploadVerifier: @unchecked Sendable {
     private let retries: RetryPolicy
     private let longestLine: Int
 
-    // What follows is read and written with the monitor's lock held.
+    // The following is read and written only with the monitor's lock held.
     private let monitor = Monitor()
     private var line: [Upload] = []
     /// The upload that is being verified.
@@ -26,7 +26,7 @@ package final class UploadVerifier: @unchecked Sendable {
     /// Whether the thread exists. It ends when the line is empty.
     private var isRunning = false
     private var isStopped = false
-    /// Uploads that were given up because of the stop.
+    /// The number of uploads that were dropped because of the stop.
     private var abandoned = 0
 
     /// An object that was stored, and the repository that needs it.
@@ -44,11 +44,11 @@ package final class UploadVerifier: @unchecked Sendable {
     /// The maximum number of waiting uploads. Further ones are not verified.
     package static let defaultBound = 1000
 
-    /// How long a stop waits for the object that is being read.
+    /// The time that a stop waits for the object that is being read.
     private static let patience = Duration.seconds(3)
 
     /// - Parameters:
-    ///   - hydration: with the store, and the state directory whose cache may have good copies.
+    ///   - hydration: has the store, and the state directory whose cache may have good copies.
     ///   - retries: when an object is read again after the store did not answer; the store's own
     ///     retries come first.
     ///   - bound: the maximum number of waiting uploads.
@@ -64,8 +64,8 @@ package final class UploadVerifier: @unchecked Sendable {
         longestLine = bound
     }
 
-    /// Queues a published state and the pack that was stored for it; nil if there was none. Returns at
-    /// once.
+    /// Queues a published state and the pack that was stored for it; nil if there was none. Returns
+    /// at once.
     package func published(_ manifest: Digest, pack: Digest?, to repository: RepositoryName) {
         if let pack {
             take(Upload(repository: repository, key: .pack(pack), digest: pack, kind: .pack))
@@ -79,7 +79,7 @@ package final class UploadVerifier: @unchecked Sendable {
     private func take(_ upload: Upload) {
         let message: Logger.Message? = monitor.locked {
             if isStopped { return "upload not verified: the server is stopping" }
-            // Pushes that shared a swap have one manifest.
+            // Pushes that shared a swap have the same manifest.
             if line.contains(upload) || current == upload { return nil }
             if line.count >= longestLine { return "upload not verified: too many are waiting" }
             line.append(upload)
@@ -108,7 +108,7 @@ package final class UploadVerifier: @unchecked Sendable {
         isRunning = true
         do {
             _ = try Thread { [self] in
-                // On Linux of this thread alone. setpriority(2).
+                // On Linux this affects only this thread. setpriority(2).
                 setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, QuietGit.niceness)
                 while let upload = next() { verify(upload) }
             }
@@ -120,7 +120,7 @@ package final class UploadVerifier: @unchecked Sendable {
         }
     }
 
-    /// The next upload; nil ends the thread.
+    /// Takes the next upload; nil to end the thread.
     private func next() -> Upload? {
         monitor.locked {
             current = line.isEmpty ? nil : line.removeFirst()
@@ -130,7 +130,7 @@ package final class UploadVerifier: @unchecked Sendable {
         }
     }
 
-    /// Pauses as long as the store may need to come back.
+    /// Pauses for as long as the store may need to recover.
     ///
     /// - Returns: false if the verifier was stopped in the meantime.
     private func pause(before repetition: Int) -> Bool {
@@ -146,8 +146,8 @@ extension UploadVerifier {
     private func verify(_ upload: Upload) {
         FaultPoint.reach(.uploadVerified)
         var failures = 0
-        /// What the last look found; damage counts only if a second look finds it, too: a read can
-        /// be damaged on its way as well.
+        /// The result of the last read. Damage counts only if a second read also finds it, because
+        /// a read can be damaged on its way, too.
         var suspicion: RepairFinding.Fault?
         while true {
             do {
@@ -172,7 +172,7 @@ extension UploadVerifier {
 
     private func tell(_ fault: RepairFinding.Fault, _ upload: Upload) {
         let command = "git-s3-backend repair \(upload.repository)"
-        // The path goes along: who runs the command may have another state directory.
+        // The command contains the path, since the operator may use another state directory.
         let remedy =
             GoodCopies.isCached(upload.digest, upload.kind, in: state)
             ? "A good copy is cached here. Run '\(command) --from \(state)'."

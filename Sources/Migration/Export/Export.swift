@@ -3,7 +3,8 @@ package import Repository
 package import Logging
 package import ObjectStore
 
-/// Makes a bare repository on this machine equal to what is published.
+/// The export of a repository: a bare repository on this machine becomes equal to the published
+/// one.
 package struct Export: Sendable {
     package let repository: RepositoryName
     private let hydration: Hydration
@@ -15,25 +16,25 @@ package struct Export: Sendable {
         self.log = log
     }
 
-    /// What became of the directory.
+    /// The outcome for the directory.
     package enum Outcome: Equatable, Sendable {
         case created(refs: Int, packs: Int)
-        /// `packs` were fetched; the others were there.
+        /// Updated; `packs` were downloaded, the others already existed.
         case updated(refs: Int, packs: Int)
         case upToDate
     }
 
-    /// Exports into a directory that is not there, is empty, or is a bare repository: then its refs
-    /// and its HEAD become those published, and objects are added, never removed.
+    /// Exports into a directory that does not exist, is empty, or is a bare repository. Its refs
+    /// and its HEAD become the published ones; objects are added and never removed.
     ///
-    /// Objects come first, then all refs at once, then HEAD.
+    /// Objects are written first, then all refs at once, then HEAD.
     ///
     /// - Parameter path: absolute.
-    /// - Throws: ``ExportError``, ``RepositoryError`` or ``StoreError``; the refs are all as before
-    ///   then, or all new.
+    /// - Throws: ``ExportError``, ``RepositoryError`` or ``StoreError``. The refs are then either
+    ///   all unchanged or all new.
     package func run(into path: String, progress: Progress = .none) throws -> Outcome {
         progress.begin("reading '\(repository)'")
-        guard case .live(let snapshot) = try Snapshot.resolve(repository, in: hydration.store)
+        guard case .live(let snapshot) = try hydration.manifests.resolve(repository)
         else {
             throw ExportError.noSuchRepository(repository, location: hydration.store.location)
         }
@@ -64,8 +65,8 @@ package struct Export: Sendable {
 }
 
 extension Snapshot {
-    /// A state of some of the packs alone, without refs, to be hydrated. It is one of its own, with
-    /// a digest of its own.
+    /// Returns a state with only some of the packs and without refs, for hydrating. It has a digest
+    /// of its own.
     fileprivate func reduced(to packs: Set<Digest>) throws -> Snapshot {
         let manifest = Manifest(
             head: manifest.head, packs: packs, objectFormat: manifest.objectFormat)

@@ -1,36 +1,36 @@
 package import ObjectStore
 
-/// Why a repository is not exported, or a directory not updated.
+/// Why a repository was not exported, or a directory not updated.
 package enum ExportError: Error, CustomStringConvertible, Sendable {
-    /// The store has no such repository.
+    /// The repository does not exist in the store.
     case noSuchRepository(RepositoryName, location: String)
-    /// There is something else where the export shall be.
+    /// Something else exists at the path of the export.
     case occupied(String)
-    /// A repository, but not one that can be made equal to what is published.
+    /// A repository that cannot become equal to the published one.
     case unfit(String, reason: String)
-    /// Another export writes there.
+    /// Another export is writing there.
     case busy(String)
-    /// A lock of git's that nobody seems to hold.
+    /// A lock file of git that no process seems to hold.
     case locked(String)
-    /// Somebody else writes refs there.
+    /// Another process is writing refs there.
     case changing(String)
 
     package var description: String {
         switch self {
         case .noSuchRepository(let name, let location):
-            "There is no repository '\(name)' in '\(location)'."
+            "Repository '\(name)' does not exist in '\(location)'."
         case .occupied(let path):
-            "'\(path)' is neither empty nor a bare repository. Name another directory."
+            "'\(path)' is neither empty nor a bare repository. Specify another directory."
         case .unfit(let path, let reason):
-            "'\(path)' cannot be updated: \(reason). Name another directory."
+            "'\(path)' cannot be updated: \(reason). Specify another directory."
         case .busy(let path):
-            "Another export writes to '\(path)'. Wait for it to end."
+            "Another export is writing to '\(path)'. Wait until it has finished."
         case .locked(let lock):
-            "'\(lock)' is there: git is at work in the repository, or was cut off. Remove the file "
-                + "if no git runs there."
+            "'\(lock)' exists: git is running in the repository, or was interrupted. If no git "
+                + "runs there, remove the file."
         case .changing(let path):
-            "The refs of '\(path)' change while it is exported to. Stop who pushes there, and "
-                + "export again."
+            "The refs of '\(path)' changed during the export. Make sure that nothing else writes "
+                + "there, and export again."
         }
     }
 }

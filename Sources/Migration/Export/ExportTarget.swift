@@ -105,7 +105,7 @@ struct ExportTarget: ~Copyable {
     private static func refuseUnfit(
         _ path: String, format: ObjectFormat, git: OperatorGit, in scratch: borrowing Workspace
     ) throws {
-        let step = "look at the repository"
+        let step = "inspect the repository"
         let found = try git.run(["rev-parse", "--resolve-git-dir", path], in: scratch, step: step)
         guard found.succeeded else { throw ExportError.occupied(path) }
         let facts = try git.run(
@@ -194,29 +194,12 @@ struct ExportTarget: ~Copyable {
         }
         let temporary = "\(directory)/\(Self.temporary)\(Hex.random(bytes: 8))"
         do {
-            try copy(source, to: temporary)
+            try Files.copy(source, to: temporary, mode: 0o444, .synced)
             try check("rename", target) { rename(temporary, target) }
         } catch {
             _ = unlink(temporary)
             throw error
         }
-    }
-
-    private static func copy(_ source: String, to target: String) throws(SystemError) {
-        let input = try OwnedDescriptor.open(source, O_RDONLY)
-        let output = try OwnedDescriptor.open(target, O_WRONLY | O_CREAT | O_EXCL, mode: 0o444)
-        var chunk = [UInt8](repeating: 0, count: 1 << 20)
-        while true {
-            let count = try chunk.withMutableBytes { (buffer) throws(SystemError) in
-                try readSome(input.raw, into: buffer)
-            }
-            if count == 0 { break }
-            try chunk.withBytes { (bytes) throws(SystemError) in
-                try writeAll(output.raw, UnsafeRawBufferPointer(rebasing: bytes[..<count]))
-            }
-        }
-        try Files.sync(output.raw, target)
-        try output.close()
     }
 
     // MARK: Refs

@@ -2,28 +2,28 @@ import Repository
 import Glibc
 import Posix
 
-/// A repository's `packed-refs`, replaced as git does it: by way of a lock, which becomes the file.
+/// A repository's `packed-refs`, which is replaced as by git: a lock file becomes the new file.
 struct PackedRefsFile {
     private let path: String
     private let lock: String
-    /// The new file before it is the lock: if it is still there and the lock is the same file, then
-    /// the lock was left by an export that was cut off.
+    /// The path of the new file before it becomes the lock. If it exists and the lock is the same
+    /// file, an interrupted export left the lock behind.
     private let own: String
 
-    /// - Parameter gitDirectory: the repository, in which one export at a time writes.
+    /// - Parameter gitDirectory: the repository, to which one export at a time writes.
     init(in gitDirectory: String) {
         path = gitDirectory + "/packed-refs"
         lock = path + ".lock"
         own = path + ".export"
     }
 
-    /// Replaces the file; the new one is synced.
+    /// Replaces the file and syncs the new one.
     func replace(by bytes: [UInt8]) throws {
         let isTaken = try local("write the refs") { () throws(SystemError) in
             if let left = Self.identity(of: own), left == Self.identity(of: lock) {
                 _ = unlink(lock)
             }
-            // It may be the present file, too: never written to again.
+            // It may be the current `packed-refs`, too, which must not be written to.
             _ = unlink(own)
             let file = try OwnedDescriptor.open(own, O_WRONLY | O_CREAT | O_EXCL, mode: 0o666)
             try writeAll(file.raw, bytes)

@@ -38,16 +38,19 @@ package struct Import: Sendable {
     /// - Throws: ``ImportError``, ``RepositoryError`` or ``StoreError``. Unless that is
     ///   ``StoreError/undetermined(_:reason:)`` nothing was published.
     package func run(
-        from source: ImportSource, into store: any ObjectStore, git: GitProgram,
+        from source: ImportSource, into manifests: Manifests, git: GitProgram,
         state: StateDirectory, progress: Progress = .none
     ) throws -> Outcome {
         let head = try source.head(wish: defaultBranch)
         var made: ImportedPack?
         var opened: ImportWorkspace?
         var peeled: [RefName: ObjectID] = [:]
-        for _ in 0..<Self.attempts {
+        return try Swap.repeated(
+            attempts: Self.attempts,
+            orThrow: ImportError.overtaken(repository, times: Self.attempts)
+        ) {
             progress.begin("reading '\(repository)'")
-            let resolution = try Snapshot.resolve(repository, in: store)
+            let resolution = try manifests.resolve(repository)
             let live = try published(resolution, source)
             if let live, live.refs == source.refs, live.head == head { return .upToDate }
 
@@ -78,15 +81,12 @@ package struct Import: Sendable {
             if manifest.needsPeeled { manifest.peeled = peeled }
             let size = work.pack?.pack.size
             progress.begin("storing \(Progress.bytes(size ?? 0))")
-            let swap = Swap(of: repository, from: resolution.latest, in: store)
+            let swap = Swap(of: repository, from: resolution.latest, in: manifests)
             FaultPoint.reach(.importPacked)
-            switch try swap.publish(manifest, with: work.writes) {
-            case .won(let digest, let manifest):
-                return .published(digest, manifest, packBytes: size)
-            case .lost: continue
+            return try swap.publish(manifest, with: work.writes).state.map {
+                .published($0.digest, $0.manifest, packBytes: size)
             }
         }
-        throw ImportError.overtaken(repository, times: Self.attempts)
     }
 
     /// The state that is published; nil: there is none.

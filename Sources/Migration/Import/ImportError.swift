@@ -28,31 +28,29 @@ package enum ImportError: Error, CustomStringConvertible, Sendable {
         case .notARepository(let path, let reason):
             "'\(path)' is not a git repository: \(reason)."
         case .shallow(let path):
-            "'\(path)' is a shallow clone: the history that it lacks cannot be published. Fetch "
-                + "it with 'git fetch --unshallow'."
+            "'\(path)' is a shallow clone, which cannot be imported. Fetch the missing history "
+                + "with 'git fetch --unshallow'."
         case .partial(let path):
-            "'\(path)' is a partial clone: objects that it lacks cannot be published. Import a "
-                + "full clone."
+            "'\(path)' is a partial clone, which cannot be imported. Import a full clone."
         case .broken(let path, let reason):
-            "'\(path)' is broken: \(reason). Mend it; 'git fsck' shows what is wrong."
+            "'\(path)' is broken: \(reason). Repair it; 'git fsck' shows the details."
         case .unsafeName(let path, let ref):
-            "'\(path)' has the ref '\(ref)', whose name cannot be published: it must be UTF-8 of "
-                + "at most 1024 bytes. Rename it."
+            "'\(path)' has the ref '\(ref)', whose name cannot be published. Rename it to valid "
+                + "UTF-8 of at most 1024 bytes."
         case .detachedHead(let path):
-            "The HEAD of '\(path)' is detached. Name the branch that it shall be with "
-                + "--default-branch."
+            "The HEAD of '\(path)' is detached. Specify its branch with --default-branch."
         case .headElsewhere(let path, let ref):
-            "The HEAD of '\(path)' names '\(ref)', which is no branch. Name the branch that it "
-                + "shall be with --default-branch."
+            "The HEAD of '\(path)' points to '\(ref)', which is not a branch. Specify its branch "
+                + "with --default-branch."
         case .refused(let path, let reason, let message):
             "'\(path)' has an object that git's checks refuse: \(reason)."
-                + (message.map { " To take such objects as they are, give --accept \($0)." } ?? "")
+                + (message.map { " To accept such objects, add --accept \($0)." } ?? "")
         case .otherFormat(let repository, let published, let source):
-            "'\(repository)' is published with object format \(published), and the repository to "
-                + "import has \(source). Import it under another name."
+            "'\(repository)' is published with object format \(published), but the imported "
+                + "repository has \(source). Import it under another name."
         case .overtaken(let repository, let times):
-            "'\(repository)' was pushed to again and again while it was imported; \(times) attempts "
-                + "were lost and changed nothing. Try again when it is quiet."
+            "'\(repository)' was pushed to during each of \(times) attempts to import it. "
+                + "Nothing has changed. Try again when there are fewer pushes."
         }
     }
 }

@@ -77,7 +77,7 @@ private struct SourceReader: ~Copyable {
         try refusePartial(directory, objects: facts.objects)
         let listed = try refs(directory)
         let stray = try LooseRefs.strays(in: facts.common, besides: Set(listed.refs.keys))
-        let left = stray.map { "'\($0)' names a ref that is not there; it is left out." }
+        let left = stray.map { "'\($0)' skipped: it points to a ref that does not exist." }
         return ImportSource(
             path: path, head: try head(directory), refs: listed.refs, format: facts.format,
             warnings: listed.warnings + left, objects: facts.objects)
@@ -89,7 +89,7 @@ private struct SourceReader: ~Copyable {
         guard stat(path, &status) == 0 else {
             throw ImportError.notARepository(path, reason: String(cString: strerror(errno)))
         }
-        var reason = "there is neither a '.git' nor a bare repository in it"
+        var reason = "it contains neither '.git' nor a bare repository"
         for candidate in [path + "/.git", path] where access(candidate, F_OK) == 0 {
             let outcome = try git.run(
                 ["rev-parse", "--resolve-git-dir", candidate], in: workspace,
@@ -112,7 +112,7 @@ private struct SourceReader: ~Copyable {
             [
                 "rev-parse", "--path-format=absolute", "--show-object-format",
                 "--is-shallow-repository", "--git-common-dir", "--git-path", "objects",
-            ], on: .source(directory), in: workspace, step: "look at the repository")
+            ], on: .source(directory), in: workspace, step: "inspect the repository")
         guard outcome.succeeded else {
             throw ImportError.notARepository(path, reason: outcome.reason)
         }
@@ -146,8 +146,8 @@ private struct SourceReader: ~Copyable {
                 if value == "files" { continue }
                 throw ImportError.notARepository(
                     path,
-                    reason: "its refs are kept in another format, '\(value)'; clone it with 'git "
-                        + "clone --mirror' and import the clone")
+                    reason: "its refs are stored in the unsupported format '\(value)'; clone it "
+                        + "with 'git clone --mirror' and import the clone")
             }
             if !["false", "no", "off", "0", ""].contains(value) { throw ImportError.partial(path) }
         }
@@ -190,7 +190,9 @@ private struct SourceReader: ~Copyable {
             let parts = line.split(
                 separator: UInt8(ascii: " "), maxSplits: 2, omittingEmptySubsequences: false)
             guard parts.count == 3, let id = ObjectID(parts[0]) else {
-                throw RepositoryError.git(step: "read its refs", reason: "a line that is no ref")
+                throw RepositoryError.git(
+                    step: "read its refs",
+                    reason: "an invalid line in the list of refs")
             }
             let shown = String(decoding: parts[1], as: UTF8.self)
             if Self.ofOneWorkTree.contains(where: { shown.hasPrefix($0) }) { continue }
@@ -201,8 +203,8 @@ private struct SourceReader: ~Copyable {
             if !parts[2].isEmpty {
                 let target = String(decoding: parts[2], as: UTF8.self)
                 warnings.append(
-                    "'\(shown)' is a symbolic ref to '\(target)'; it is imported as a ref to what "
-                        + "that is now.")
+                    "'\(shown)' is a symbolic ref to '\(target)'. It is imported as an ordinary "
+                        + "ref with the same value.")
             }
         }
         return (refs, warnings)

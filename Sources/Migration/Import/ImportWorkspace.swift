@@ -28,7 +28,7 @@ final class ImportWorkspace {
         workspace = try .empty(head: .main, format: source.format, in: state)
         guard !source.objects.contains("\n") else {
             throw ImportError.notARepository(
-                source.path, reason: "its path has the end of a line in it")
+                source.path, reason: "its path contains a newline")
         }
         let refs = PackedRefs(
             Manifest(head: .main, refs: source.refs, objectFormat: source.format)
@@ -92,7 +92,7 @@ final class ImportWorkspace {
         for line in outcome.output.split(separator: UInt8(ascii: "\n")) {
             let parts = line.split(separator: UInt8(ascii: " "), maxSplits: 1)
             guard parts.count == 2, let id = ObjectID(parts[0]) else {
-                throw RepositoryError.git(step: step, reason: "a line that names no object")
+                throw RepositoryError.git(step: step, reason: "an unexpected line about an object")
             }
             let type = String(decoding: parts[1], as: UTF8.self)
             if type != "missing" { types[id] = type }

@@ -53,15 +53,15 @@ package struct RepositoryTree {
         guard let repository = RepositoryName("\(owner)/\(bare)") else {
             return .failure(
                 BadName(
-                    description: "'\(path)' gives no name that can be published. Import it by "
-                        + "itself, with a name. \(RepositoryName.rule)"))
+                    description: "'\(path)' does not correspond to a valid name. Import it "
+                        + "separately, with another name. \(RepositoryName.rule)"))
         }
         if let other = paths.updateValue(path, forKey: repository) {
             paths[repository] = other
             return .failure(
                 BadName(
-                    description: "'\(path)' would be '\(repository)', as '\(other)' is. Import it "
-                        + "by itself, with a name."))
+                    description: "'\(path)' would be published as '\(repository)', as would "
+                        + "'\(other)'. Import it separately, with another name."))
         }
         return .success(repository)
     }

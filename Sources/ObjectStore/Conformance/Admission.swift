@@ -1,3 +1,5 @@
+import Posix
+
 /// A store that may be used because it has passed the probe, now or recently.
 package struct Admission: Sendable {
     /// The store to use. It speaks the detected dialect, and is probed again before a write if

@@ -49,12 +49,10 @@ struct AdmissionRecords: Sendable {
     }
 
     /// Waits for the right to probe this store. The file of the lock stays.
-    func lock() throws(StoreError) -> ProbeLock {
+    func lock() throws(StoreError) -> FileLock {
         do {
             try Files.makeDirectories(directory)
-            let file = try OwnedDescriptor.open(path + ".lock", O_RDWR | O_CREAT)
-            _ = try Files.lock(file.raw, waiting: .untilFree, path + ".lock")
-            return ProbeLock(file: file)
+            return try FileLock.wait(for: path + ".lock")
         } catch {
             throw refusal(error)
         }
@@ -62,14 +60,7 @@ struct AdmissionRecords: Sendable {
 
     private func refusal(_ error: SystemError) -> StoreError {
         .misconfigured(
-            "Could not keep the admission of '\(location)' in '\(directory)': \(error). "
-                + "Give the user that this runs as write access to the state directory.")
+            "Could not record the probe result of '\(location)' in '\(directory)': \(error). "
+                + "Make the state directory writable for the user that this runs as.")
     }
-}
-
-/// The right to probe one store, which is released when this value is destroyed.
-struct ProbeLock: ~Copyable {
-    let file: OwnedDescriptor
-
-    consuming func release() {}
 }

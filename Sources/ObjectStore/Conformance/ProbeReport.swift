@@ -59,7 +59,7 @@ package struct ProbeFailure: Error, Hashable, Sendable, CustomStringConvertible 
     package let reason: String
 
     package var description: String {
-        "The store '\(location)' is not admitted: \(phase.rawValue), round \(round), "
+        "The store '\(location)' failed the conformance probe: \(phase.rawValue), round \(round), "
             + "key '\(key)': \(reason)."
     }
 }

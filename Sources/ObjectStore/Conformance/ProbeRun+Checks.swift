@@ -25,7 +25,7 @@ extension ProbeRun {
             return
         }
         throw failure(
-            step, "\(Self.patience) reads in a row got no answer; the last: \(error)")
+            step, "\(Self.patience) consecutive reads got no answer; the last error: \(error)")
     }
 
     /// Returns the object that a PUT with the right checksum wrote; nil unless one with a wrong

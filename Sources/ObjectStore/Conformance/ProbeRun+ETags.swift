@@ -34,7 +34,10 @@ extension ProbeRun {
             }
             return
         }
-        throw failure(step, "\(Self.patience) writes in a row got no answer; the last: \(reason)")
+        throw failure(
+            step,
+            "\(Self.patience) consecutive writes got no answer; the last error: "
+                + "\(reason)")
     }
 
     private enum WriteKind: String, CaseIterable {
@@ -56,7 +59,10 @@ extension ProbeRun {
     ) throws(ProbeFailure) {
         let got = try read(step)
         guard got.body == body else {
-            throw failure(step, "\(kind.rawValue) succeeded, and then other bytes were read")
+            throw failure(
+                step,
+                "\(kind.rawValue) succeeded, but different bytes were read "
+                    + "afterwards")
         }
         guard let head = try look(step, .head(step.key)) else {
             throw failure(step, "a GET finds the object, a HEAD does not")

@@ -69,7 +69,7 @@ extension ProbeRun {
         }
         guard winners.count <= 1 else {
             throw failure(
-                step, "\(winners.count) of \(writes.count) racers were told that they won")
+                step, "\(winners.count) of \(writes.count) racers were reported as successful")
         }
         return try judgeOutcome(step, start: start, bodies, winner: winners.first, dropped)
     }

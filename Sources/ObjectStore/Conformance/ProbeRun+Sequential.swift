@@ -29,7 +29,10 @@ extension ProbeRun {
             case .stored:
                 let new = try read(step)
                 guard new.body == body else {
-                    throw failure(step, "If-Match succeeded, and then other bytes were read")
+                    throw failure(
+                        step,
+                        "If-Match succeeded, but different bytes were read "
+                            + "afterwards")
                 }
                 guard new.etag != old.etag else {
                     throw failure(step, "other bytes have the same ETag \(new.etag)")
@@ -52,7 +55,10 @@ extension ProbeRun {
                 store.retryPolicy.pause(before: 1)
             }
         }
-        throw failure(step, "\(Self.patience) writes in a row got no answer; the last: \(reason)")
+        throw failure(
+            step,
+            "\(Self.patience) consecutive writes got no answer; the last error: "
+                + "\(reason)")
     }
 
     private func expectStaleRefusal(
@@ -68,7 +74,7 @@ extension ProbeRun {
         let (_, object) = try newObject(.sequential, 1, "token")
         let step = ProbeStep(phase: .sequential, round: 1, key: freshKey("missing"))
         let body = freshBody("missing")
-        try expectRefusal(step, "If-Match on a key that is not there", leaving: nil) {
+        try expectRefusal(step, "If-Match on a key that does not exist", leaving: nil) {
             put(body, at: step.key, .ifMatch(object.etag))
         }
     }

@@ -76,7 +76,10 @@ extension ProbeRun {
             case .stored:
                 let object = try read(last)
                 guard object.body == body else {
-                    throw failure(last, "a create succeeded, and then other bytes were read")
+                    throw failure(
+                        last,
+                        "a create succeeded, but different bytes were read "
+                            + "afterwards")
                 }
                 return (last, object)
             case .refused(let refusal):
@@ -92,7 +95,10 @@ extension ProbeRun {
                 last = ProbeStep(phase: phase, round: round, key: freshKey(name))
             }
         }
-        throw failure(last, "\(Self.patience) creates in a row got no answer; the last: \(reason)")
+        throw failure(
+            last,
+            "\(Self.patience) consecutive creates got no answer; the last error: "
+                + "\(reason)")
     }
 
     /// Whether a refused write was applied nevertheless: the HTTP library sent it twice, and the
@@ -140,7 +146,10 @@ extension ProbeRun {
             case nil: throw failure(step, "no result")
             }
         }
-        throw failure(step, "\(Self.patience) reads in a row got no answer; the last: \(reason)")
+        throw failure(
+            step,
+            "\(Self.patience) consecutive reads got no answer; the last error: "
+                + "\(reason)")
     }
 
     /// Repeats a write that must be refused until it is answered, and checks that it changed
@@ -156,7 +165,7 @@ extension ProbeRun {
             case .broken(let cause): throw failure(step, cause)
             case .refused(let refusal):
                 if object != nil, refusal == .absent {
-                    throw failure(step, "\(what) was answered as if the object were not there")
+                    throw failure(step, "\(what) was answered as if the object did not exist")
                 }
                 guard try readIfThere(step) == object else {
                     throw failure(step, "\(what) was refused, but changed the object")
@@ -167,6 +176,9 @@ extension ProbeRun {
                 store.retryPolicy.pause(before: 1)
             }
         }
-        throw failure(step, "\(Self.patience) writes in a row got no answer; the last: \(reason)")
+        throw failure(
+            step,
+            "\(Self.patience) consecutive writes got no answer; the last error: "
+                + "\(reason)")
     }
 }

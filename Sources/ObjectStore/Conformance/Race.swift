@@ -1,42 +1,28 @@
-import Glibc
 import Posix
 import Synchronization
 
-/// Where threads wait for each other. pthread_cond_wait(3).
-private final class Barrier: @unchecked Sendable {
-    // Only touched with `mutex` held; both at addresses that do not change.
-    private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
-    private let changed = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
-    private var waiting = 0
-    private var isOpen = false
-
-    init() {
-        pthread_mutex_init(mutex, nil)
-        pthread_cond_init(changed, nil)
-    }
-
-    deinit {
-        pthread_cond_destroy(changed)
-        pthread_mutex_destroy(mutex)
-        changed.deallocate()
-        mutex.deallocate()
-    }
+/// The line on which racers wait until all of them are ready.
+private final class StartingLine: Sendable {
+    private let monitor = Monitor()
+    // Both are touched only with the monitor's lock held.
+    private nonisolated(unsafe) var waiting = 0
+    private nonisolated(unsafe) var isOpen = false
 
     func wait() {
-        pthread_mutex_lock(mutex)
-        waiting += 1
-        pthread_cond_broadcast(changed)
-        while !isOpen { pthread_cond_wait(changed, mutex) }
-        pthread_mutex_unlock(mutex)
+        monitor.locked {
+            waiting += 1
+            monitor.notify()
+            monitor.wait { isOpen }
+        }
     }
 
     /// Opens once `count` threads wait.
     func open(after count: Int) {
-        pthread_mutex_lock(mutex)
-        while waiting < count { pthread_cond_wait(changed, mutex) }
-        isOpen = true
-        pthread_cond_broadcast(changed)
-        pthread_mutex_unlock(mutex)
+        monitor.locked {
+            monitor.wait { waiting >= count }
+            isOpen = true
+            monitor.notify()
+        }
     }
 }
 
@@ -47,42 +33,26 @@ func race<Outcome: Sendable>(
     width: Int, ready: @escaping @Sendable () -> Void,
     _ racer: @escaping @Sendable (Int) -> Outcome
 ) throws(SystemError) -> [Outcome] {
-    let barrier = Barrier()
+    let start = StartingLine()
     let outcomes = Outcomes<Outcome>(width)
-    var threads: [JoinedThread] = []
+    let threads = ThreadGroup()
     var failure: SystemError?
     do {
-        threads.reserveCapacity(width)
-        while threads.count < width {
-            let number = threads.count
-            threads.append(
-                try JoinedThread {
-                    ready()
-                    barrier.wait()
-                    outcomes.set(racer(number), at: number)
-                })
+        for number in 0..<width {
+            try threads.start {
+                ready()
+                start.wait()
+                outcomes.set(racer(number), at: number)
+            }
         }
     } catch {
         failure = error
     }
-    // Those that did start run to their end, also when not all could.
-    barrier.open(after: threads.count)
-    for thread in threads { thread.join() }
+    // Those that did start run to their end, even if not all could be started.
+    start.open(after: threads.count)
+    threads.join()
     if let failure { throw failure }
     return outcomes.all
-}
-
-/// A thread that an array can hold.
-private final class JoinedThread {
-    private var thread: Thread?
-
-    init(_ body: @escaping @Sendable () -> Void) throws(SystemError) {
-        thread = try Thread(body)
-    }
-
-    func join() {
-        if let thread = thread.take() { thread.join() }
-    }
 }
 
 private final class Outcomes<Outcome: Sendable>: Sendable {

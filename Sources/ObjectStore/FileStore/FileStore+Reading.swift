@@ -37,7 +37,7 @@ extension FileStore {
         }
         guard object.size == opened.status.size else {
             throw .corrupt(
-                key, reason: "\(object.size) bytes were read of \(opened.status.size)")
+                key, reason: "read \(object.size) of \(opened.status.size) bytes")
         }
         return .found(object)
     }
@@ -74,58 +74,22 @@ extension FileStore {
         case .memory:
             var bytes: [UInt8] = []
             bytes.reserveCapacity(Int(opened.status.size))
-            let copied = try FileCopy.read(opened.file.raw) { (chunk) throws(SystemError) in
+            let copied = try FileDigest(reading: opened.file.raw) { (chunk) throws(SystemError) in
                 bytes.append(contentsOf: chunk)
             }
             return StoredObject(
                 bytes: bytes, size: copied.size, digest: copied.digest, etag: etag)
         case .nowhere:
-            let read = try FileCopy.read(opened.file.raw) { _ in }
+            let read = try FileDigest(reading: opened.file.raw)
             return StoredObject(size: read.size, digest: read.digest, etag: etag)
         case .file(let path):
             let target = try OwnedDescriptor.open(path, O_WRONLY | O_CREAT | O_TRUNC)
             let raw = target.raw
-            let copied = try FileCopy.read(opened.file.raw) { (chunk) throws(SystemError) in
-                try FileCopy.writing(path) { () throws(SystemError) in try writeAll(raw, chunk) }
+            let copied = try FileDigest(reading: opened.file.raw) { (chunk) throws(SystemError) in
+                try writeAll(raw, chunk, path)
             }
             try target.close()
             return StoredObject(size: copied.size, digest: copied.digest, etag: etag)
-        }
-    }
-}
-
-/// Reads a file to its end and hashes it.
-enum FileCopy {
-    /// Bytes of a buffer, so many that calls and page faults do not matter.
-    private static let chunkSize = 1 << 20
-
-    static func read(
-        _ source: Int32, _ consume: (UnsafeRawBufferPointer) throws(SystemError) -> Void
-    ) throws(SystemError) -> (size: Int64, digest: Digest) {
-        let chunk = UnsafeMutableRawBufferPointer.allocate(byteCount: chunkSize, alignment: 4096)
-        defer { chunk.deallocate() }
-
-        var hasher = SHA256()
-        var size: Int64 = 0
-        while true {
-            let count = try readSome(source, into: chunk)
-            if count == 0 { break }
-            let filled = UnsafeRawBufferPointer(rebasing: chunk[..<count])
-            hasher.update(filled)
-            try consume(filled)
-            size += Int64(count)
-        }
-        return (size, hasher.finish())
-    }
-
-    /// Adds the file's name to an error of write(2), which only knows its descriptor.
-    static func writing(
-        _ path: String, _ body: () throws(SystemError) -> Void
-    ) throws(SystemError) {
-        do {
-            try body()
-        } catch {
-            throw SystemError(error.call, path, code: error.code)
         }
     }
 }

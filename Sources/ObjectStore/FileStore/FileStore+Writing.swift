@@ -72,14 +72,12 @@ extension FileStore {
         let path = staged.path
         switch body {
         case .bytes(let bytes, _):
-            try FileCopy.writing(path) { () throws(SystemError) in try writeAll(target, bytes) }
+            try writeAll(target, bytes, path)
             return Digest(of: bytes)
         case .file(let source, _, _):
             let file = try OwnedDescriptor.open(source, O_RDONLY)
-            return try FileCopy.read(file.raw) { (chunk) throws(SystemError) in
-                try FileCopy.writing(path) { () throws(SystemError) in
-                    try writeAll(target, chunk)
-                }
+            return try FileDigest(reading: file.raw) { (chunk) throws(SystemError) in
+                try writeAll(target, chunk, path)
             }.digest
         }
     }
@@ -112,7 +110,7 @@ extension FileStore {
             try Files.syncDirectory(directory(of: path))
         } catch {
             throw .nonConforming(
-                attempt, reason: "it is written, but not known to be durable: \(error)")
+                attempt, reason: "it was written, but may not be durable: \(error)")
         }
         lock.release()
         return .stored(etag)

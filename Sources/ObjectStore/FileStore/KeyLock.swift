@@ -9,35 +9,26 @@ import Posix
 /// file description of its own, so it excludes threads as well as processes, and a process that
 /// dies releases it. No operation holds two. flock(2).
 struct KeyLock: ~Copyable {
-    private let file: OwnedDescriptor
+    private let lock: FileLock
     private let path: String
 
     /// Waits for the lock of a key.
     init(of key: ObjectKey, in directory: String) throws(SystemError) {
         let name = Digest(of: Array(key.path.utf8)).hex.prefix(2)
         path = directory + "/" + name
-        while true {
-            let file = try OwnedDescriptor.open(path, O_RDWR | O_CREAT)
-            _ = try Files.lock(file.raw, waiting: .untilFree, path)
-            // The file was removed from `.locks` in the meantime, so others now lock another one.
-            let held = try FileStatus(file.raw, path)
-            if let named = try FileStatus(of: path), named.inode == held.inode {
-                self.file = file
-                return
-            }
-        }
+        lock = try FileLock.wait(for: path)
     }
 
     /// The time that a new object must exceed: that of removed objects, and that of `current`.
     func floor(with current: FileStatus?) throws(SystemError) -> FileTime {
-        let removed = try FileStatus(file.raw, path).modified
+        let removed = try FileStatus(lock.file.raw, path).modified
         return max(removed, current?.modified ?? removed)
     }
 
     /// Raises the floor above the time of an object that is about to be removed, durably.
     func raiseFloor(past removed: FileStatus) throws(SystemError) {
-        _ = try FileStatus.stamp(file.raw, path, laterThan: floor(with: removed))
-        try Files.sync(file.raw, path)
+        _ = try FileStatus.stamp(lock.file.raw, path, laterThan: floor(with: removed))
+        try Files.sync(lock.file.raw, path)
         if let directory = Files.parent(of: path) { try Files.syncDirectory(directory) }
     }
 

@@ -1,6 +1,6 @@
-import Bytes
+package import Bytes
 import Glibc
-package import ObjectStore
+import ObjectStore
 import Posix
 import Synchronization
 
@@ -10,7 +10,7 @@ import Synchronization
 ///
 /// A manifest is read and parsed once however many ask for it at once, and what is parsed at once is
 /// bounded.
-package final class ManifestCache: Sendable {
+package final class ManifestCache: ManifestCaching {
     private let directory: String
     private let space: CacheSpace
     private let memory: Mutex<ManifestMemory>
@@ -47,7 +47,7 @@ package final class ManifestCache: Sendable {
     /// A manifest from memory, from the disk, or, checked, from the store.
     ///
     /// - Throws: what `read` does, here or for another who asked first, and ``Manifest/Invalid``.
-    func manifest(_ digest: Digest, reading read: () throws -> [UInt8]) throws -> Manifest {
+    package func manifest(_ digest: Digest, reading read: () throws -> [UInt8]) throws -> Manifest {
         if let known = use(digest)?.manifest {
             StoreMeter.countCacheHit()
             return known
@@ -90,7 +90,7 @@ package final class ManifestCache: Sendable {
     }
 
     /// Keeps a manifest's bytes on the disk. Whatever fails here fails nothing.
-    func keep(_ bytes: [UInt8], as digest: Digest) {
+    package func keep(_ bytes: [UInt8], as digest: Digest) {
         guard bytes.count <= space.limit else { return }
         let temporary = "\(directory)/\(Hex.random())"
         do {
@@ -123,40 +123,5 @@ package final class ManifestCache: Sendable {
 
     private func use(_ digest: Digest) -> ManifestMemory.Entry? {
         memory.withLock { $0.use(digest) }
-    }
-}
-
-/// A store with the manifests that were read from it. The cache goes where the store goes: whoever
-/// resolves a repository through it, or follows its ancestors, reads each manifest once.
-package struct CachedStore: ObjectStore {
-    private let inner: any ObjectStore
-    let manifests: ManifestCache
-
-    init(_ inner: any ObjectStore, _ manifests: ManifestCache) {
-        self.inner = inner
-        self.manifests = manifests
-    }
-
-    package var location: String { inner.location }
-    package var retryPolicy: RetryPolicy { inner.retryPolicy }
-    package var checksBodies: Bool { inner.checksBodies }
-    package var dialect: Dialect { inner.dialect }
-    package var servers: ServerNames { inner.servers }
-
-    package func perform(_ requests: [StoreRequest]) -> [Result<StoreAnswer, StoreError>] {
-        let results = inner.perform(requests)
-        // A manifest that was written here will be the next one to be read.
-        for case (.put(.bytes(let bytes, let digest), let key, _), .success(.stored)) in zip(
-            requests, results) where key == .manifest(digest)
-        {
-            manifests.keep(bytes, as: digest)
-        }
-        return results
-    }
-
-    package func list(
-        prefix: String, startingAfter: String?
-    ) throws(StoreError) -> [ListedObject] {
-        try inner.list(prefix: prefix, startingAfter: startingAfter)
     }
 }

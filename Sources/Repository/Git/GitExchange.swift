@@ -1,19 +1,29 @@
-import CSystem
 import Glibc
-import Posix
+package import Posix
 import Synchronization
 
 /// One run of git between a request's body and its answer: a second thread feeds the body to git,
 /// the caller's thread takes what git says.
-struct GitExchange {
+package struct GitExchange {
     let git: GitProgram
     /// For the error's text: `receive a push`.
     let step: String
     /// What git is fed before the body.
     let preamble: [UInt8]
-    let body: any RequestBody
+    let body: any ByteStream
     /// When git must be done.
     let deadline: ContinuousClock.Instant
+
+    package init(
+        git: GitProgram, step: String, preamble: [UInt8], body: any ByteStream,
+        deadline: ContinuousClock.Instant
+    ) {
+        self.git = git
+        self.step = step
+        self.preamble = preamble
+        self.body = body
+        self.deadline = deadline
+    }
 
     /// How feeding ended.
     private enum Feed {
@@ -44,7 +54,7 @@ struct GitExchange {
     /// - Parameter output: takes git's standard output as it comes.
     /// - Throws: ``RepositoryError``, and what `output` throws; git and all its children are gone
     ///   then.
-    func run(
+    package func run(
         _ arguments: [String], in workspace: borrowing Workspace, for client: GitProgram.Client,
         channel: Int32? = nil, output: (UnsafeRawBufferPointer) throws -> Void
     ) throws -> ChildProcess.Ending {
@@ -122,7 +132,7 @@ struct GitExchange {
             var polled = [pollfd(fd: reading, events: Int16(POLLIN), revents: 0)]
             // While the body comes in, its reader notices a client that goes away.
             if let hangup = body.hangupDescriptor, !feeder.isRunning {
-                polled.append(pollfd(fd: hangup, events: gs3_poll_hangup(), revents: 0))
+                polled.append(pollfd(fd: hangup, events: PollEvents.hangup, revents: 0))
             }
             _ = try local(step) { () throws(SystemError) in
                 try check("poll") { poll(&polled, nfds_t(polled.count), Self.interval) }
@@ -146,7 +156,7 @@ struct GitExchange {
     /// Feeds git until the body ends. Once git has stopped reading, the rest is read and dropped:
     /// a client that is still sending would not see the answer otherwise.
     private static func feed(
-        _ preamble: [UInt8], _ body: any RequestBody, to writing: consuming OwnedDescriptor,
+        _ preamble: [UInt8], _ body: any ByteStream, to writing: consuming OwnedDescriptor,
         counting fed: ByteCounter
     ) -> sending Feed {
         var isRead = preamble.withUnsafeBytes { write($0, to: writing) }

@@ -78,7 +78,7 @@ extension GitProgram {
 
     /// The messages that can be made warnings.
     private func messages(in state: StateDirectory) throws -> [String] {
-        let path = try local("find git's size and time") { () throws(SystemError) in
+        let path = try local("read git's size and modification time") { () throws(SystemError) in
             "\(state.path)/capabilities/\(try identity)/fsck-messages"
         }
         // A list that is missing, or was truncated by a crash, is learned again.
@@ -86,7 +86,7 @@ extension GitProgram {
             return Self.words(kept)
         }
         let learned = try learnMessages(in: state)
-        try local("keep the messages of git's checks") { () throws(SystemError) in
+        try local("store the messages of git's checks") { () throws(SystemError) in
             try Files.makeDirectories(Files.parent(of: path) ?? "/")
             let temporary = "\(path).\(Hex.random(bytes: 8))"
             try Files.write(Array(learned.map { "\($0)\n" }.joined().utf8), to: temporary)

@@ -1,5 +1,5 @@
 import Glibc
-import Posix
+package import Posix
 
 /// Runs git for work that nobody waits for: at low priority, in bounded memory, and so that it can
 /// be ended at any time.

@@ -28,7 +28,7 @@ package struct Workspace: ~Copyable, Sendable {
     package static func empty(
         head: RefName, format: ObjectFormat, in state: StateDirectory
     ) throws(RepositoryError) -> Workspace {
-        try local("make a workspace") { () throws(SystemError) in
+        try local("create a workspace") { () throws(SystemError) in
             let workspace = try Workspace(in: state)
             for directory in ["/refs", "/objects", "/objects/pack", "/objects/info"] {
                 let path = workspace.path + directory

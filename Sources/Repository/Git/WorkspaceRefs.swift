@@ -42,17 +42,17 @@ package struct WorkspaceRefs {
         for line in output.split(separator: UInt8(ascii: "\n")) {
             guard let space = line.firstIndex(of: UInt8(ascii: " ")),
                 let id = ObjectID(line[..<space])
-            else { throw .git(step: Self.step, reason: "a line that is no ref") }
+            else { throw .git(step: Self.step, reason: "an invalid line in the list of refs") }
             let name = line[(space + 1)...]
             guard let ref = RefName(name) else {
-                throw .unproven("'\(String(decoding: name, as: UTF8.self))' is no safe ref name")
+                throw .unproven("'\(String(decoding: name, as: UTF8.self))' is not a safe ref name")
             }
             ids[ref] = id
         }
     }
 
     /// Adds a ref.
-    mutating func put(_ name: RefName, _ id: ObjectID, peeled target: ObjectID?) {
+    package mutating func put(_ name: RefName, _ id: ObjectID, peeled target: ObjectID?) {
         ids[name] = id
         peeled[name] = target
     }
@@ -106,7 +106,7 @@ package struct WorkspaceRefs {
             if let target = ObjectID(line) {
                 targets[id] = target
             } else if !line.elementsEqual("\(id)^{} missing".utf8) {
-                throw .git(step: step, reason: "a line that names no object")
+                throw .git(step: step, reason: "an unexpected line about an object")
             }
         }
         return targets

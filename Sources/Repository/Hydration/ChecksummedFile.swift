@@ -35,31 +35,20 @@ struct ChecksummedFile {
         var own = MessageDigest(format == .sha1 ? .sha1 : .sha256)
         var head: [UInt8] = []
         var size: Int64 = 0
-        // The end of the file is not hashed by git: it is held back, at the chunk's beginning.
-        var held = 0
-        var chunk = [UInt8](repeating: 0, count: 2 * length + 1 << 20)
-        while true {
-            let count = try chunk.withMutableBytes { (buffer) throws(SystemError) in
-                try readSome(
-                    file.raw, into: UnsafeMutableRawBufferPointer(rebasing: buffer[held...]))
-            }
-            if count == 0 { break }
-            size += Int64(count)
-            head += chunk[held..<held + count].prefix(Self.headLength - head.count)
-            let filled = held + count
-            let kept = min(filled, 2 * length)
-            chunk.withUnsafeMutableBytes { buffer in
-                sha256.update(UnsafeRawBufferPointer(rebasing: buffer[held..<filled]))
-                own.update(UnsafeRawBufferPointer(rebasing: buffer[..<(filled - kept)]))
-                if filled > kept, let start = buffer.baseAddress {
-                    memmove(start, start + (filled - kept), kept)
-                }
-            }
-            held = kept
+        // git does not hash the end of the file, which is known only once nothing follows it.
+        var held: [UInt8] = []
+        try Files.forEachChunk(file.raw) { (chunk) throws(SystemError) in
+            size += Int64(chunk.count)
+            sha256.update(chunk)
+            head += chunk.prefix(Self.headLength - head.count)
+            let ready = max(0, held.count + chunk.count - 2 * length)
+            let (old, new) = (min(ready, held.count), ready - min(ready, held.count))
+            held.withUnsafeBytes { own.update(UnsafeRawBufferPointer(rebasing: $0[..<old])) }
+            own.update(UnsafeRawBufferPointer(rebasing: chunk[..<new]))
+            held = held.dropFirst(old) + Array(chunk[new...])
         }
-        tail = Array(chunk[..<held])
-        let hashed = max(0, held - length)
-        chunk.withUnsafeBytes { own.update(UnsafeRawBufferPointer(rebasing: $0[..<hashed])) }
+        tail = held
+        held.dropLast(length).withUnsafeBytes { own.update($0) }
         let hash = own.finish()
         isIntact = size > Int64(length) && tail.suffix(length).elementsEqual(hash)
         body = .file(path: path, size: size, digest: sha256.finish())

@@ -22,7 +22,7 @@ extension Hydration {
         _ packs: [Digest], _ format: ObjectFormat, in workspace: borrowing Workspace, log: Logger
     ) throws -> [PlacedPack] {
         let fetch = PackFetch(store: store, git: git, format: format, log: log)
-        guard let cache else {
+        guard let cache = cache?.packs else {
             return try placeDirectly(packs, fetch, in: workspace)
         }
         var placed: [PlacedPack] = []
@@ -64,7 +64,7 @@ extension Hydration {
             do {
                 guard let claim = try cache.waitToClaim(digest) else {
                     log.warning(
-                        "gave up waiting for another request's pack",
+                        "gave up waiting for another download of a pack",
                         metadata: ["pack.digest": "\(digest)"])
                     unkept.append(digest)
                     continue
@@ -123,7 +123,7 @@ extension Hydration {
     private func describe(
         _ digest: Digest, at base: String, _ format: ObjectFormat
     ) throws(RepositoryError) -> PlacedPack {
-        let objects = try local("look at a pack") { () throws(SystemError) in
+        let objects = try local("inspect a pack") { () throws(SystemError) in
             try PackIndex.objects(base + ".idx", forPack: base + ".pack", format: format)
         }
         return PlacedPack(digest: digest, objects: objects ?? 0)

@@ -16,13 +16,13 @@ extension Hydration {
         guard let largest, largest.objects >= PackSidecar.minimumObjects else { return }
         let pack = largest.digest
         let unknown = PackSidecar.allCases.filter { sidecar in
-            switch cache?.look(for: sidecar, of: pack) {
+            switch cache?.packs.look(for: sidecar, of: pack) {
             case .none, .unknown?: return true
             case .absent?: return false
             case .kept(let path)?:
                 let target = sidecar.path(of: pack, in: workspace)
                 // Evicted meanwhile: asked for next time.
-                try? cache?.files.place(path, at: target)
+                try? cache?.packs.files.place(path, at: target)
                 return false
             }
         }
@@ -31,7 +31,7 @@ extension Hydration {
             try fetchSidecars(unknown, of: pack, format, in: workspace, log)
         } catch {
             log.warning(
-                "could not read what makes a pack faster",
+                "could not fetch pack bitmap or commit graph",
                 metadata: ["pack.digest": "\(pack)", "error": "\(error)"])
         }
     }
@@ -41,7 +41,7 @@ extension Hydration {
         in workspace: borrowing Workspace, _ log: Logger
     ) throws {
         // Nobody else's attempt is waited for.
-        let claim = try cache?.claim(pack)
+        let claim = try cache?.packs.claim(pack)
         if cache != nil, claim == nil { return }
         let targets = sidecars.map { $0.path(of: pack, in: workspace) }
         var places = targets.map { $0 + ".new" }
@@ -55,18 +55,18 @@ extension Hydration {
         let index = "\(workspace.packDirectory)/pack-\(pack.hex).idx"
         for (position, sidecar) in sidecars.enumerated() {
             guard found[position] else {
-                cache?.mark(pack, sidecar.absenceSuffix)
+                cache?.packs.mark(pack, sidecar.absenceSuffix)
                 continue
             }
             let place = places[position]
             guard try sidecar.isUsable(place, forIndex: index, format: format) else {
                 log.warning(
-                    "a pack has a sidecar that is damaged or another's",
+                    "ignoring invalid bitmap or commit graph",
                     metadata: ["object.key": "\(sidecar.key(of: pack))"])
-                cache?.mark(pack, sidecar.absenceSuffix)
+                cache?.packs.mark(pack, sidecar.absenceSuffix)
                 continue
             }
-            if let cache, let claim {
+            if let cache = cache?.packs, let claim {
                 try cache.files.place(place, at: targets[position])
                 cache.admit(claim, sidecar.suffix)
             } else {

@@ -7,43 +7,28 @@ import Posix
 
 /// Makes workspaces: bare repositories that hold exactly what a snapshot says.
 package struct Hydration: Sendable {
-    /// Where repositories are read from, with the manifests that are kept of it.
-    package let store: any ObjectStore
+    /// The states of the store that repositories are read from.
+    package let manifests: Manifests
+    /// What this machine keeps between requests; nil if everything is downloaded into the workspace,
+    /// and removed with it.
+    package let cache: LocalCache?
     package let state: StateDirectory
     package let git: GitProgram
     /// The pre-receive hook's executable.
     package let hook: String
-    /// nil: everything is fetched into the workspace, and dropped with it.
-    package let cache: PackCache?
 
-    /// - Parameter cacheSize: bytes that packs and manifests may take in the state directory
-    ///   between requests; 0: none are kept.
     package init(
-        store: any ObjectStore, state: StateDirectory, git: GitProgram, hook: String,
-        cacheSize: Int64 = 0
+        store: any ObjectStore, cache: LocalCache? = nil, state: StateDirectory, git: GitProgram,
+        hook: String
     ) {
-        self.init(
-            store: store, state: state, git: git, hook: hook, cacheSize: cacheSize, files: .system)
-    }
-
-    init(
-        store: any ObjectStore, state: StateDirectory, git: GitProgram, hook: String,
-        cacheSize: Int64, files: FileLink, patience: Duration = .seconds(600)
-    ) {
+        manifests = Manifests(store, cache: cache?.manifests)
+        self.cache = cache
         self.state = state
         self.git = git
         self.hook = hook
-        guard cacheSize > 0 else {
-            self.store = store
-            cache = nil
-            return
-        }
-        let space = CacheSpace(
-            limit: cacheSize, sizeFile: state.path + "/cache-size",
-            directories: [state.path + "/packs", state.path + "/manifests"])
-        self.store = CachedStore(store, ManifestCache(in: state.path, space: space))
-        cache = PackCache(in: state.path, space: space, files: files, patience: patience)
     }
+
+    package var store: any ObjectStore { manifests.store }
 
     /// Makes a workspace to read from.
     ///
@@ -74,7 +59,7 @@ package struct Hydration: Sendable {
     private func hydrated(
         _ workspace: consuming Workspace, _ manifest: Manifest
     ) -> HydratedWorkspace {
-        HydratedWorkspace(workspace, manifest.objectFormat, in: state, from: cache)
+        HydratedWorkspace(workspace, manifest.objectFormat, in: state, from: cache?.packs)
     }
 
     /// Makes git ask us before it takes a push.
@@ -93,7 +78,7 @@ package struct Hydration: Sendable {
         _ pack: ObjectBody, index: ObjectBody, bitmap: ObjectBody? = nil,
         commitGraph: ObjectBody? = nil
     ) {
-        cache?.keep(pack, index: index, bitmap: bitmap, commitGraph: commitGraph)
+        cache?.packs.keep(pack, index: index, bitmap: bitmap, commitGraph: commitGraph)
     }
 
     /// A workspace without objects or refs.
@@ -112,7 +97,7 @@ package struct Hydration: Sendable {
             manifest.packs.sorted { $0.hex < $1.hex }, manifest.objectFormat, in: workspace,
             log: log)
         let refs =
-            try (store as? CachedStore)?.manifests.packedRefs(of: snapshot.digest, manifest)
+            try cache?.manifests.packedRefs(of: snapshot.digest, manifest)
             ?? PackedRefs(manifest).bytes
         let path = workspace.path + "/packed-refs"
         try makingRoom {

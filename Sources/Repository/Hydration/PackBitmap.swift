@@ -25,21 +25,24 @@ struct PackBitmap {
 
         let input = try OwnedDescriptor.open(source, O_RDONLY)
         let output = try OwnedDescriptor.open(path, O_WRONLY | O_CREAT | O_TRUNC)
-        var header = try read(hashOffset + length, from: input.raw)
+        var header = try Files.read(
+            input.raw, at: 0, count: hashOffset + length, subject: source)
         guard header.starts(with: signature), header.count == hashOffset + length else {
             return false
         }
         header.replaceSubrange(hashOffset..., with: trailer)
         var hash = MessageDigest(format == .sha1 ? .sha1 : .sha256)
-        var left = size - length - header.count
+        var offset = header.count
         var chunk = header
         while true {
             chunk.withUnsafeBytes { hash.update($0) }
             try writeAll(output.raw, chunk)
-            if left == 0 { break }
-            chunk = try read(min(left, 1 << 18), from: input.raw)
+            if offset == size - length { break }
+            chunk = try Files.read(
+                input.raw, at: Int64(offset), count: min(size - length - offset, 1 << 18),
+                subject: source)
             if chunk.isEmpty { return false }
-            left -= chunk.count
+            offset += chunk.count
         }
         try writeAll(output.raw, hash.finish())
         try output.close()
@@ -51,19 +54,20 @@ struct PackBitmap {
         in path: String, format: ObjectFormat
     ) throws(SystemError) -> Int? {
         let file = try OwnedDescriptor.open(path, O_RDONLY)
-        let header = try read(hashOffset, from: file.raw)
+        func read(_ count: Int, at offset: Int) throws(SystemError) -> [UInt8] {
+            try Files.read(file.raw, at: Int64(offset), count: count, subject: path)
+        }
+        let header = try read(hashOffset, at: 0)
         guard header.count == hashOffset, number(header[8...]) > 0 else { return nil }
         var offset = hashOffset + format.rawLength
-        // One for each type of object comes first: a count of bits, one of words, the words, and
-        // where the last run begins.
+        // One bitmap for each type of object comes first: a count of bits, one of words, the words,
+        // and the position of the last run.
         for _ in 0..<4 {
-            try check("lseek", path) { lseek(file.raw, off_t(offset), SEEK_SET) }
-            let counts = try read(8, from: file.raw)
+            let counts = try read(8, at: offset)
             guard counts.count == 8 else { return nil }
             offset += 8 + 8 * number(counts[4...]) + 4
         }
-        try check("lseek", path) { lseek(file.raw, off_t(offset), SEEK_SET) }
-        let entry = try read(4, from: file.raw)
+        let entry = try read(4, at: offset)
         return entry.count == 4 ? number(entry[...]) : nil
     }
 
@@ -76,16 +80,11 @@ struct PackBitmap {
     private static let hashOffset = 12
 
     private static func tail(of path: String, _ length: Int) throws(SystemError) -> [UInt8] {
-        let file = try OwnedDescriptor.open(path, O_RDONLY)
-        try check("lseek", path) { lseek(file.raw, -off_t(length), SEEK_END) }
-        return try Files.readToEnd(file.raw, limit: length, subject: path)
-    }
-
-    private static func read(_ count: Int, from file: Int32) throws(SystemError) -> [UInt8] {
-        var bytes = [UInt8](repeating: 0, count: count)
-        let read = try bytes.withMutableBytes { (buffer) throws(SystemError) in
-            try readSome(file, into: buffer)
+        guard let size = try Files.size(of: path), size >= Int64(length) else {
+            throw SystemError("read", path, code: EINVAL)
         }
-        return Array(bytes.prefix(read))
+        let file = try OwnedDescriptor.open(path, O_RDONLY)
+        return try Files.read(
+            file.raw, at: size - Int64(length), count: length, subject: path)
     }
 }

@@ -74,12 +74,9 @@ package enum PackIndex {
         guard status.st_mode & S_IFMT == S_IFREG, status.st_size >= off_t(head + tail) else {
             return nil
         }
-        var first = [UInt8](repeating: 0, count: head)
-        var last = [UInt8](repeating: 0, count: tail)
-        let (read, readLast) = try (
-            check("pread", path) { pread(file.raw, &first, head, 0) },
-            check("pread", path) { pread(file.raw, &last, tail, status.st_size - off_t(tail)) }
-        )
-        return read == head && readLast == tail ? (first, last) : nil
+        let first = try Files.read(file.raw, at: 0, count: head, subject: path)
+        let last = try Files.read(
+            file.raw, at: Int64(status.st_size) - Int64(tail), count: tail, subject: path)
+        return first.count == head && last.count == tail ? (first, last) : nil
     }
 }

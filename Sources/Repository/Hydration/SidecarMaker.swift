@@ -2,7 +2,7 @@ package import Bytes
 package import GitProtocol
 import Glibc
 package import ObjectStore
-import Posix
+package import Posix
 
 /// Makes what is derived of one pack beside its index: a reachability bitmap, and a commit graph.
 ///
@@ -44,7 +44,7 @@ package struct SidecarMaker: Sendable {
             }
             return try PackObjects(inIndex: pack + ".idx", format: format)
         }
-        let step = "make a bitmap"
+        let step = "write a bitmap"
         guard let index else { throw RepositoryError.git(step: step, reason: "no index") }
         let packedRefs = Set(tips.filter { index.contains($0) }.map(\.hex)).sorted()
             .map { "\($0) refs/tips/\($0)\n" }.joined()
@@ -88,7 +88,7 @@ package struct SidecarMaker: Sendable {
         }
         guard file.isIntact else {
             throw .git(
-                step: "make a bitmap", reason: "'\(path)' does not match its own checksum")
+                step: "write a bitmap", reason: "'\(path)' does not match its own checksum")
         }
         return file.body
     }

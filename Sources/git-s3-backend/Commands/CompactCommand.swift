@@ -7,29 +7,29 @@ import Repository
 struct CompactCommand: StoreCommand {
     static let configuration = CommandConfiguration(
         commandName: "compact",
-        abstract: "Fold the packs of a repository into few.",
+        abstract: "Repack a repository into fewer packs.",
         discussion: """
-            Pushes may go on meanwhile; it gives way to them. No object is dropped and no pack is \
-            deleted. The largest pack gets a bitmap and a commit graph, which make clones cheaper.
+            Pushes can continue in the meantime and take precedence. No object is dropped and no pack \
+            is deleted. The largest pack gets a bitmap and a commit graph, which speed up clones.
             """)
 
-    @Argument(help: "The repository, OWNER/REPO.", transform: RepositoryName.argument)
+    @Argument(help: "Name of the repository, OWNER/REPO.", transform: RepositoryName.argument)
     var repository: RepositoryName?
 
-    @Flag(help: "Every repository in the store; those that need nothing are passed over.")
+    @Flag(help: "Compact every repository in the store that needs it.")
     var all = false
 
-    @Flag(help: "Fold all packs into one, not only those that are not much larger than others.")
+    @Flag(help: "Merge all packs into one, including those that are much larger than others.")
     var full = false
 
-    @Flag(help: "Say what would be done, and do nothing.")
+    @Flag(help: "Print what would be done, without doing it.")
     var dryRun = false
 
     @OptionGroup var storeOptions: StoreOptions
 
     func validate() throws {
         if (repository == nil) != all {
-            throw ValidationError("Name one repository, OWNER/REPO, or give --all.")
+            throw ValidationError("Specify one repository, OWNER/REPO, or --all.")
         }
     }
 
@@ -68,37 +68,38 @@ struct CompactCommand: StoreCommand {
         switch try compaction.run(log: tools.log) {
         case .compacted(let result):
             print(
-                "Compacted '\(repository)': \(result.packsBefore) packs are \(result.packsAfter); "
-                    + "the new one has \(result.objects) objects in \(result.bytes) bytes.")
+                "Compacted '\(repository)': \(result.packsBefore) packs before, "
+                    + "\(result.packsAfter) after; the new one has \(result.objects) objects, "
+                    + "\(result.bytes) bytes.")
         case .madeSidecars:
-            print("Made a bitmap and a commit graph for '\(repository)'.")
+            print("Wrote a bitmap and a commit graph for '\(repository)'.")
         case .nothingToDo(let packs):
             print(Self.sentence(repository, needingNothingWith: packs))
         case .gaveWay:
             throw Unfinished(description: "'\(repository)' kept changing; try again.")
         case .notThere:
             // A deleted one is still listed.
-            if !all { throw Unfinished(description: "There is no repository '\(repository)'.") }
+            if !all { throw Unfinished(description: "Repository '\(repository)' does not exist.") }
         }
     }
 
     private func tell(_ need: Compaction.Need, of repository: RepositoryName) throws {
         switch need {
         case .fold(let packs, let count):
-            print("Would fold \(packs) of the \(count) packs of '\(repository)'.")
+            print("Would merge \(packs) of the \(count) packs of '\(repository)'.")
         case .sidecars:
-            print("Would make a bitmap and a commit graph for '\(repository)', if git can.")
-        case .unknown: print("Would look at '\(repository)', which lacks an index.")
+            print("Would write a bitmap and a commit graph for '\(repository)', if git can.")
+        case .unknown: print("Would inspect '\(repository)', which lacks a pack index.")
         case .nothing(let packs): print(Self.sentence(repository, needingNothingWith: packs))
         case .notThere:
-            if !all { throw Unfinished(description: "There is no repository '\(repository)'.") }
+            if !all { throw Unfinished(description: "Repository '\(repository)' does not exist.") }
         }
     }
 
     private static func sentence(
         _ repository: RepositoryName, needingNothingWith packs: Int
     ) -> String {
-        "'\(repository)' needs nothing: it has \(packs) pack\(packs == 1 ? "" : "s")."
+        "Nothing to compact in '\(repository)': it has \(packs) pack\(packs == 1 ? "" : "s")."
     }
 
     /// Something was not compacted.

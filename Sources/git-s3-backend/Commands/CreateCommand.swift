@@ -2,6 +2,7 @@ import ArgumentParser
 import GitProtocol
 import Maintenance
 import ObjectStore
+import Repository
 
 extension RepositoryName {
     /// Why an argument is no name.
@@ -24,16 +25,16 @@ struct CreateCommand: StoreCommand {
     static let configuration = CommandConfiguration(
         commandName: "create",
         abstract: "Create an empty repository.",
-        discussion: "Repeating it is harmless; asking for another default branch or object "
-            + "format than the repository has is an error.")
+        discussion: "If the repository already exists nothing changes; it is an error to request "
+            + "another default branch or object format than it has.")
 
-    @Argument(help: "The repository, OWNER/REPO.", transform: RepositoryName.argument)
+    @Argument(help: "Name of the repository, OWNER/REPO.", transform: RepositoryName.argument)
     var repository: RepositoryName
 
-    @Option(help: "The branch that HEAD names. (default: main)")
+    @Option(help: "Branch that HEAD points to. (default: main)")
     var defaultBranch: String?
 
-    @Option(help: "sha1 or sha256. (default: sha1)")
+    @Option(help: "Object format: sha1 or sha256. (default: sha1)")
     var objectFormat: ObjectFormat?
 
     @OptionGroup var storeOptions: StoreOptions
@@ -42,9 +43,9 @@ struct CreateCommand: StoreCommand {
         let head = try defaultBranch.map { try Self.branch($0) }
         let creation = Creation(
             repository: repository, defaultBranch: head, objectFormat: objectFormat)
-        switch try creation.run(in: setup.admittedStore()) {
+        switch try creation.run(in: Manifests(setup.admittedStore())) {
         case .created: print("Created '\(repository)'.")
-        case .existed: print("'\(repository)' is there already.")
+        case .existed: print("'\(repository)' already exists.")
         }
     }
 
@@ -52,7 +53,8 @@ struct CreateCommand: StoreCommand {
     static func branch(_ name: String) throws -> RefName {
         guard let branch = RefName("refs/heads/\(name)") else {
             throw ValidationError(
-                "--default-branch is '\(name)', which is no branch name; give one like main.")
+                "Invalid value '\(name)' for --default-branch: expected a branch name such as "
+                    + "main.")
         }
         return branch
     }

@@ -9,16 +9,16 @@ struct DeleteCommand: StoreCommand {
         commandName: "delete",
         abstract: "Delete a repository.",
         discussion: """
-            The repository is not found any more, and a push in flight is refused. Nothing that \
-            it holds is removed from the store: 'restore' brings it back.
+            Clients can no longer find the repository, and a push in flight is rejected. Its objects \
+            stay in the store: 'restore' brings it back.
 
-            On a terminal you are asked for its name once more; elsewhere it takes --yes.
+            On a terminal it asks for the name again; without a terminal it requires --yes.
             """)
 
-    @Argument(help: "The repository, OWNER/REPO.", transform: RepositoryName.argument)
+    @Argument(help: "Name of the repository, OWNER/REPO.", transform: RepositoryName.argument)
     var repository: RepositoryName
 
-    @Flag(help: "Do not ask.")
+    @Flag(help: "Do not ask for confirmation.")
     var yes = false
 
     @OptionGroup var storeOptions: StoreOptions
@@ -30,24 +30,27 @@ struct DeleteCommand: StoreCommand {
     func run(_ setup: Setup) throws {
         // A state directory that cannot be used is reported before the question.
         _ = try setup.statePath()
-        if !yes { try confirm(in: setup.store) }
-        let done = try Deletion(of: repository).run(in: setup.admittedStore())
+        if !yes { try confirm(in: Manifests(setup.store)) }
+        let tombstone = try Deletion(of: repository).run(in: Manifests(setup.admittedStore()))
+            .manifest
+        let last = tombstone.parent.map { "Its last state was \($0); " } ?? ""
         print(
-            "Deleted '\(repository)'. Its last state was \(done.last.digest); "
-                + "'git-s3-backend restore \(repository)' brings it back.")
+            "Deleted '\(repository)'. \(last)'git-s3-backend restore \(repository)' brings it back."
+        )
     }
 
     /// Shows what there is, and asks.
-    private func confirm(in store: any ObjectStore) throws {
-        switch try Snapshot.resolve(repository, in: store) {
-        case .absent: throw LifecycleError.absent(repository, location: store.location)
+    private func confirm(in manifests: Manifests) throws {
+        switch try manifests.resolve(repository) {
+        case .absent: throw LifecycleError.absent(repository, location: manifests.store.location)
         case .deleted(let tombstone):
-            throw LifecycleError.deleted(repository, last: try tombstone.lastLive(in: store))
+            throw LifecycleError.deleted(
+                repository, last: try manifests.lastLive(before: tombstone))
         case .live(let snapshot):
             let count = snapshot.manifest.refs.count
             try Confirmation.ask(
                 "Delete '\(repository)' with its \(count) \(count == 1 ? "ref" : "refs") from "
-                    + "'\(store.location)'?", expecting: "\(repository)")
+                    + "'\(manifests.store.location)'?", expecting: "\(repository)")
         }
     }
 }

@@ -9,18 +9,19 @@ import Repository
 struct ExportCommand: StoreCommand {
     static let configuration = CommandConfiguration(
         commandName: "export",
-        abstract: "Copy published repositories to this machine.",
+        abstract: "Export repositories to local directories.",
         usage: """
             git-s3-backend export [<options>] <repository> <directory>
             git-s3-backend export [<options>] --all <directory>
             """,
-        discussion: "Makes a bare repository that git serves as it is, or makes one that is there "
-            + "equal to what is published: refs that are not published are removed from it. With "
-            + "--all, each repository goes to DIRECTORY/OWNER/REPO.git.")
+        discussion:
+            "Creates a bare repository that git can serve, or updates an existing one to the "
+            + "published state: refs that are not published are removed from it. With --all, each "
+            + "repository is exported to DIRECTORY/OWNER/REPO.git.")
 
     @Argument(
         help: ArgumentHelp(
-            "The repository, OWNER/REPO, and its directory; with --all the directory of all.",
+            "Name of the repository, OWNER/REPO, and its directory; with --all only a directory.",
             valueName: "repository-and-directory"))
     var places: [String]
 
@@ -45,12 +46,14 @@ struct ExportCommand: StoreCommand {
     private func order() throws -> Order {
         if all {
             guard places.count == 1 else {
-                throw ValidationError("With --all give the directory alone.")
+                throw ValidationError("With --all, specify only the directory.")
             }
             return .all(places[0])
         }
         guard places.count == 2 else {
-            throw ValidationError("Give the repository, OWNER/REPO, and the directory; or --all.")
+            throw ValidationError(
+                "Specify the repository, OWNER/REPO, and the directory; or "
+                    + "--all.")
         }
         guard let name = RepositoryName(places[0]) else {
             throw ValidationError(

@@ -10,32 +10,33 @@ import Repository
 struct ImportCommand: StoreCommand {
     static let configuration = CommandConfiguration(
         commandName: "import",
-        abstract: "Publish repositories of this machine.",
+        abstract: "Import local repositories.",
         usage: """
             git-s3-backend import [<options>] <directory> <repository>
             git-s3-backend import [<options>] --all <directory>
             """,
-        discussion: "What is published under the name is replaced by the repository's refs, as "
-            + "'git clone --mirror' sees them, and its HEAD, in one step. Only what is not "
-            + "published yet is stored. With --all, each repository DIRECTORY/OWNER/REPO or "
-            + "DIRECTORY/OWNER/REPO.git is imported under its own name.")
+        discussion: "Replaces the published refs and HEAD with those of the local repository, as "
+            + "'git clone --mirror' would copy them, in one step. Only new objects are stored. "
+            + "With --all, each repository DIRECTORY/OWNER/REPO or DIRECTORY/OWNER/REPO.git is "
+            + "imported under its own name.")
 
-    @Argument(help: "The repository's directory, bare or not; with --all a tree of them.")
+    @Argument(help: "Directory of the repository, bare or not; with --all of all repositories.")
     var directory: String
 
-    @Argument(help: "The name to publish under, OWNER/REPO.", transform: RepositoryName.argument)
+    @Argument(help: "Name to publish it as, OWNER/REPO.", transform: RepositoryName.argument)
     var repository: RepositoryName?
 
-    @Flag(help: "Import every repository of a tree.")
+    @Flag(help: "Import every repository in the directory.")
     var all = false
 
-    @Option(help: "The branch that HEAD shall name. (default: as in the repository)")
+    @Option(help: "Branch that HEAD will point to. (default: as in the local repository)")
     var defaultBranch: String?
 
     @Option(
         help: ArgumentHelp(
-            "Take objects that git's checks refuse with this message; can be repeated.",
-            discussion: "A name of git-fsck(1), as zeroPaddedFilemode.", valueName: "message"))
+            "Accept objects that git's checks refuse with this message; can be repeated.",
+            discussion: "A message ID of git-fsck(1), such as zeroPaddedFilemode.",
+            valueName: "message"))
     var accept: [String] = []
 
     @Flag(help: "Show no progress.")
@@ -45,13 +46,15 @@ struct ImportCommand: StoreCommand {
 
     func validate() throws {
         if all, repository != nil {
-            throw ValidationError("With --all the names are those of the tree: give no repository.")
+            throw ValidationError(
+                "With --all, specify only the directory: its subdirectories "
+                    + "determine the names.")
         }
         if !all, repository == nil {
-            throw ValidationError("Name the repository to publish, OWNER/REPO, or give --all.")
+            throw ValidationError("Specify the name to publish it as, OWNER/REPO; or --all.")
         }
         if all, defaultBranch != nil {
-            throw ValidationError("--default-branch goes with one repository, not with --all.")
+            throw ValidationError("--default-branch cannot be combined with --all.")
         }
         for message in accept {
             let isWord = message.utf8.allSatisfy {
@@ -59,8 +62,8 @@ struct ImportCommand: StoreCommand {
             }
             guard isWord, !message.isEmpty else {
                 throw ValidationError(
-                    "--accept is '\(message)'; give a message of git-fsck(1), as "
-                        + "zeroPaddedFilemode.")
+                    "Invalid value '\(message)' for --accept: expected a message ID of "
+                        + "git-fsck(1), such as zeroPaddedFilemode.")
             }
         }
     }
@@ -89,7 +92,7 @@ struct ImportCommand: StoreCommand {
         let outcome = try Import(
             repository: repository, defaultBranch: head, accepting: accept
         ).run(
-            from: source, into: tools.store, git: tools.git, state: tools.state,
+            from: source, into: tools.hydration.manifests, git: tools.git, state: tools.state,
             progress: tools.line.progress)
         tools.line.clear()
         switch outcome {
@@ -108,7 +111,7 @@ struct ImportCommand: StoreCommand {
         var tally = Tally()
         let tree = try RepositoryTree(at: directory)
         for entry in tree.skipped {
-            Failure.say("'\(entry)' is left out: it is no repository of an owner.")
+            Failure.say("'\(entry)' skipped: not an OWNER/REPO repository.")
         }
         for (path, place) in tree.entries {
             do {

@@ -8,13 +8,14 @@ struct ListCommand: StoreCommand {
     static let configuration = CommandConfiguration(
         commandName: "list",
         abstract: "List the repositories of a store.",
-        discussion: "One name a line, in the order of their bytes. A repository that cannot be "
-            + "read is named on standard error, and the exit status is 1 then.")
+        discussion:
+            "Prints one name per line, sorted by bytes. A repository that cannot be read is "
+            + "reported on standard error, and the exit status is 1.")
 
-    @Flag(help: "List those that were deleted or renamed instead.")
+    @Flag(help: "List deleted and renamed repositories instead.")
     var deleted = false
 
-    @Flag(help: "One JSON object a line for each repository: name, manifest, head, counts.")
+    @Flag(help: "Print one JSON object per line: name, manifest, head, counts.")
     var json = false
 
     @OptionGroup var storeOptions: StoreOptions
@@ -34,7 +35,7 @@ struct ListCommand: StoreCommand {
         while !rest.isEmpty {
             let some = Array(rest.prefix(Self.batch))
             rest = rest.dropFirst(some.count)
-            for (name, result) in zip(some, Snapshot.resolve(some, in: store)) {
+            for (name, result) in zip(some, Manifests(store).resolve(some)) {
                 do {
                     tell(try result.get())
                 } catch {

@@ -1,28 +1,28 @@
+import Repository
 import ArgumentParser
 import Maintenance
 import ObjectStore
-import Repository
 
 /// `rename OWNER/REPO NEW/NAME`.
 struct RenameCommand: StoreCommand {
     static let configuration = CommandConfiguration(
         commandName: "rename",
-        abstract: "Give a repository another name.",
+        abstract: "Rename a repository.",
         discussion: """
-            The old name is not found any more, and is not redirected; a push in flight to it is \
-            refused. The new name must be free.
+            Clients can no longer find the old name, which is not redirected, and a push in flight to \
+            it is rejected. The new name must not exist.
 
-            A renaming that was cut off leaves neither name, and everything kept: --resume \
-            finishes it, 'restore' undoes it.
+            After an interrupted rename neither name exists, but nothing is lost: --resume \
+            finishes the rename, 'restore' undoes it.
             """)
 
-    @Argument(help: "The repository, OWNER/REPO.", transform: RepositoryName.argument)
+    @Argument(help: "Name of the repository, OWNER/REPO.", transform: RepositoryName.argument)
     var repository: RepositoryName
 
-    @Argument(help: "Its new name, OWNER/REPO.", transform: RepositoryName.argument)
+    @Argument(help: "New name, OWNER/REPO.", transform: RepositoryName.argument)
     var newName: RepositoryName
 
-    @Flag(help: "Finish a renaming that was cut off.")
+    @Flag(help: "Finish an interrupted rename.")
     var resume = false
 
     @OptionGroup var storeOptions: StoreOptions

@@ -1,3 +1,4 @@
+import Posix
 import ArgumentParser
 import GitProtocol
 import Glibc
@@ -11,15 +12,15 @@ struct RepairCommand: StoreCommand {
         commandName: "repair",
         abstract: "Find and repair damaged or missing objects.",
         discussion: """
-            Reads every object that the published state needs and checks its SHA-256. A damaged or \
-            missing pack or manifest is rewritten from a good copy in the cache of the state \
-            directory, or from --from; an index is rebuilt from its pack. Good objects stay as they \
-            are, and pushes may go on.
+            Reads every object that the published state needs and checks its SHA-256. Rewrites \
+            damaged or missing packs and manifests from good copies in the cache of the state \
+            directory or in --from, and rebuilds indexes from their packs. Pushes can continue in \
+            the meantime.
 
             The exit status is 0 if everything is good at the end, 1 otherwise.
             """)
 
-    @Argument(help: "The repository, OWNER/REPO.", transform: RepositoryName.argument)
+    @Argument(help: "Name of the repository, OWNER/REPO.", transform: RepositoryName.argument)
     var repository: RepositoryName?
 
     @Flag(help: "Check every repository in the store.")
@@ -27,13 +28,14 @@ struct RepairCommand: StoreCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Look for good copies in this directory, too; can be repeated.",
-            discussion: "Files are recognized by their contents, whatever their names: another "
-                + "machine's state directory, or a copy of the bucket.",
+            "Also look for good copies in this directory; can be repeated.",
+            discussion:
+                "For example another machine's state directory, or a copy of the bucket. File "
+                + "names do not matter.",
             valueName: "directory"))
     var from: [String] = []
 
-    @Flag(help: "Report what is damaged, and write nothing.")
+    @Flag(help: "Report damage without writing anything.")
     var dryRun = false
 
     @Flag(help: "Show no progress.")
@@ -43,7 +45,7 @@ struct RepairCommand: StoreCommand {
 
     func validate() throws {
         if (repository == nil) != all {
-            throw ValidationError("Name one repository, OWNER/REPO, or give --all.")
+            throw ValidationError("Specify one repository, OWNER/REPO, or --all.")
         }
     }
 
@@ -86,7 +88,7 @@ struct RepairCommand: StoreCommand {
                 Failure.say("\(error)")
             }
         }
-        print("Repositories: \(whole) good, \(others) not.")
+        print("Repositories: \(whole) good, \(others) not good.")
         if others > 0 { throw ExitCode.failure }
     }
 
@@ -122,7 +124,8 @@ struct RepairReport {
         let checked = "'\(repository)': \(counted(outcome.objects, "object")) checked"
         if outcome.findings.isEmpty, outcome.isWhole { return checked + ", all good." }
         let repaired = outcome.findings.count { $0.isRepaired }
-        return checked + ", \(repaired) repaired, \(outcome.findings.count - repaired) not."
+        return checked + ", \(repaired) repaired, \(outcome.findings.count - repaired) not "
+            + "repaired."
     }
 
     /// What helps where something could not be repaired, a sentence or two each.
@@ -131,17 +134,17 @@ struct RepairReport {
         var advice: [String] = []
         if !refs.isEmpty {
             let names = refs.map(\.description).joined(separator: ", ")
-            advice.append("Refs whose objects are not all in good packs: \(names).")
+            advice.append("Refs that need objects which are in no good pack: \(names).")
         } else if !outcome.lost.isEmpty {
-            advice.append("Everything that the refs need is in the other packs.")
+            advice.append("The other packs contain everything that the refs need.")
         }
         if !outcome.lost.isEmpty { advice.append(copiesElsewhere) }
         let damaged = outcome.lost.filter { if case .damaged = $0.fault { true } else { false } }
         if !damaged.isEmpty {
             let keys = damaged.map { "\($0.key)" }.joined(separator: ", ")
             advice.append(
-                "Otherwise remove what is damaged from the bucket first, so that the same objects "
-                    + "can be pushed again: \(keys).")
+                "Otherwise first remove the damaged objects from the bucket, so that the same "
+                    + "data can be pushed again: \(keys).")
         }
         if !refs.isEmpty {
             advice.append(
@@ -150,7 +153,7 @@ struct RepairReport {
         }
         if let earlier = outcome.earlierState {
             advice.append(
-                "To go back to the newest state that needs nothing lost: 'git-s3-backend delete "
+                "To go back to the newest undamaged state: 'git-s3-backend delete "
                     + "\(repository)', then 'git-s3-backend restore --manifest \(earlier) "
                     + "\(repository)'. Later pushes must be made again.")
         }

@@ -1,8 +1,8 @@
+import Repository
 import Bytes
 import ArgumentParser
 import Maintenance
 import ObjectStore
-import Repository
 
 extension Digest: ExpressibleByArgument {
     /// Takes 64 hexadecimal digits. ArgumentParser wants it public.
@@ -15,17 +15,17 @@ extension Digest: ExpressibleByArgument {
 struct RestoreCommand: StoreCommand {
     static let configuration = CommandConfiguration(
         commandName: "restore",
-        abstract: "Bring a deleted repository back.",
-        discussion: "Publishes the state that it had when it was deleted, or another that it had "
-            + "before. A repository that is there is left alone: delete it first.")
+        abstract: "Restore a deleted repository.",
+        discussion: "Publishes the last state before the deletion, or an earlier one. An existing "
+            + "repository is not changed: delete it first.")
 
-    @Argument(help: "The repository, OWNER/REPO.", transform: RepositoryName.argument)
+    @Argument(help: "Name of the repository, OWNER/REPO.", transform: RepositoryName.argument)
     var repository: RepositoryName
 
     @Option(
         help: ArgumentHelp(
-            "The state to go back to, by its manifest's digest.",
-            discussion: "By default the last one before the deletion."))
+            "State to restore, as the digest of its manifest.",
+            discussion: "By default the last state before the deletion."))
     var manifest: Digest?
 
     @OptionGroup var storeOptions: StoreOptions

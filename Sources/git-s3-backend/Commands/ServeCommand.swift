@@ -1,20 +1,21 @@
+import Repository
+import Posix
 import ArgumentParser
 import Gateway
 import Logging
 import ObjectStore
-import Repository
 
 /// `serve`: FastCGI until told to stop.
 struct ServeCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "serve",
-        abstract: "Serve FastCGI on a socket.")
+        abstract: "Answer FastCGI requests on a socket.")
 
     @OptionGroup var storeOptions: StoreOptions
     @OptionGroup var options: ServeOptions
 
     func run() throws {
-        let environment = ProcessEnvironment.variables
+        let environment = Environment.current
         let limits = try options.limits(environment)
         let pushCheck = try options.pushCheck(environment)
         let compactAt = try options.compactionThreshold(environment)
@@ -31,7 +32,7 @@ struct ServeCommand: ParsableCommand {
                 "store connection is not encrypted", metadata: ["store.location": "\(exposed)"])
         }
 
-        FastCGIServer.blockSignals()
+        Signals.blockEnding()
         try Failure.explained {
             let serving = try ServingSetup(
                 store: store, statePath: statePath, limits: limits, pushCheck: pushCheck,

@@ -10,26 +10,29 @@ struct ShowCommand: StoreCommand {
     static let configuration = CommandConfiguration(
         commandName: "show",
         abstract: "Show the published state of a repository.",
-        discussion: "With --json also that of a deleted one, which has no refs and no packs, and "
-            + "whose parent is the last state.")
+        discussion:
+            "With --json it also shows a deleted repository, which has no refs and no packs, "
+            + "and whose parent is the last state.")
 
-    @Argument(help: "The repository, OWNER/REPO.", transform: RepositoryName.argument)
+    @Argument(help: "Name of the repository, OWNER/REPO.", transform: RepositoryName.argument)
     var repository: RepositoryName
 
-    @Flag(help: "As one JSON object.")
+    @Flag(help: "Print one JSON object.")
     var json = false
 
-    @Flag(help: "With the size of each pack, in bytes: one look-up for each.")
+    @Flag(help: "Print the size of each pack, in bytes; costs one request per pack.")
     var sizes = false
 
-    @Option(help: "An earlier state, by its manifest's digest; also of a deleted repository.")
+    @Option(
+        help:
+            "Show this earlier state, as the digest of its manifest; also of a deleted repository.")
     var manifest: Digest?
 
     @OptionGroup var storeOptions: StoreOptions
 
     func run(_ setup: Setup) throws {
         let store = setup.store
-        let snapshot = try find(in: store)
+        let snapshot = try find(in: Manifests(store))
         let sizes = try sizes ? lookUpSizes(of: snapshot.manifest, in: store) : [:]
         if json {
             let whole = StateDescription(snapshot).whole(sizes: sizes)
@@ -40,19 +43,19 @@ struct ShowCommand: StoreCommand {
     }
 
     /// The state that is to be shown.
-    private func find(in store: any ObjectStore) throws -> Snapshot {
-        let resolution = try Snapshot.resolve(repository, in: store)
+    private func find(in manifests: Manifests) throws -> Snapshot {
+        let resolution = try manifests.resolve(repository)
         guard let latest = resolution.latest else {
-            throw LifecycleError.absent(repository, location: store.location)
+            throw LifecycleError.absent(repository, location: manifests.store.location)
         }
         if let manifest {
-            guard let state = try latest.state(manifest, in: store) else {
+            guard let state = try manifests.state(manifest, before: latest) else {
                 throw LifecycleError.noSuchState(repository, manifest)
             }
             return state
         }
         if case .deleted = resolution, !json {
-            throw LifecycleError.deleted(repository, last: try latest.lastLive(in: store))
+            throw LifecycleError.deleted(repository, last: try manifests.lastLive(before: latest))
         }
         return latest
     }

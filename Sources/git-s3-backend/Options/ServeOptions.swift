@@ -15,78 +15,82 @@ struct PushCheckChoice {
 struct ServeOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
-            "Where to listen: unix:/path or host:port.",
-            discussion: "By default descriptor 0, if it is a listening socket."))
+            "Address to listen on: unix:/path or host:port.",
+            discussion: "By default the listening socket that is descriptor 0."))
     var listen: String?
 
-    @Flag(help: "Let --listen name an address beyond loopback. FastCGI has no authentication.")
+    @Flag(help: "Allow --listen on a non-loopback address. FastCGI has no authentication.")
     var listenAnywhere = false
 
     @Option(
         help: ArgumentHelp(
-            "Group of the socket that --listen unix: creates.",
-            discussion: "By default this process's. Anyone who can connect can push as any user."))
+            "Group of the socket that --listen unix:/path creates.",
+            discussion:
+                "By default the group of the process. Anyone who can connect can push as any "
+                + "user."))
     var listenGroup: String?
 
-    @Option(help: "Permissions of the socket that --listen unix: creates. (default: 0660)")
+    @Option(help: "Permissions of the socket that --listen unix:/path creates. (default: 0660)")
     var listenMode: String?
 
     @Option(
         help: ArgumentHelp(
-            "URLs of repositories: git, none or both. (default: both)",
-            discussion: "Serve OWNER/REPO.git only, OWNER/REPO only, or both."))
+            "Suffix in the URLs of repositories: git, none or both. (default: both)",
+            discussion: "git serves only OWNER/REPO.git, none only OWNER/REPO."))
     var urlSuffix: String?
 
     @Option(
         help: ArgumentHelp(
-            "Bytes of the state directory for copies of packs. (default: 10G)",
-            discussion: "What was used least recently goes first; 0: nothing is kept between "
-                + "requests."))
+            "Maximum size of the local cache; 0 disables it. (default: 10G)",
+            discussion: "The least recently used packs are evicted first."))
     var cacheSize: String?
 
-    @Option(help: "Requests at once. (default: 64)")
+    @Option(help: "Maximum number of concurrent requests. (default: 64)")
     var workers: String?
 
-    @Option(help: "git processes at once. (default: 2 for each core)")
+    @Option(help: "Maximum number of concurrent git processes. (default: 2 per core)")
     var maxGit: String?
 
-    @Option(help: "Bytes that a request's body may have, as 512M; 0: no limit. (default: 0)")
+    @Option(help: "Maximum size of a request body, such as 512M; 0 for no limit. (default: 0)")
     var maxBody: String?
 
-    @Option(help: "How long git may take for one request. (default: 1h)")
+    @Option(help: "Time limit for git in one request. (default: 1h)")
     var gitTimeout: String?
 
     @Option(
         help: ArgumentHelp(
-            "How often a push is tried. (default: 20)",
-            discussion: "A push that another one came before is applied on top of it where the "
-                + "two do not touch; 1: it is answered with 409 at once."))
+            "Give up a push after losing this many races. (default: 20)",
+            discussion:
+                "A push that loses a race is reapplied on top of the other one, unless both "
+                + "change the same ref; 1 answers 409 at once."))
     var pushAttempts: String?
 
     @Option(
-        help: "After how long a push that is not done is kept alive; 0: never. (default: 5s)")
+        help:
+            "Send keep-alives to pushes that take longer than this; 0 disables them. (default: 5s)")
     var pushKeepalive: String?
 
     @Option(
         help: ArgumentHelp(
-            "Packs that a repository may have. (default: 50)",
-            discussion: "A push that leaves more has it compacted in the background; 0: none is. "
-                + "A CGI compacts nothing."))
+            "Compact a repository in the background once it has more packs than this; 0 "
+                + "disables it. (default: 50)",
+            discussion: "Each push checks the number. A CGI compacts nothing."))
     var compactAt: String?
 
     @Option(
         help: ArgumentHelp(
             "Read each published pack back and check it: on, off or auto. (default: auto)",
-            discussion: "In the background, once. auto: if the S3 store does not check what it is "
-                + "sent. A CGI verifies nothing.",
+            discussion:
+                "Once, in the background. auto does so if the S3 store does not check what it "
+                + "is sent. A CGI verifies nothing.",
             valueName: "when"))
     var verifyUploads: String?
 
     @Option(
         help: ArgumentHelp(
             "Check pushed objects: strict, warn or off. (default: strict)",
-            discussion: "strict refuses what git fsck complains about, warn only shows it to the "
-                + "pusher, off checks nothing, as git does by default."))
+            discussion: "strict refuses objects that git fsck complains about, warn only shows the "
+                + "complaints to the pusher, off checks nothing, as git does by default."))
     var fsck: String?
 
     @Option(
@@ -96,7 +100,7 @@ struct ServeOptions: ParsableArguments {
             valueName: "message"))
     var fsckAccept: [String] = []
 
-    @Flag(help: "Let a push create the repository that it names.")
+    @Flag(help: "Create repositories on first push.")
     var createOnPush = false
 
     /// The limits, from options and variables.
@@ -111,7 +115,7 @@ struct ServeOptions: ParsableArguments {
             gitTime: try setting(gitTimeout, "git-timeout")?.duration() ?? .seconds(3600),
             pushKeepAlive: try setting(pushKeepalive, "push-keepalive")?.duration() ?? .seconds(5),
             pushAttempts: try setting(pushAttempts, "push-attempts")?.number(in: 1...1000) ?? 20,
-            pushToNothing: try createOnPush || setting(nil, "create-on-push")?.flag() == true
+            missingRepository: try createOnPush || setting(nil, "create-on-push")?.flag() == true
                 ? .creates : .isNotFound,
             urlSuffix: try setting(urlSuffix, "url-suffix")?.choice() ?? .both)
     }
@@ -159,7 +163,7 @@ struct ServeOptions: ParsableArguments {
             try requireNoAccess(environment)
             if Listener.isInherited { return .inherited }
             throw ValidationError(
-                "There is nowhere to listen: descriptor 0 is no listening socket. Give --listen "
+                "No socket to listen on: descriptor 0 is not a listening socket. Add --listen "
                     + "unix:/path or --listen 127.0.0.1:9000.")
         }
         if setting.text.hasPrefix("unix:") {
@@ -175,7 +179,8 @@ struct ServeOptions: ParsableArguments {
             }
         }
         throw ValidationError(
-            "\(setting.source) is '\(setting.text)'; give unix:/path or host:port.")
+            "Invalid value '\(setting.text)' for \(setting.source): expected unix:/path or "
+                + "host:port.")
     }
 
     private func groupSetting(_ environment: [String: String]) -> Setting? {
@@ -192,8 +197,8 @@ struct ServeOptions: ParsableArguments {
         guard let setting = groupSetting(environment) else { return access }
         guard let group = SocketAccess.findGroup(setting.text) else {
             throw ValidationError(
-                "Group '\(setting.text)' of \(setting.source) does not exist. Create it, or give "
-                    + "another one.")
+                "Group '\(setting.text)' of \(setting.source) does not exist. Create it, or "
+                    + "specify another one.")
         }
         access.group = group
         return access
@@ -210,7 +215,8 @@ struct ServeOptions: ParsableArguments {
         let anywhere = Setting(option: nil, "listen-anywhere", in: environment)
         if try Listener.isLoopback(host) || listenAnywhere || anywhere?.flag() == true { return }
         throw ValidationError(
-            "'\(host)' is reachable from other machines, and FastCGI has no authentication: who "
-                + "connects can name any user. Add --listen-anywhere if that is what you want.")
+            "'\(host)' is reachable from other machines, and FastCGI has no authentication: "
+                + "anyone who can connect can push as any user. To listen there nevertheless, "
+                + "add --listen-anywhere.")
     }
 }

@@ -28,8 +28,8 @@ struct Setting {
     func number(in range: ClosedRange<Int>) throws -> Int {
         guard let number = Int(text), range.contains(number) else {
             throw ValidationError(
-                "\(source) is '\(text)'; give a whole number from \(range.lowerBound) to "
-                    + "\(range.upperBound).")
+                "Invalid value '\(text)' for \(source): expected an integer from "
+                    + "\(range.lowerBound) to \(range.upperBound).")
         }
         return number
     }
@@ -56,7 +56,9 @@ struct Setting {
     /// Bytes: a number, with K, M, G or T (and `iB`, if you like) for powers of 1024.
     func bytes() throws -> Int64 {
         guard let count = byteCount(text) else {
-            throw ValidationError("\(source) is '\(text)'; give bytes, as 1048576, 512M or 10GiB.")
+            throw ValidationError(
+                "Invalid value '\(text)' for \(source): expected a size such "
+                    + "as 1048576, 512M or 10GiB.")
         }
         return count
     }
@@ -72,7 +74,9 @@ struct Setting {
             else { break }
             return .milliseconds(number * unit.milliseconds)
         }
-        throw ValidationError("\(source) is '\(text)'; give a time, as 30, 500ms, 10m or 1h.")
+        throw ValidationError(
+            "Invalid value '\(text)' for \(source): expected a time such as "
+                + "30, 500ms, 10m or 1h.")
     }
 
     /// Words of letters and digits, between commas or spaces.
@@ -96,7 +100,7 @@ struct Setting {
         switch text.lowercased() {
         case "1", "true", "yes", "on": return true
         case "0", "false", "no", "off": return false
-        default: throw ValidationError("\(source) is '\(text)'; give yes or no.")
+        default: throw ValidationError("Invalid value '\(text)' for \(source): expected yes or no.")
         }
     }
 }

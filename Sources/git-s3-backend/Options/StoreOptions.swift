@@ -7,17 +7,17 @@ import S3Store
 
 /// Which store, and where local state may be kept.
 struct StoreOptions: ParsableArguments {
-    @Option(help: "The store: file:///path, or s3://bucket/prefix.")
+    @Option(help: "URL of the store: file:///path or s3://bucket/prefix.")
     var store: String?
 
     @Option(
         help: ArgumentHelp(
-            "The directory for workspaces and kept copies.",
+            "Directory for the cache and temporary repositories.",
             discussion: "By default $STATE_DIRECTORY, $XDG_CACHE_HOME/git-s3-backend, or a "
-                + "directory of this user under /var/tmp."))
+                + "directory of this user in /var/tmp."))
     var stateDir: String?
 
-    @Flag(help: "Accept a state directory that other users own or can write to.")
+    @Flag(help: "Allow a state directory that other users own or can write to.")
     var allowSharedStateDir = false
 
     /// Opens the store; sends nothing.
@@ -43,13 +43,14 @@ struct StoreOptions: ParsableArguments {
             throw ValidationError("\(error)")
         }
         throw ValidationError(
-            "\(setting.source) is '\(setting.text)'; give file:///path or s3://bucket/prefix.")
+            "Invalid value '\(setting.text)' for \(setting.source): expected file:///path or "
+                + "s3://bucket/prefix.")
     }
 
     static func warnOfExposure(_ location: String) {
         Failure.say(
-            "warning: the connection to '\(location)' is not encrypted: anyone on the way can read "
-                + "and change what is stored. Use an https:// endpoint.")
+            "warning: the connection to '\(location)' is not encrypted: anyone on the network "
+                + "path can read and change the stored data. Use an https:// endpoint.")
     }
 
     /// What is said where no store is named.
@@ -57,11 +58,11 @@ struct StoreOptions: ParsableArguments {
     /// A site that comes from `git http-backend` has its variable set.
     static func noStore(_ environment: [String: String]) -> String {
         let remedy =
-            "No store is named. Give --store file:///path or --store s3://bucket/prefix, or set "
+            "No store specified. Add --store file:///path or --store s3://bucket/prefix, or set "
             + "GIT_S3_BACKEND_STORE."
         guard environment["GIT_PROJECT_ROOT"] != nil else { return remedy }
-        return remedy + " GIT_PROJECT_ROOT names a directory of repositories for git http-backend; "
-            + "this program reads none: its repositories are in the store."
+        return remedy + " GIT_PROJECT_ROOT is for git http-backend; this program ignores it, as "
+            + "its repositories are in the store."
     }
 
     /// The state directory's path. The directory exists from now on, and other users cannot write
@@ -75,9 +76,9 @@ struct StoreOptions: ParsableArguments {
         // Missing, or not to be looked at: the same.
         guard let isPrivate = try? StateDirectory.isPrivate(path), !isPrivate else { return path }
         throw ValidationError(
-            "Other users own the state directory '\(path)' or can write to it, and so can change "
-                + "what is served. Run 'chown' and 'chmod go-w' on it, or add --allow-shared-state-dir "
-                + "(GIT_S3_BACKEND_ALLOW_SHARED_STATE_DIR=yes).")
+            "Other users own the state directory '\(path)' or can write to it, and could change "
+                + "what is served. Run 'chown' and 'chmod go-w' on it, or add "
+                + "--allow-shared-state-dir (GIT_S3_BACKEND_ALLOW_SHARED_STATE_DIR=yes).")
     }
 
     private func stateLocation(_ environment: [String: String]) throws -> String {
@@ -112,7 +113,8 @@ struct StoreOptions: ParsableArguments {
             status.st_uid == getuid(), status.st_mode & 0o022 == 0
         else {
             throw ValidationError(
-                "'\(path)' is not a directory of this user alone. Name another with --state-dir.")
+                "'\(path)' is not a directory that only this user can write to. Specify another "
+                    + "one with --state-dir.")
         }
         return path
     }

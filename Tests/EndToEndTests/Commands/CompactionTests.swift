@@ -52,7 +52,7 @@ extension EndToEnd {
             try push(tree, untilPacks: 6)
             try off.responder.stop()
             #expect(try bucket.packs(of: repository).count == 6)
-            #expect(!off.responder.log.contains("compacting"))
+            #expect(!off.responder.log.contains("compaction started"))
 
             setup.options = []
             let on = try Site(setup)
@@ -203,35 +203,35 @@ extension EndToEnd {
             let empty = try site.create()
 
             let plan = try site.command("compact", ["--dry-run", "--all"]).checked().text
-            #expect(plan.contains("Would fold 3 of the 3 packs of '\(first)'.\n"))
-            #expect(plan.contains("Would fold 2 of the 2 packs of '\(second)'.\n"))
-            #expect(plan.contains("'\(empty)' needs nothing: it has 0 packs.\n"))
+            #expect(plan.contains("Would merge 3 of the 3 packs of '\(first)'.\n"))
+            #expect(plan.contains("Would merge 2 of the 2 packs of '\(second)'.\n"))
+            #expect(plan.contains("Nothing to compact in '\(empty)': it has 0 packs.\n"))
             #expect(try site.bucket.packs(of: first).count == 3)
 
             let one = try site.command("compact", [first]).checked().text
             #expect(
                 one.hasPrefix(
-                    "Compacted '\(first)': 3 packs are 1; the new one has 9 objects in "),
+                    "Compacted '\(first)': 3 packs before, 1 after; the new one has 9 objects, "),
                 "\(one)")
             #expect(try site.bucket.packs(of: first).count == 1)
             #expect(try site.bucket.packs(of: second).count == 2)
 
             let rest = try site.command("compact", ["--all"]).checked().text
-            #expect(rest.contains("'\(first)' needs nothing: it has 1 pack.\n"))
-            #expect(rest.contains("Compacted '\(second)': 2 packs are 1; "))
+            #expect(rest.contains("Nothing to compact in '\(first)': it has 1 pack.\n"))
+            #expect(rest.contains("Compacted '\(second)': 2 packs before, 1 after; "))
             try expectServed(site, first, equals: tree)
             try expectServed(site, second, equals: other)
             #expect(try site.responder.workspaces() == [])
 
             let none = try site.command("compact", ["no/body"])
             #expect(none.ending == .exited(1))
-            #expect(none.errors == "git-s3-backend: There is no repository 'no/body'.\n")
+            #expect(none.errors == "git-s3-backend: Repository 'no/body' does not exist.\n")
             for arguments in [[], [first, "--all"]] {
                 let wrong = try site.command("compact", arguments)
                 #expect(wrong.ending == .exited(64))
                 #expect(
                     wrong.errors.hasPrefix(
-                        "Error: Name one repository, OWNER/REPO, or give --all.\n"))
+                        "Error: Specify one repository, OWNER/REPO, or --all.\n"))
             }
         }
 

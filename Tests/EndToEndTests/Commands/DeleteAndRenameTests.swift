@@ -64,7 +64,7 @@ extension EndToEnd {
             try expectServed(site, repository, equals: tree)
             let again = try site.command("restore", [repository])
             #expect(again.ending == .exited(1))
-            #expect(again.errors.contains("'\(repository)' is there already; there is nothing"))
+            #expect(again.errors.contains("'\(repository)' already exists. There is nothing"))
         }
 
         @Test(arguments: stores)
@@ -92,7 +92,7 @@ extension EndToEnd {
             #expect(try tree.git("ls-remote", site.anonymousURL(old)) == "")
             let taken = try site.command("rename", [old, new])
             #expect(taken.ending == .exited(1))
-            #expect(taken.errors == "git-s3-backend: '\(new)' is there already.\n")
+            #expect(taken.errors == "git-s3-backend: '\(new)' already exists.\n")
             #expect(try site.advertisement(old).status == 200)
         }
 
@@ -163,7 +163,7 @@ extension EndToEnd {
             #expect(again.ending == .exited(1))
             #expect(
                 again.errors
-                    == "git-s3-backend: '\(old)' was deleted or renamed. If a renaming was "
+                    == "git-s3-backend: '\(old)' was deleted or renamed. If a rename was "
                     + "interrupted, 'git-s3-backend rename --resume \(old) \(new)' finishes it; "
                     + "'git-s3-backend restore \(old)' brings it back, or reports its new name.\n")
             if way == "resume" {
@@ -175,7 +175,7 @@ extension EndToEnd {
                 try expectServed(site, old, equals: tree)
                 let resumed = try site.command("rename", ["--resume", old, new])
                 #expect(resumed.ending == .exited(1))
-                #expect(resumed.errors.contains("leave out --resume"))
+                #expect(resumed.errors.contains("Remove --resume."))
             }
         }
 
@@ -205,7 +205,8 @@ extension EndToEnd {
             #expect(result.ending == .exited(64))
             #expect(
                 result.errors.hasPrefix(
-                    "Error: There is no terminal to ask on. Give --yes to do it unasked.\n"))
+                    "Error: No terminal to ask for confirmation. Add --yes to skip the "
+                        + "question.\n"))
             try place.run(["show", "a/b"]).checked()
         }
 
@@ -226,14 +227,15 @@ extension EndToEnd {
             let said = text(try Files.read(place.directory.path + "/log"))
             #expect(
                 said.hasPrefix(
-                    "Delete 'a/b' with its 0 refs from '\(place.store)'?\nType its name: "))
+                    "Delete 'a/b' with its 0 refs from '\(place.store)'?\nType its name to "
+                        + "confirm: "))
             let shown = try place.run(["show", "a/b"])
             if answer == "a/b\n" {
                 #expect(ending == .exited(0), "\(said)")
                 #expect(shown.errors.contains("'a/b' is deleted."))
             } else {
                 #expect(ending == .exited(1), "\(said)")
-                #expect(said.contains("That is not its name: nothing was done."))
+                #expect(said.contains("The name does not match; nothing was deleted."))
                 #expect(shown.succeeded)
             }
         }

@@ -14,7 +14,7 @@ extension EndToEnd.ImportExportTests {
         let other = try self.tree(format: "sha256")
         for (arguments, words) in [
             ([shallow.path, repository], "is a shallow clone"),
-            ([detached.path, repository], "is detached. Name the branch"),
+            ([detached.path, repository], "is detached. Specify its branch"),
             ([other.path, repository], "is published with object format sha1"),
             (["/nonexistent", repository], "'/nonexistent' is not a git repository: No such"),
         ] {
@@ -25,7 +25,7 @@ extension EndToEnd.ImportExportTests {
         }
         let export = try site.command("export", ["no/body", "/tmp/none"])
         #expect(export.ending == .exited(1))
-        #expect(export.errors.contains("There is no repository 'no/body' in 'file://"))
+        #expect(export.errors.contains("Repository 'no/body' does not exist in 'file://"))
         try expectServed(site, repository, equals: tree)
         try site.command(
             "import", [detached.path, repository, "--default-branch", "main"]

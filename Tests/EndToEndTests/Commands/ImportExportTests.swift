@@ -263,7 +263,9 @@ extension EndToEnd {
             let first = try site.command("import", ["--all", root]).checked()
             #expect(first.text.hasSuffix("\n3 imported, 0 up to date, 0 failed.\n"))
             for name in ["/file", "/team/notes"] {
-                #expect(first.errors.contains("'\(root)\(name)' is left out: it is no repository"))
+                #expect(
+                    first.errors.contains("'\(root)\(name)' skipped: not an OWNER/REPO repository.")
+                )
             }
             for (source, name) in [(one, "team/one"), (two, "team/two"), (one, "solo/x")] {
                 try expectServed(site, name, equals: source)
@@ -281,8 +283,10 @@ extension EndToEnd {
             #expect(second.text.hasSuffix("\n1 imported, 3 up to date, 4 failed.\n"), "\(second)")
             #expect(second.errors.contains("'\(root)/loop' cannot be read: "))
             #expect(second.errors.contains("'\(root)/solo/cut' is a shallow clone"))
-            #expect(second.errors.contains("'\(root)/solo/x.git' would be 'solo/x', as "))
-            #expect(second.errors.contains("'\(root)/solo/-bad' gives no name"))
+            #expect(
+                second.errors.contains("'\(root)/solo/x.git' would be published as 'solo/x', as "))
+            #expect(
+                second.errors.contains("'\(root)/solo/-bad' does not correspond to a valid name"))
 
             let out = scratch.path + "/out"
             let occupied = try scratch.directory("out/team/two.git")

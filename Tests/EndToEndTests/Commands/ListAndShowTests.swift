@@ -57,8 +57,8 @@ extension EndToEnd {
             #expect(result.text.split(separator: "\n").count == 39)
             #expect(
                 result.errors
-                    == "git-s3-backend: a/r7: 'repos/a/r7/pointer' is not what its name says: a "
-                    + "pointer is 64 lower-case hex digits and nothing else.\n")
+                    == "git-s3-backend: a/r7: 'repos/a/r7/pointer' is corrupt: expected 64 "
+                    + "lower-case hex digits.\n")
         }
 
         @Test func showAsJSONTellsThePublishedState() throws {
@@ -141,7 +141,7 @@ extension EndToEnd {
             #expect(result.ending == .exited(1))
             #expect(
                 result.errors.hasPrefix(
-                    "git-s3-backend: '\(none)' is no state that 'a/b' ever had."))
+                    "git-s3-backend: '\(none)' was never a state of 'a/b'."))
         }
     }
 }

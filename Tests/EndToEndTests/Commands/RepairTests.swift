@@ -86,7 +86,7 @@ extension EndToEnd {
                         + "'\(state)/packs/\(scene.packs[1]).pack'."))
             #expect(
                 lines.contains("packs/\(scene.packs[0]).idx: missing; rebuilt from its pack."))
-            #expect(lines.last?.hasSuffix("5 objects checked, 4 repaired, 0 not.") == true)
+            #expect(lines.last?.hasSuffix("5 objects checked, 4 repaired, 0 not repaired.") == true)
             #expect(try bucket.read(scene.manifest) == manifest)
             #expect(try bucket.read(.pack(scene.packs[0])) == flipped)
             #expect(try bucket.read(.pack(scene.packs[1])) == removed)
@@ -180,7 +180,7 @@ extension EndToEnd {
             #expect(result.ending == .exited(1))
             #expect(
                 result.errors.contains(
-                    "Refs whose objects are not all in good packs: "
+                    "Refs that need objects which are in no good pack: "
                         + "refs/heads/other.\n"))
             #expect(result.errors.contains("git-s3-backend import CLONE \(scene.repository)'"))
             #expect(
@@ -212,7 +212,7 @@ extension EndToEnd {
             let result = try scene.repair("--all")
             #expect(result.ending == .exited(1))
             #expect(result.text.contains("'\(second)': 3 objects checked, all good.\n"))
-            #expect(result.text.hasSuffix("Repositories: 1 good, 1 not.\n"))
+            #expect(result.text.hasSuffix("Repositories: 1 good, 1 not good.\n"))
 
             let refused = try scene.repair(deleted)
             #expect(refused.ending == .exited(1))
@@ -224,7 +224,7 @@ extension EndToEnd {
             for arguments in [["repair"], ["repair", "a/b", "--all"]] {
                 let result = try place.run(arguments)
                 #expect(result.ending == .exited(64))
-                #expect(result.errors.contains("Name one repository, OWNER/REPO, or give --all."))
+                #expect(result.errors.contains("Specify one repository, OWNER/REPO, or --all."))
             }
             let nowhere = try place.run(["repair", "a/b", "--from", "/nonexistent"])
             #expect(nowhere.ending == .exited(64))

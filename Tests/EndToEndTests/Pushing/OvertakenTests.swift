@@ -118,7 +118,7 @@ extension EndToEnd {
             #expect(!names.contains(second[...]))
         }
 
-        @Test func replayKeepsALongPushAlive() throws {
+        @Test func receivingAgainKeepsALongPushAlive() throws {
             let held = try Held(options: ["--push-keepalive", "50ms", "--max-git", "1"])
             let tip = try held.tree.commit("third")
             let result = try held.push("main") {

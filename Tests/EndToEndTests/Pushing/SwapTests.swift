@@ -65,12 +65,13 @@ extension EndToEnd {
                 #expect(result.ending == .exited(1))
                 #expect(
                     result.errors
-                        == "git-s3-backend: 'a/old' was renamed to 'a/third'. Rename 'a/third' instead; "
-                        + "if it is deleted, run 'git-s3-backend restore a/third' first.\n")
+                        == "git-s3-backend: 'a/old' was renamed to 'a/third'. Rename 'a/third' "
+                        + "instead; if it is deleted, run 'git-s3-backend restore a/third' "
+                        + "first.\n")
             }
             // The name that it was closed for had no state, and can be used.
             let closed = try place.run(["restore", "a/new"])
-            #expect(closed.errors == "git-s3-backend: 'a/new' never had a state to go back to.\n")
+            #expect(closed.errors == "git-s3-backend: 'a/new' has no earlier state to restore.\n")
             #expect(try place.run(["show", "a/new"]).errors.contains("'a/new' is deleted."))
             try place.run(["create", "a/new"]).checked()
             try place.run(["rename", "a/third", "a/old"]).checked()

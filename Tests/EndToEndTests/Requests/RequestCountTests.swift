@@ -294,7 +294,7 @@ extension EndToEnd {
             try expectServed(stage.site, stage.repository, equals: rival)
         }
 
-        @Test func lostPushThatIsRebasedStoresItsPackOnce() throws {
+        @Test func lostPushThatIsReappliedStoresItsPackOnce() throws {
             let stage = try Stage()
             let (answer, rival) = try lose(stage, ref: "refs/heads/other")
             #expect(answer.text.contains("ok refs/heads/other"))

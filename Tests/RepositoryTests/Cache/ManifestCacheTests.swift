@@ -1,3 +1,4 @@
+@testable import Push
 import Bytes
 import GitProtocol
 import Glibc
@@ -12,8 +13,8 @@ import Testing
 struct ManifestCacheTests {
     private func directory(_ bench: Bench) -> String { bench.state.path + "/manifests" }
 
-    private func resolve(_ bench: Bench, _ store: any ObjectStore) throws -> Snapshot {
-        guard case .live(let snapshot) = try Snapshot.resolve(bench.repository, in: store) else {
+    private func resolve(_ bench: Bench, _ manifests: Manifests) throws -> Snapshot {
+        guard case .live(let snapshot) = try manifests.resolve(bench.repository) else {
             throw TestFailure("not live")
         }
         return snapshot
@@ -22,14 +23,14 @@ struct ManifestCacheTests {
     @Test("are read once, by this process and by later ones")
     func once() throws {
         let bench = try Bench(cacheSize: 1 << 20)
-        let store = try bench.hydration().store
+        let manifests = try bench.hydration().manifests
         let expected = try bench.published()
         bench.memory.resetCounts()
-        #expect(try resolve(bench, store).manifest == expected.manifest)
+        #expect(try resolve(bench, manifests).manifest == expected.manifest)
         #expect(bench.memory.counts == .init(gets: 2))
-        for store in try [store, bench.hydration().store] {
+        for manifests in try [manifests, bench.hydration().manifests] {
             bench.memory.resetCounts()
-            #expect(try resolve(bench, store).manifest == expected.manifest)
+            #expect(try resolve(bench, manifests).manifest == expected.manifest)
             #expect(bench.memory.counts == .init(gets: 1))
         }
     }
@@ -37,11 +38,12 @@ struct ManifestCacheTests {
     @Test("follow the pointer, and what is written need not be read; what is superseded goes")
     func written() throws {
         let bench = try Bench(cacheSize: 1 << 20)
-        let store = try bench.hydration().store
+        let manifests = try bench.hydration().manifests
         for _ in 0..<3 {
-            #expect(try bench.push(bench.onePush(), to: store).isPublished)
+            let reception = try bench.receive(bench.onePush())
+            #expect(try bench.settle(reception, to: manifests).isPublished)
             bench.memory.resetCounts()
-            let snapshot = try resolve(bench, store)
+            let snapshot = try resolve(bench, manifests)
             #expect(bench.memory.counts == .init(gets: 1))
             #expect(try snapshot.digest == bench.published().digest)
             #expect(try Files.names(in: directory(bench)) == [snapshot.digest.hex])
@@ -51,14 +53,14 @@ struct ManifestCacheTests {
     @Test("are not believed where they are not what their name says")
     func damaged() throws {
         let bench = try Bench(cacheSize: 1 << 20)
-        let digest = try resolve(bench, bench.hydration().store).digest
+        let digest = try resolve(bench, bench.hydration().manifests).digest
         let path = directory(bench) + "/" + digest.hex
         let good = try Files.read(path)
         var flipped = good
         flipped[good.count / 2] ^= 1
         for bytes in [[], flipped, Array(good.dropLast()), good + [10]] as [[UInt8]] {
             try Files.write(bytes, to: path)
-            #expect(try resolve(bench, bench.hydration().store).digest == digest)
+            #expect(try resolve(bench, bench.hydration().manifests).digest == digest)
             #expect(try Files.read(path) == good)
         }
         // A good manifest under its right name that is in the way of nothing, and one that is none.
@@ -68,7 +70,7 @@ struct ManifestCacheTests {
         bench.memory.plant(Digest(of: other).bytes, at: .pointer(of: bench.repository))
         for _ in 0..<2 {
             #expect(throws: RepositoryError.self) {
-                try resolve(bench, bench.hydration().store)
+                try resolve(bench, bench.hydration().manifests)
             }
         }
     }
@@ -114,12 +116,12 @@ struct ManifestCacheTests {
     @Test("make room for others on the disk as packs do")
     func evicted() throws {
         let bench = try Bench(cacheSize: 1 << 20)
-        _ = try resolve(bench, bench.hydration().store)
+        _ = try resolve(bench, bench.hydration().manifests)
         bench.memory.resetCounts()
         let hydration = try bench.hydration()
         hydration.cache?.space.shrink(to: .nothing)
         #expect(try Files.names(in: directory(bench)).isEmpty)
-        _ = try resolve(bench, hydration.store)
+        _ = try resolve(bench, hydration.manifests)
         #expect(bench.memory.counts == .init(gets: 2))
     }
 
@@ -136,7 +138,7 @@ struct ManifestCacheTests {
         #expect(try bench.push(push).isPublished)
         let hydration = try bench.hydration()
         for _ in 0..<2 {
-            let snapshot = try resolve(bench, hydration.store)
+            let snapshot = try resolve(bench, hydration.manifests)
             let workspace = try hydration.readWorkspace(snapshot, log: Bench.log)
             #expect(
                 try Files.read(workspace.path + "/packed-refs")
@@ -160,10 +162,10 @@ struct ManifestCacheTests {
             let push = Bench.Push(
                 commands: [(old ?? bench.zero, commit, "refs/heads/main")],
                 pack: try bench.source.pack([commit], without: old.map { [$0] } ?? []))
-            let snapshot = try resolve(bench, hydration.store)
+            let snapshot = try resolve(bench, hydration.manifests)
             guard
                 case .published = try bench.settle(
-                    bench.receive(push, on: snapshot, through: hydration), to: hydration.store)
+                    bench.receive(push, on: snapshot, through: hydration), to: hydration.manifests)
             else { throw TestFailure("not published") }
         }
         try push()
@@ -185,7 +187,7 @@ struct ManifestCacheTests {
             bench.memory.plant(bytes, at: .manifest(digest))
         }
         bench.memory.plant(digest.bytes, at: .pointer(of: bench.repository))
-        _ = try hydration.readWorkspace(resolve(bench, hydration.store), log: Bench.log)
+        _ = try hydration.readWorkspace(resolve(bench, hydration.manifests), log: Bench.log)
         #expect(try requests(push) == second)
         #expect(try bench.published().manifest.packs.count == 1003)
     }

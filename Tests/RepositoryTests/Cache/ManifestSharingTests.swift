@@ -58,15 +58,15 @@ struct ManifestSharingTests {
         let name = try #require(RepositoryName("acme/large"))
         memory.plant(bytes, at: .manifest(digest))
         memory.plant(digest.bytes, at: .pointer(of: name))
-        let store = CachedStore(memory, cache)
+        let manifests = Manifests(memory, cache: cache)
         let counts = try inParallel(8) { _ in
-            try Snapshot.resolve(name, in: store).latest?.manifest.refs.count
+            try manifests.resolve(name).latest?.manifest.refs.count
         }
         #expect(counts == Array(repeating: 200_001, count: 8))
         #expect(counter.value == 1)
         #expect(memory.counts == .init(gets: 9))
         // It is larger than all that is kept otherwise (five bytes for one), and kept all the same.
-        _ = try Snapshot.resolve(name, in: store)
+        _ = try manifests.resolve(name)
         #expect(counter.value == 1)
         #expect(memory.counts == .init(gets: 10))
     }

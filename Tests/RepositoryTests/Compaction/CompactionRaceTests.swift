@@ -139,7 +139,7 @@ struct CompactionRaceTests {
                 if isMadeAgain {
                     _ = try Creation(
                         repository: bench.repository, defaultBranch: nil, objectFormat: nil
-                    ).run(in: bench.memory)
+                    ).run(in: Manifests(bench.memory))
                 }
             }
             #expect(try race.bench.compact() == .gaveWay)

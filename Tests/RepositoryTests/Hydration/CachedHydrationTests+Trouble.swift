@@ -65,8 +65,8 @@ extension CachedHydrationTests {
             // process started: that is allowed, if asked for.
             chmod(bench.state.path, 0o777)
             let shared = Hydration(
-                store: bench.store, state: try StateDirectory(path: bench.state.path),
-                git: bench.git, hook: "", cacheSize: bench.cacheSize)
+                store: bench.store, cache: LocalCache(in: bench.state.path, size: bench.cacheSize),
+                state: try StateDirectory(path: bench.state.path), git: bench.git, hook: "")
             for path in try [
                 packs, packs + "/incoming", bench.state.path + "/manifests",
                 bench.state.path + "/workspaces",

@@ -138,8 +138,7 @@ struct CachedHydrationTests {
             #expect(try bench.push(push).isPublished)
             let asked = try requests(bench) {
                 guard
-                    case .live(let snapshot) = try Snapshot.resolve(
-                        bench.repository, in: hydration.store)
+                    case .live(let snapshot) = try hydration.manifests.resolve(bench.repository)
                 else { throw TestFailure("not live") }
                 try expectWhole(hydration.readWorkspace(snapshot, log: Bench.log))
                 #expect(snapshot.manifest.refs[.main]?.hex == push.commands[0].new)

@@ -1,3 +1,4 @@
+@testable import Push
 import Bytes
 import GitProtocol
 import Glibc
@@ -55,7 +56,7 @@ struct LocalDamageTests {
         }
         do {
             // While another one hashes them they are taken as they are.
-            let cache = try #require(bench.hydration().cache)
+            let cache = try #require(bench.hydration().cache?.packs)
             let claims = try bench.published().manifest.packs.map { try cache.claim($0) }
             let workspace = try bench.hydration().readWorkspace(
                 bench.published(), log: Bench.log)

@@ -19,7 +19,7 @@ struct PackProofsTests {
     init() throws {
         bench = try Bench(cacheSize: 1 << 30)
         for _ in 0..<2 { try bench.push(bench.onePush(Hex.random(bytes: 3000))) }
-        cache = try #require(bench.hydration().cache)
+        cache = try #require(bench.hydration().cache?.packs)
         packs = try bench.published().manifest.packs.sorted { $0.hex < $1.hex }
     }
 

@@ -57,7 +57,7 @@ private struct LargePack {
         manifest.refs[.main] = ObjectID(tip.utf8)
         manifest.packs = [digest]
         guard
-            case .won = try Swap(of: bench.repository, from: base, in: bench.memory)
+            case .won = try Swap(of: bench.repository, from: base, in: Manifests(bench.memory))
                 .publish(manifest)
         else { throw TestFailure("not won") }
         bench.memory.resetCounts()
@@ -247,7 +247,7 @@ struct SidecarTests {
         let large = try LargePack()
         large.plantSidecars()
         #expect(try large.hydrate().count == 2)
-        let cache = try #require(large.bench.hydration().cache)
+        let cache = try #require(large.bench.hydration().cache?.packs)
         notUsedSinceStart(cache.base(of: large.digest))
         try large.expect(requests: 2, sidecars: 2)
         cache.drop(large.digest)
@@ -262,7 +262,7 @@ struct SidecarTests {
     func provenWithPack() throws {
         let large = try LargePack()
         large.plantSidecars()
-        let cache = try #require(large.bench.hydration().cache)
+        let cache = try #require(large.bench.hydration().cache?.packs)
         let base = cache.base(of: large.digest)
         func files() throws -> [String: UInt] {
             let packs = large.bench.state.path + "/packs"

@@ -1,3 +1,4 @@
+@testable import Push
 import Bytes
 @testable import Maintenance
 import GitProtocol
@@ -13,7 +14,7 @@ struct DeletionTests {
     private static let pointer: @Sendable (ObjectKey) -> Bool = { $0.path.hasSuffix("/pointer") }
 
     private func resolve(_ bench: Bench) throws -> Snapshot.Resolution {
-        try Snapshot.resolve(bench.repository, in: bench.memory)
+        try Manifests(bench.memory).resolve(bench.repository)
     }
 
     @Test("a tombstone is published on top of the last state, and nothing is removed")
@@ -22,13 +23,13 @@ struct DeletionTests {
         try bench.push(bench.onePush())
         let last = try bench.published()
         let keys = Set(bench.memory.keys)
-        let done = try Deletion(of: bench.repository).run(in: bench.memory)
-        #expect(done.last.digest == last.digest)
+        let done = try Deletion(of: bench.repository).run(in: Manifests(bench.memory))
+        #expect(done.manifest.parent == last.digest)
         guard case .deleted(let tombstone) = try resolve(bench) else {
             Issue.record("not deleted")
             return
         }
-        #expect(tombstone.digest == done.tombstone)
+        #expect(tombstone.digest == done.digest)
         #expect(
             tombstone.manifest
                 == Manifest(
@@ -43,12 +44,13 @@ struct DeletionTests {
         let bench = try Bench()
         let other = try #require(RepositoryName("owner/none"))
         #expect(throws: LifecycleError.absent(other, location: bench.memory.location)) {
-            try Deletion(of: other).run(in: bench.memory)
+            try Deletion(of: other).run(in: Manifests(bench.memory))
         }
-        let last = try Deletion(of: bench.repository).run(in: bench.memory).last.digest
+        let last = try Deletion(of: bench.repository).run(in: Manifests(bench.memory)).manifest
+            .parent
         bench.memory.resetCounts()
         #expect(throws: LifecycleError.deleted(bench.repository, last: last)) {
-            try Deletion(of: bench.repository).run(in: bench.memory)
+            try Deletion(of: bench.repository).run(in: Manifests(bench.memory))
         }
         #expect(bench.memory.counts.puts == 0)
     }
@@ -63,14 +65,14 @@ struct DeletionTests {
                 FaultRule(
                     .interleave { _ in
                         do {
-                            _ = try Deletion(of: bench.repository).run(in: bench.memory)
+                            _ = try Deletion(of: bench.repository).run(in: Manifests(bench.memory))
                         } catch {
                             Issue.record(error)
                         }
                     }, on: [.put], keys: { $0.path.hasSuffix("/pointer") }, limit: 1)
             ])
         #expect(throws: LifecycleError.deleted(bench.repository, last: last)) {
-            try Deletion(of: bench.repository).run(in: faulty)
+            try Deletion(of: bench.repository).run(in: Manifests(faulty))
         }
     }
 
@@ -89,13 +91,13 @@ struct DeletionTests {
                         }
                     }, keys: Self.pointer, limit: 3)
             ])
-        let done = try Deletion(of: bench.repository).run(in: faulty)
-        #expect(done.last.manifest.packs.count == 3)
+        let done = try Deletion(of: bench.repository).run(in: Manifests(faulty))
+        #expect(done.packsBefore == 3)
         guard case .deleted(let tombstone) = try resolve(bench) else {
             Issue.record("not deleted")
             return
         }
-        #expect(tombstone.manifest.parent == done.last.digest)
+        #expect(tombstone.manifest == done.manifest)
     }
 
     @Test("a repository that never rests is left alone, after a bounded number of attempts")
@@ -114,7 +116,7 @@ struct DeletionTests {
                     }, keys: Self.pointer)
             ])
         #expect(throws: LifecycleError.busy(bench.repository)) {
-            try Deletion(of: bench.repository).run(in: faulty)
+            try Deletion(of: bench.repository).run(in: Manifests(faulty))
         }
         #expect(try bench.published().manifest.packs.count == LifecycleError.attempts)
     }
@@ -128,7 +130,7 @@ struct DeletionTests {
         let settled = try Bench { memory in
             FaultyStore(wrapping: memory, [FaultRule(fault, keys: Self.pointer, limit: 1)])
         }
-        _ = try Deletion(of: settled.repository).run(in: settled.store)
+        _ = try Deletion(of: settled.repository).run(in: Manifests(settled.store))
         guard case .deleted = try resolve(settled) else {
             Issue.record("not deleted")
             return
@@ -146,7 +148,7 @@ struct DeletionTests {
                 ])
         }
         #expect {
-            _ = try Deletion(of: bench.repository).run(in: bench.store)
+            _ = try Deletion(of: bench.repository).run(in: Manifests(bench.store))
         } throws: { error in
             if case StoreError.undetermined = error { true } else { false }
         }
@@ -161,11 +163,11 @@ struct DeletionTests {
         for push in pushes {
             let reception = try bench.receive(push, on: before)
             if case .live = try resolve(bench) {
-                _ = try Deletion(of: bench.repository).run(in: bench.memory)
+                _ = try Deletion(of: bench.repository).run(in: Manifests(bench.memory))
             } else {
                 let creation = Creation(
                     repository: bench.repository, defaultBranch: nil, objectFormat: nil)
-                #expect(try creation.run(in: bench.memory) == .created)
+                #expect(try creation.run(in: Manifests(bench.memory)) == .created)
             }
             let digest = try #require(try resolve(bench).latest?.digest)
             guard case .lost = try bench.settle(reception, to: bench.memory) else {
@@ -186,13 +188,13 @@ struct DeletionTests {
             #expect(seen.insert(digest).inserted, "it was there before")
         }
         for _ in 0..<3 {
-            _ = try Deletion(of: bench.repository).run(in: bench.memory)
+            _ = try Deletion(of: bench.repository).run(in: Manifests(bench.memory))
             try note()
             _ = try Creation(
                 repository: bench.repository, defaultBranch: nil, objectFormat: nil
-            ).run(in: bench.memory)
+            ).run(in: Manifests(bench.memory))
             try note()
-            _ = try Deletion(of: bench.repository).run(in: bench.memory)
+            _ = try Deletion(of: bench.repository).run(in: Manifests(bench.memory))
             try note()
             _ = try Restoration(of: bench.repository).run(in: bench.hydration(), log: Bench.log)
             try note()
@@ -204,7 +206,7 @@ struct DeletionTests {
         let bench = try Bench()
         try bench.push(bench.onePush())
         let last = try bench.published()
-        let tombstone = try Deletion(of: bench.repository).run(in: bench.memory).tombstone
+        let tombstone = try Deletion(of: bench.repository).run(in: Manifests(bench.memory)).digest
         let done = try Restoration(of: bench.repository).run(
             in: bench.hydration(), log: Bench.log)
         let now = try bench.published()
@@ -223,13 +225,13 @@ struct DeletionTests {
         let bench = try Bench()
         try bench.push(bench.onePush())
         let wanted = try bench.published()
-        _ = try Deletion(of: bench.repository).run(in: bench.memory)
+        _ = try Deletion(of: bench.repository).run(in: Manifests(bench.memory))
         _ = try Creation(
             repository: bench.repository, defaultBranch: nil, objectFormat: nil
-        ).run(in: bench.memory)
-        let done = try Deletion(of: bench.repository).run(in: bench.memory)
+        ).run(in: Manifests(bench.memory))
+        let done = try Deletion(of: bench.repository).run(in: Manifests(bench.memory))
         let none = Digest(of: [])
-        for wrong in [none, done.tombstone] {
+        for wrong in [none, done.digest] {
             #expect(throws: LifecycleError.noSuchState(bench.repository, wrong)) {
                 try Restoration(of: bench.repository, to: wrong).run(
                     in: bench.hydration(), log: Bench.log)
@@ -245,7 +247,7 @@ struct DeletionTests {
     func olderWriter() throws {
         let bench = try Bench()
         let tag = try bench.publishAsOlderWriter()
-        _ = try Deletion(of: bench.repository).run(in: bench.memory)
+        _ = try Deletion(of: bench.repository).run(in: Manifests(bench.memory))
         _ = try Restoration(of: bench.repository).run(in: bench.hydration(), log: Bench.log)
         let peeled = try bench.published().manifest.peeled
         #expect(peeled == [try #require(RefName("refs/tags/v1")): tag.target])

@@ -33,7 +33,7 @@ struct RenamedBackTests {
     }
 
     private func delete(_ name: RepositoryName) throws {
-        _ = try Deletion(of: name).run(in: memory)
+        _ = try Deletion(of: name).run(in: Manifests(memory))
     }
 
     private func restore(_ name: RepositoryName, to state: Digest) throws {
@@ -43,19 +43,21 @@ struct RenamedBackTests {
     /// Publishes a state with one ref; creates the repository if it is not there.
     @discardableResult
     private func push(_ number: UInt8, to name: RepositoryName) throws -> Digest {
-        let before = try Snapshot.resolve(name, in: memory).latest
+        let before = try Manifests(memory).resolve(name).latest
         var state = Manifest(head: .main)
         if let before, before.manifest.kind == .live { state = before.manifest }
         state.refs[.main] = ObjectID(Digest(of: [number]).bytes.prefix(40))
-        guard case .won(let digest, _) = try Swap(of: name, from: before, in: memory).publish(state)
+        guard
+            case .won(let next) = try Swap(of: name, from: before, in: Manifests(memory)).publish(
+                state)
         else { throw TestFailure("lost") }
-        return digest
+        return next.digest
     }
 
     private var names: [RepositoryName] {
         get throws {
             try [old, new, third].filter {
-                if case .live = try Snapshot.resolve($0, in: memory) { true } else { false }
+                if case .live = try Manifests(memory).resolve($0) { true } else { false }
             }
         }
     }
@@ -108,7 +110,7 @@ struct RenamedBackTests {
         try rename(old, to: new)
         let resumed = Renaming(of: old, to: new)
         let done = try resumed.resume(in: hydration, log: Bench.log)
-        #expect(try Snapshot.resolve(new, in: memory).latest?.digest == done.digest)
+        #expect(try Manifests(memory).resolve(new).latest?.digest == done.digest)
         try delete(new)
         try push(2, to: new)
         #expect(throws: LifecycleError.present(new, remedy: ".")) {

@@ -38,7 +38,7 @@ struct RenamingFuzzTests {
 
         /// Publishes to a name: a new repository, or a change of the one that is there.
         private func push(_ name: RepositoryName, in store: any ObjectStore) throws {
-            let latest = try Snapshot.resolve(name, in: store).latest
+            let latest = try Manifests(store).resolve(name).latest
             var state = Manifest(head: .main)
             if let latest, latest.manifest.kind == .live {
                 state = latest.manifest
@@ -46,15 +46,15 @@ struct RenamingFuzzTests {
                 state.refs[id] = number
             }
             state.refs[.main] = number
-            _ = try Swap(of: name, from: latest, in: store).publish(state)
+            _ = try Swap(of: name, from: latest, in: Manifests(store)).publish(state)
         }
 
         /// A state that was ever published under a name.
         private func anyState(of name: RepositoryName) throws -> Digest? {
             var states: [Digest] = []
-            var next = try Snapshot.resolve(name, in: memory).latest?.digest
+            var next = try Manifests(memory).resolve(name).latest?.digest
             while let here = next {
-                let manifest = try Snapshot.manifest(here, of: name, in: memory)
+                let manifest = try Manifests(memory).manifest(here, of: name)
                 if manifest.kind == .live { states.append(here) }
                 next = manifest.parent
             }
@@ -76,7 +76,7 @@ struct RenamingFuzzTests {
                 _ = try Renaming(of: one, to: other).resume(in: hydration(store), log: Bench.log)
             case 6:
                 story.append("delete \(one)")
-                _ = try Deletion(of: one).run(in: store)
+                _ = try Deletion(of: one).run(in: Manifests(store))
             default:
                 let state = Bool.random(using: &random) ? nil : try anyState(of: one)
                 story.append("restore \(one) \(state.map { "\($0)".prefix(6) } ?? "")")
@@ -121,7 +121,7 @@ struct RenamingFuzzTests {
         func living() throws -> [ObjectID: [RepositoryName]] {
             var living: [ObjectID: [RepositoryName]] = [:]
             for name in names {
-                guard case .live(let snapshot) = try Snapshot.resolve(name, in: memory),
+                guard case .live(let snapshot) = try Manifests(memory).resolve(name),
                     let id = RefName("refs/heads/id").flatMap({ snapshot.manifest.refs[$0] })
                 else { continue }
                 living[id, default: []].append(name)

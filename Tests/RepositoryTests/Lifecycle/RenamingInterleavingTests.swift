@@ -1,3 +1,4 @@
+import Posix
 import Bytes
 @testable import Maintenance
 import GitProtocol
@@ -75,7 +76,8 @@ struct RenamingInterleavingTests {
     }
 
     private func create(_ name: RepositoryName, in store: any ObjectStore) throws {
-        _ = try Creation(repository: name, defaultBranch: nil, objectFormat: nil).run(in: store)
+        _ = try Creation(repository: name, defaultBranch: nil, objectFormat: nil).run(
+            in: Manifests(store))
     }
 
     private func run(_ action: Action, in store: any ObjectStore) throws {
@@ -87,7 +89,7 @@ struct RenamingInterleavingTests {
         case .restore: try restore(in: store)
         case .createOld: try create(old, in: store)
         case .createNew: try create(new, in: store)
-        case .deleteOld: _ = try Deletion(of: old).run(in: store)
+        case .deleteOld: _ = try Deletion(of: old).run(in: Manifests(store))
         }
     }
 
@@ -103,13 +105,13 @@ struct RenamingInterleavingTests {
         let memory = MemoryStore()
         if beginning == .cutOffOntoTombstone {
             try create(new, in: memory)
-            _ = try Deletion(of: new).run(in: memory)
+            _ = try Deletion(of: new).run(in: Manifests(memory))
         }
-        let swap = Swap(of: old, from: nil, in: memory)
+        let swap = Swap(of: old, from: nil, in: Manifests(memory))
         guard case .won = try swap.publish(try state) else { throw TestFailure("not made") }
         switch beginning {
         case .live: break
-        case .deleted: _ = try Deletion(of: old).run(in: memory)
+        case .deleted: _ = try Deletion(of: old).run(in: Manifests(memory))
         case .cutOff, .cutOffOntoTombstone:
             let key = ObjectKey.pointer(of: new)
             let killed = FaultyStore(
@@ -130,7 +132,7 @@ struct RenamingInterleavingTests {
     private func names(in memory: MemoryStore) throws -> [RepositoryName] {
         let refs = try state.refs
         return try [old, new, third].filter { name in
-            guard case .live(let snapshot) = try Snapshot.resolve(name, in: memory) else {
+            guard case .live(let snapshot) = try Manifests(memory).resolve(name) else {
                 return false
             }
             return snapshot.manifest.refs == refs
@@ -183,8 +185,8 @@ struct RenamingInterleavingTests {
     /// Brings back a repository that has no name now, and checks that it has one then.
     private func recover(_ memory: MemoryStore, _ what: Comment) throws {
         let last = try #require(try digest(of: state, in: memory), what)
-        if case .live = try Snapshot.resolve(old, in: memory) {
-            _ = try Deletion(of: old).run(in: memory)
+        if case .live = try Manifests(memory).resolve(old) {
+            _ = try Deletion(of: old).run(in: Manifests(memory))
         }
         do {
             try restore(in: memory, to: last)
@@ -197,9 +199,9 @@ struct RenamingInterleavingTests {
 
     /// The last state of the old name that is the repository.
     private func digest(of state: Manifest, in memory: MemoryStore) throws -> Digest? {
-        var next = try Snapshot.resolve(old, in: memory).latest?.digest
+        var next = try Manifests(memory).resolve(old).latest?.digest
         while let here = next {
-            let manifest = try Snapshot.manifest(here, of: old, in: memory)
+            let manifest = try Manifests(memory).manifest(here, of: old)
             if manifest.refs == state.refs { return here }
             next = manifest.parent
         }
@@ -221,7 +223,7 @@ struct RenamingInterleavingTests {
     @Test("a state that was renamed is restored under no other name, unless it has come back")
     func afterwards() throws {
         let memory = try begin(.live)
-        let last = try #require(try Snapshot.resolve(old, in: memory).latest)
+        let last = try #require(try Manifests(memory).resolve(old).latest)
         try rename(new, in: memory)
         for state in [nil, last.digest] {
             #expect(throws: LifecycleError.renamed(old, to: new)) {
@@ -231,7 +233,7 @@ struct RenamingInterleavingTests {
         #expect(throws: LifecycleError.renamed(old, to: new)) { try resume(third, in: memory) }
         // So it is with what was made under the old name since.
         try create(old, in: memory)
-        _ = try Deletion(of: old).run(in: memory)
+        _ = try Deletion(of: old).run(in: Manifests(memory))
         #expect(throws: LifecycleError.renamed(old, to: new)) {
             try restore(in: memory, to: last.digest)
         }
@@ -242,7 +244,7 @@ struct RenamingInterleavingTests {
         #expect(throws: LifecycleError.renamed(old, to: fourth)) { try restore(in: memory) }
 
         // Deleted there: it is restored there.
-        _ = try Deletion(of: new).run(in: memory)
+        _ = try Deletion(of: new).run(in: Manifests(memory))
         #expect(throws: LifecycleError.renamed(old, to: new)) {
             try restore(in: memory, to: last.digest)
         }
@@ -253,7 +255,7 @@ struct RenamingInterleavingTests {
             try restore(in: memory, to: last.digest)
         }
         _ = try Renaming(of: third, to: old).run(in: hydration(memory), log: Bench.log)
-        _ = try Deletion(of: old).run(in: memory)
+        _ = try Deletion(of: old).run(in: Manifests(memory))
         try restore(in: memory, to: last.digest)
         #expect(try names(in: memory) == [old])
     }
@@ -261,16 +263,16 @@ struct RenamingInterleavingTests {
     @Test("a state is not restored beside a later one of its repository that was renamed")
     func laterLives() throws {
         let memory = try begin(.live)
-        let first = try #require(try Snapshot.resolve(old, in: memory).latest)
+        let first = try #require(try Manifests(memory).resolve(old).latest)
         // A later state, which is restored and then renamed.
         var next = first.manifest
         next.refs[.main] = ObjectID(Digest(of: [8]).bytes.prefix(40))
-        guard case .won = try Swap(of: old, from: first, in: memory).publish(next) else {
+        guard case .won = try Swap(of: old, from: first, in: Manifests(memory)).publish(next) else {
             throw TestFailure("lost")
         }
-        let later = try #require(try Snapshot.resolve(old, in: memory).latest)
+        let later = try #require(try Manifests(memory).resolve(old).latest)
         for state in [first, later] {
-            _ = try Deletion(of: old).run(in: memory)
+            _ = try Deletion(of: old).run(in: Manifests(memory))
             try restore(in: memory, to: state.digest)
         }
         try rename(new, in: memory)
@@ -281,7 +283,7 @@ struct RenamingInterleavingTests {
         }
         // Another repository under that name is renamed: the first can be restored, once it is free.
         let other = try begin(.live)
-        _ = try Deletion(of: old).run(in: other)
+        _ = try Deletion(of: old).run(in: Manifests(other))
         try create(old, in: other)
         try rename(new, in: other)
         try restore(in: other, to: first.digest)
@@ -292,10 +294,10 @@ struct RenamingInterleavingTests {
     func olderRelease() throws {
         for isResumed in [true, false] {
             let memory = try begin(.live)
-            let last = try #require(try Snapshot.resolve(old, in: memory).latest)
+            let last = try #require(try Manifests(memory).resolve(old).latest)
             // Its tombstones name no destination.
             guard
-                case .won = try Swap(of: old, from: last, in: memory).publish(
+                case .won = try Swap(of: old, from: last, in: Manifests(memory)).publish(
                     .tombstone(for: last.manifest))
             else { throw TestFailure("lost") }
             if isResumed {

@@ -20,7 +20,7 @@ struct RenamingTests {
 
     /// What a name resolves to, past all faults.
     private func resolve(_ name: RepositoryName, _ bench: Bench) throws -> Snapshot.Resolution {
-        try Snapshot.resolve(name, in: bench.memory)
+        try Manifests(bench.memory).resolve(name)
     }
 
     private func isLive(_ name: RepositoryName, _ bench: Bench) throws -> Bool {
@@ -49,7 +49,7 @@ struct RenamingTests {
         do {
             let branch = RefName("refs/heads/somebody-elses")
             _ = try Creation(repository: name, defaultBranch: branch, objectFormat: nil).run(
-                in: store)
+                in: Manifests(store))
         } catch {
             Issue.record(error)
         }
@@ -82,7 +82,7 @@ struct RenamingTests {
         let bench = try Bench()
         try bench.push(bench.onePush())
         let third = try #require(RepositoryName("third/name"))
-        let other = Mutex<Result<Renaming.Done, any Error>?>(nil)
+        let other = Mutex<Result<PublishedState, any Error>?>(nil)
         // The second begins between the first one's look at the old name and its swap.
         let faulty = FaultyStore(
             wrapping: bench.memory,
@@ -143,7 +143,7 @@ struct RenamingTests {
         }
         #expect(bench.memory.counts.puts == 0)
         #expect(bench.memory.keys == keys)
-        _ = try Deletion(of: old).run(in: bench.memory)
+        _ = try Deletion(of: old).run(in: Manifests(bench.memory))
         #expect(throws: LifecycleError.nothingToRename(old, to: free)) {
             _ = try Renaming(of: old, to: free).run(
                 in: try hydration(bench, bench.memory), log: Bench.log)
@@ -197,7 +197,7 @@ struct RenamingTests {
             try rename(bench, faulty)
         } throws: { error in
             (error as? RenamingFailure)?.standing == .undone
-                && "\(error)".contains("'other/name' is there already. 'owner/repo' is as it was.")
+                && "\(error)".contains("'other/name' already exists. 'owner/repo' is unchanged.")
         }
         var after = try bench.published().manifest
         after.parent = before.parent
@@ -219,7 +219,7 @@ struct RenamingTests {
                     .interleave { store in
                         create(new, in: store)
                         do {
-                            _ = try Deletion(of: new).run(in: store)
+                            _ = try Deletion(of: new).run(in: Manifests(store))
                         } catch {
                             Issue.record(error)
                         }
@@ -319,7 +319,7 @@ struct RenamingTests {
         } throws: {
             ($0 as? RenamingFailure)?.standing == .sourceTaken(last: last.digest)
         }
-        _ = try Deletion(of: old).run(in: bench.memory)
+        _ = try Deletion(of: old).run(in: Manifests(bench.memory))
         _ = try Restoration(of: old, to: last.digest).run(
             in: bench.hydration(), log: Bench.log)
         #expect(try bench.published().manifest.refs == last.manifest.refs)
@@ -329,7 +329,7 @@ struct RenamingTests {
     func resumeRefusals() throws {
         let bench = try Bench()
         #expect(throws: LifecycleError.self) { try resume(bench) }
-        _ = try Deletion(of: old).run(in: bench.memory)
+        _ = try Deletion(of: old).run(in: Manifests(bench.memory))
         create(new, in: bench.memory)
         #expect(throws: LifecycleError.present(new, remedy: ".")) { try resume(bench) }
         #expect(try isDeleted(old, bench))

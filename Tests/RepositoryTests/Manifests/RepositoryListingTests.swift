@@ -18,7 +18,7 @@ struct RepositoryListingTests {
     private func create(_ name: String, in store: any ObjectStore) throws {
         let repository = try #require(RepositoryName(name))
         _ = try Creation(repository: repository, defaultBranch: nil, objectFormat: nil)
-            .run(in: store)
+            .run(in: Manifests(store))
     }
 
     @Test("names each repository once, in the order of its key, whatever else is stored")

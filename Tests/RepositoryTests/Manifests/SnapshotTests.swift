@@ -11,7 +11,7 @@ import Testing
 @Suite("Resolving a repository")
 struct SnapshotTests {
     private func resolve(_ bench: Bench) throws -> Snapshot.Resolution {
-        try Snapshot.resolve(bench.repository, in: bench.store)
+        try Manifests(bench.store).resolve(bench.repository)
     }
 
     @Test("takes one read of the pointer and one of the manifest")
@@ -24,7 +24,7 @@ struct SnapshotTests {
         #expect(bench.memory.counts == .init(gets: 2))
         let other = try #require(RepositoryName("owner/other"))
         bench.memory.resetCounts()
-        guard case .absent = try Snapshot.resolve(other, in: bench.store) else {
+        guard case .absent = try Manifests(bench.store).resolve(other) else {
             Issue.record("not absent")
             return
         }
@@ -46,7 +46,7 @@ struct SnapshotTests {
         }
         let creation = Creation(
             repository: bench.repository, defaultBranch: nil, objectFormat: nil)
-        #expect(try creation.run(in: bench.store) == .created)
+        #expect(try creation.run(in: Manifests(bench.store)) == .created)
         #expect(try bench.published().manifest.parent == Digest(of: body))
         #expect(try bench.published().digest != last.digest, "no state ever returns")
     }
@@ -97,14 +97,14 @@ struct SnapshotTests {
             do {
                 let creation = Creation(
                     repository: name, defaultBranch: branches[number], objectFormat: nil)
-                return try creation.run(in: store) == .created ? number : -1
+                return try creation.run(in: Manifests(store)) == .created ? number : -1
             } catch is Creation.Conflict {
                 return -1
             }
         }
         let creators = outcomes.filter { $0 >= 0 }
         #expect(creators.count == 1)
-        guard case .live(let snapshot) = try Snapshot.resolve(name, in: store) else {
+        guard case .live(let snapshot) = try Manifests(store).resolve(name) else {
             Issue.record("not live")
             return
         }
@@ -118,7 +118,7 @@ struct SnapshotTests {
             try Creation(
                 repository: bench.repository, defaultBranch: branch.flatMap { RefName($0) },
                 objectFormat: format
-            ).run(in: bench.store)
+            ).run(in: Manifests(bench.store))
         }
         let before = try bench.published().digest
         #expect(try create(nil, nil) == .existed)

@@ -79,9 +79,9 @@ struct ResolvingSeveralTests {
         let names = try (0..<6).map { try #require(RepositoryName("team/r\($0)")) }
         for name in names.dropFirst() {
             _ = try Creation(repository: name, defaultBranch: nil, objectFormat: nil).run(
-                in: memory)
+                in: Manifests(memory))
         }
-        _ = try Deletion(of: names[1]).run(in: memory)
+        _ = try Deletion(of: names[1]).run(in: Manifests(memory))
         memory.plant(Array("x".utf8), at: .pointer(of: names[2]))
         let missing = Digest(of: [9])
         memory.plant(missing.bytes, at: .pointer(of: names[3]))
@@ -90,10 +90,10 @@ struct ResolvingSeveralTests {
         memory.plant([7], at: .manifest(wrong))
 
         let log = BatchLog(memory)
-        let results = Snapshot.resolve(names, in: log)
+        let results = Manifests(log).resolve(names)
         #expect(log.batches.map(\.count) == [6, 4])
         for (name, result) in zip(names, results) {
-            let alone = Result { try Snapshot.resolve(name, in: memory) }
+            let alone = Result { try Manifests(memory).resolve(name) }
             switch (alone, result) {
             case (.success(.absent), .success(.absent)): #expect(name == names[0])
             case (.success(.deleted(let a)), .success(.deleted(let b))),
@@ -104,6 +104,6 @@ struct ResolvingSeveralTests {
             default: Issue.record("\(name): \(result), alone \(alone)")
             }
         }
-        #expect(Snapshot.resolve([], in: log).isEmpty)
+        #expect(Manifests(log).resolve([]).isEmpty)
     }
 }

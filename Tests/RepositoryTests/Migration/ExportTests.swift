@@ -170,7 +170,7 @@ struct ExportTests {
         var manifest = snapshot.manifest
         manifest.packs = [body.digest]
         // Without an index in the store: one is made.
-        _ = try Swap(of: stage.bench.repository, from: snapshot, in: stage.bench.memory)
+        _ = try Swap(of: stage.bench.repository, from: snapshot, in: Manifests(stage.bench.memory))
             .publish(manifest, with: [.pack(body)])
         #expect(try stage.export() == .updated(refs: 10, packs: 1))
         try stage.expectEqual()
@@ -249,7 +249,7 @@ struct ExportTests {
 
         stage.bench.memory.plant(nil, at: .pointer(of: stage.bench.repository))
         let error = #expect(throws: ExportError.self) { try stage.export() }
-        #expect("\(try #require(error))".contains("There is no repository 'owner/repo' in"))
+        #expect("\(try #require(error))".contains("Repository 'owner/repo' does not exist in"))
         #expect(access(stage.path, F_OK) != 0)
     }
 
@@ -265,12 +265,12 @@ struct ExportTests {
             let other = try OwnedDescriptor.open(stage.path, O_RDONLY)
             #expect(try Files.lock(other.raw, waiting: .never, stage.path))
             let error = #expect(throws: ExportError.self) { try stage.export() }
-            #expect("\(try #require(error))".contains("Another export writes to"))
+            #expect("\(try #require(error))".contains("Another export is writing to"))
         }
         let lock = stage.path + "/packed-refs.lock"
         try Files.write([], to: lock)
         let error = #expect(throws: ExportError.self) { try stage.export() }
-        #expect("\(try #require(error))".contains("Remove the file if no git runs there."))
+        #expect("\(try #require(error))".contains("If no git runs there, remove the file."))
         #expect(try stage.git("rev-parse", "main") == stage.tree.git("rev-parse", "main~1"))
         unlink(lock)
         try stage.export()

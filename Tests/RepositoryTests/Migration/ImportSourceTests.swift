@@ -108,12 +108,12 @@ struct ImportSourceTests {
     func heads() throws {
         let tree = try ImportTests.tree()
         try tree.git("checkout", "-q", "--detach")
-        #expect(try refusal(tree.path).contains("is detached. Name the branch"))
+        #expect(try refusal(tree.path).contains("is detached. Specify its branch"))
         let bench = try Bench()
         try bench.bring(tree.path, head: "refs/heads/main")
         #expect(try bench.published().manifest.head.description == "refs/heads/main")
         try Files.write(Array("ref: refs/custom/x\n".utf8), to: tree.path + "/.git/HEAD")
-        #expect(try refusal(tree.path).contains("names 'refs/custom/x', which is no branch"))
+        #expect(try refusal(tree.path).contains("points to 'refs/custom/x', which is not a branch"))
     }
 
     @Test("symbolic refs become plain ones, or are left out, and it is said")
@@ -125,7 +125,8 @@ struct ImportSourceTests {
         let source = try ImportSource.open(tree.path, git: bench.git, state: bench.state)
         #expect(source.warnings.count == 2)
         #expect(source.warnings[0].hasPrefix("'refs/heads/alias' is a symbolic ref to"))
-        #expect(source.warnings[1].hasPrefix("'refs/remotes/origin/HEAD' names a ref that is not"))
+        #expect(
+            source.warnings[1].hasPrefix("'refs/remotes/origin/HEAD' skipped: it points to a ref"))
         try bench.bring(tree.path)
         #expect(try bench.publishedRefs() == tree.allRefs)
     }
@@ -244,7 +245,7 @@ struct ImportSourceTests {
         try tree.git("update-ref", "refs/heads/main", commit)
         let sentence = try refusal(tree.path)
         #expect(sentence.contains("zeroPaddedFilemode: "), "\(sentence)")
-        #expect(sentence.hasSuffix("give --accept zeroPaddedFilemode."))
+        #expect(sentence.hasSuffix("add --accept zeroPaddedFilemode."))
         #expect(try refusal(tree.path, accepting: ["badTimezone"]).contains("--accept"))
         let bench = try Bench()
         try bench.bring(tree.path, accepting: ["zeroPaddedFilemode"])

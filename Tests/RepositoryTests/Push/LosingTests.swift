@@ -1,4 +1,5 @@
 @testable import Repository
+@testable import Push
 import GitProtocol
 import ObjectStore
 import Posix
@@ -220,7 +221,7 @@ struct LosingTests {
                 case .lost:
                     faulty.landLate()
                     #expect(try !shows(push, bench), "\(faulty.story)")
-                case .unchanged: Issue.record("unchanged: \(faulty.story)")
+                case .unchanged, .refused: Issue.record("not received: \(faulty.story)")
                 }
             } catch let error as StoreError {
                 faulty.landLate()

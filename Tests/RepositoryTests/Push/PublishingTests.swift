@@ -1,3 +1,4 @@
+@testable import Push
 import Bytes
 import GitProtocol
 import ObjectStore
@@ -18,7 +19,7 @@ struct PublishingTests {
         let bench = try Bench(format: format)
         for round in 0..<3 {
             let log = BatchLog(bench.memory)
-            guard case .live(let snapshot) = try Snapshot.resolve(bench.repository, in: log) else {
+            guard case .live(let snapshot) = try Manifests(log).resolve(bench.repository) else {
                 throw TestFailure("the repository is gone")
             }
             #expect(log.batches.map(\.count) == [1, 1])

@@ -1,5 +1,6 @@
-import Bytes
 @testable import Repository
+@testable import Push
+import Bytes
 import GitProtocol
 import ObjectStore
 import Posix
@@ -97,7 +98,7 @@ struct RefByRefTests {
         let commit = try bench.source.commit("one")
         #expect(try bench.push(bench.push(commit, to: names + ["refs/heads/c"])).isPublished)
         let tip = try bench.published().digest
-        let ending = try bench.rebasingPush(bench.push(commit, to: names), on: parent)
+        let ending = try bench.reapplyingPush(bench.push(commit, to: names), on: parent)
         #expect(ending.digest == tip)
         #expect(ending.report.rejected.isEmpty && ending.report.accepted.count == 2)
         #expect(try bench.published().digest == tip)
@@ -113,7 +114,7 @@ struct RefByRefTests {
         var push = try bench.push(commit, to: ["refs/heads/main", "refs/heads/b"])
         push.commands[0].old = main
         try bench.publish { $0.refs[.main] = nil }
-        let ending = try bench.rebasingPush(push, on: parent)
+        let ending = try bench.reapplyingPush(push, on: parent)
         #expect(ending.isPublished && ending.report.reasons == ["refs/heads/main": Self.moved])
         #expect(try bench.ids() == ["refs/heads/b": commit])
         #expect(try bench.published().manifest.head == .main)
@@ -127,7 +128,7 @@ struct RefByRefTests {
             bench.source.commit("one"), to: ["refs/heads/a", "refs/heads/b", "refs/heads/c"])
         push.commands[2].old = String(repeating: "1", count: 40)
         try bench.push(bench.onePush(to: "refs/heads/a"))
-        let ending = try bench.rebasingPush(push, on: parent)
+        let ending = try bench.reapplyingPush(push, on: parent)
         #expect(ending.isPublished)
         #expect(Set(ending.report.reasons.keys) == ["refs/heads/a", "refs/heads/c"])
         #expect(ending.report.reasons["refs/heads/a"] == Self.moved)

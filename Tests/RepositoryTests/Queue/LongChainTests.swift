@@ -1,3 +1,4 @@
+@testable import Push
 import Bytes
 @testable import Maintenance
 import GitProtocol
@@ -70,7 +71,7 @@ struct LongChainTests {
                     .interleave { _ in bench.memory.plant(bytes, at: pointer) },
                     keys: { $0 == pointer }, limit: 1)
             ])
-        _ = try Deletion(of: bench.repository).run(in: faulty)
+        _ = try Deletion(of: bench.repository).run(in: Manifests(faulty))
     }
 
     // M5
@@ -96,7 +97,7 @@ struct LongChainTests {
         #expect(!chain.includes(first.digest) && !chain.isComplete)
         #expect(!chain.includes(wanted))
 
-        let ancestry = Ancestry(repository: bench.repository, store: bench.memory)
+        let ancestry = Ancestry(repository: bench.repository, manifests: Manifests(bench.memory))
         let stranger = Digest(of: [1])
         try chain.follow(downTo: [wanted, stranger], by: ancestry)
         #expect(chain.includes(wanted) && !chain.includes(stranger))
@@ -121,13 +122,13 @@ struct LongChainTests {
     @Test("a push older than what a process remembers is known to be lost, and is published then")
     func forgotten() throws {
         let bench = try Bench()
-        var swap = SharedSwap(of: bench.repository, in: bench.memory)
-        func candidate(_ ref: String, on parent: Snapshot) throws -> PublicationCandidate {
+        var swap = SharedSwap(of: bench.repository, in: Manifests(bench.memory))
+        func candidate(_ ref: String, on parent: Snapshot) throws -> Candidate {
             let name = try #require(RefName(ref))
             var manifest = parent.manifest
             manifest.refs[name] = ObjectID(Digest(of: [1]).bytes.prefix(40))
             manifest.parent = parent.digest
-            return PublicationCandidate(
+            return Candidate(
                 parent: .published(parent), manifest: manifest, stored: nil, wholeness: .refByRef,
                 attempts: 5, accepted: [name])
         }
@@ -138,7 +139,7 @@ struct LongChainTests {
             var next = try candidate("refs/heads/churn", on: parent).manifest
             next.refs[churn] = ObjectID(Digest(of: Array("\(number)".utf8)).bytes.prefix(40))
             let round = swap.round([
-                PublicationCandidate(
+                Candidate(
                     parent: .published(parent), manifest: next, stored: nil, wholeness: .refByRef,
                     attempts: 1, accepted: [churn])
             ])

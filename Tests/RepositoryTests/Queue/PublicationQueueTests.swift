@@ -1,3 +1,4 @@
+@testable import Push
 import Bytes
 import GitProtocol
 import ObjectStore
@@ -203,7 +204,7 @@ struct PublicationQueueTests {
     @Test("a queue is shared by those who hold it, and goes with them")
     func registry() throws {
         let bench = try Bench()
-        let queues = PublicationQueues(in: bench.memory)
+        let queues = PublicationQueues(in: Manifests(bench.memory))
         let other = try #require(RepositoryName("owner/other"))
         var first: PublicationQueue? = queues.queue(of: bench.repository)
         #expect(first === queues.queue(of: bench.repository))
@@ -219,9 +220,9 @@ extension Bench {
     /// The states from the first to the one published now, with their digests.
     func chain() throws -> [(digest: Digest, manifest: Manifest)] {
         var states: [(Digest, Manifest)] = []
-        var next = try Snapshot.resolve(repository, in: memory).latest?.digest
+        var next = try Manifests(memory).resolve(repository).latest?.digest
         while let digest = next {
-            let manifest = try Snapshot.manifest(digest, of: repository, in: memory)
+            let manifest = try Manifests(memory).manifest(digest, of: repository)
             states.append((digest, manifest))
             next = manifest.parent
         }

@@ -1,5 +1,5 @@
-import Bytes
 @testable import Repository
+import Bytes
 @testable import Maintenance
 import ObjectStore
 import TestSupport
@@ -37,7 +37,7 @@ struct RepairRaceTests {
             let (_, run) = try repairing(damage) { $0 }
             #expect(run.findings.count == 1)
             #expect(
-                run.findings.first?.hasSuffix("; repaired by somebody else in the meantime.")
+                run.findings.first?.hasSuffix("; repaired by another process in the meantime.")
                     == true, "\(run.findings)")
         }
     }
@@ -101,7 +101,7 @@ struct RepairRaceTests {
         _ = try scene.damage(.pack(scene.packs[0]), Scene.flipped)
         let run = try scene.run()
         #expect(!run.outcome.isWhole)
-        #expect(run.findings.first?.contains("still is not good") == true)
+        #expect(run.findings.first?.contains("still not good") == true)
     }
 
     @Test("damage without an ETag is not overwritten blindly")

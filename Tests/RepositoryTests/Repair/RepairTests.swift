@@ -234,7 +234,7 @@ struct RepairTests {
         let small = try SmallPack(blob: "nobody's")
         var manifest = scene.state.manifest
         manifest.packs.insert(small.digest)
-        let swap = Swap(of: scene.bench.repository, from: scene.state, in: scene.memory)
+        let swap = Swap(of: scene.bench.repository, from: scene.state, in: Manifests(scene.memory))
         _ = try swap.publish(manifest, with: [.packIndex(of: small.digest, .bytes(small.index))])
         let run = try scene.run()
         #expect(run.outcome.lost.map(\.key) == [.pack(small.digest)])
@@ -249,7 +249,7 @@ struct RepairTests {
         var manifest = scene.state.manifest
         let name = try #require(RefName("refs/heads/broken"))
         manifest.refs[name] = ObjectID(Array(String(repeating: "a", count: 40).utf8))
-        _ = try Swap(of: scene.bench.repository, from: scene.state, in: scene.memory)
+        _ = try Swap(of: scene.bench.repository, from: scene.state, in: Manifests(scene.memory))
             .publish(manifest)
         let run = try scene.run()
         #expect(run.findings == [])
@@ -300,7 +300,8 @@ struct RepairTests {
     @Test("the damaged manifest of a deleted repository is repaired, so that it can be restored")
     func deletedManifest() throws {
         let scene = try Scene()
-        let tombstone = try Deletion(of: scene.bench.repository).run(in: scene.memory).tombstone
+        let tombstone = try Deletion(of: scene.bench.repository).run(in: Manifests(scene.memory))
+            .digest
         let original = try scene.damage(.manifest(tombstone), Scene.flipped)
         let backup = scene.scratch.path + "/backup"
         try Files.makeDirectories(backup)
@@ -314,8 +315,9 @@ struct RepairTests {
     @Test("what is not there, and what was deleted, is refused with a sentence")
     func absentOrDeleted() throws {
         let scene = try Scene()
-        let last = try Deletion(of: scene.bench.repository).run(in: scene.memory).last
-        #expect(throws: LifecycleError.deleted(scene.bench.repository, last: last.digest)) {
+        let last = try Deletion(of: scene.bench.repository).run(in: Manifests(scene.memory))
+            .manifest.parent
+        #expect(throws: LifecycleError.deleted(scene.bench.repository, last: last)) {
             try scene.run()
         }
         scene.memory.plant(nil, at: .pointer(of: scene.bench.repository))

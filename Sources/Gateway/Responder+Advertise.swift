@@ -1,0 +1,59 @@
+import Fetch
+import GitProtocol
+import ObjectStore
+import Policy
+import Repository
+
+extension Responder {
+    /// `info/refs`. gitprotocol-http(5), "Smart Clients".
+    func advertise(
+        _ service: GitService, of name: RepositoryName, _ call: Call
+    ) throws {
+        let (request, response, requester) = (call.request, call.response, call.requester)
+        switch service {
+        case .uploadPack: try authorize(rule.read(name, by: requester))
+        case .receivePack: try authorize(rule.write(name, by: requester))
+        }
+        let version = ProtocolVersion(header: request.gitProtocol)
+        let advertisement: [UInt8]
+        let resolution = try manifests.resolve(name)
+        call.mark(.resolved)
+        switch resolution {
+        case .live(let snapshot):
+            advertisement =
+                try answers.advertisement(of: service, version, snapshot.manifest)
+                ?? advertiseByGit(service, snapshot, call)
+        case .absent, .deleted:
+            // Advertise an empty repository in the usual object format.
+            guard service == .receivePack, limits.missingRepository == .creates,
+                let empty = try answers.advertisement(
+                    of: service, version, Manifest(head: .main))
+            else { throw RequestError.notFound }
+            advertisement = empty
+        }
+
+        var body: [UInt8] = []
+        if service == .receivePack || version != .v2 {
+            PktLine.append(Array("# service=git-\(service.rawValue)\n".utf8), to: &body)
+            body += PktLine.flushBytes
+        }
+        body += advertisement
+        try response.begin(type: "application/x-git-\(service.rawValue)-advertisement")
+        try response.write(body)
+    }
+
+    /// Advertises with git, if the manifest does not contain what its refs peel to.
+    private func advertiseByGit(
+        _ service: GitService, _ snapshot: Snapshot, _ call: Call
+    ) throws -> [UInt8] {
+        let slot = try slots.take()
+        defer { _ = slot }
+        call.mark(.slot)
+
+        let hydrated = try hydration.readWorkspace(snapshot, log: call.log)
+        call.mark(.hydrated)
+        defer { call.mark(.git) }
+        return try git.advertisement(
+            of: service, in: hydrated.workspace, for: client(of: call.request))
+    }
+}

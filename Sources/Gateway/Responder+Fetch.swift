@@ -1,0 +1,121 @@
+import Fetch
+import GitProtocol
+import ObjectStore
+import Policy
+import Posix
+import Repository
+
+extension Responder {
+    /// The largest decoded request of a fetch, in bytes. git keeps it in memory, and anyone can send it,
+    /// a thousand times smaller as gzip. A million wants have 50 MB; git http-backend accepts 10.
+    private static let maximumFetch: Int64 = 64 << 20
+
+    /// The time in which the request must arrive.
+    private static let fetchPatience = Duration.seconds(300)
+
+    /// Bytes of the request that are read before a git process is taken: nearly always all of them.
+    private static let fetchReadAhead = 1 << 20
+
+    /// Messages of upload-pack about a request that is the client's fault. git's serve.c, upload-pack.c,
+    /// ls-refs.c, pkt-line.c, shallow.c, list-objects-filter-options.c.
+    private static let complaints = [
+        "protocol error", "unknown request", "invalid command", "no command requested",
+        "ambiguous deepen-not", "no commits selected for shallow requests",
+        "(or deepen-not) cannot be used together", "invalid shallow line",
+        "invalid shallow object", "expected SHA1", "filtering capability not negotiated",
+        "filter-spec", "expected 'tree:<depth>'", "'object:type=<type>'", "sparse:path filters",
+        "expected something after combine",
+        "after already requesting command", "unknown capability", "unknown object format",
+        "mismatched object format", "requires an argument", "unexpected line", "expected flush",
+        "Invalid deepen", "hung up unexpectedly", "remote error: ", "' not supported",
+    ]
+
+    /// Whether a fetch failed because of its request, and not because of the stored repository. The
+    /// client may have chosen the words, so they decide only how the request is logged and answered.
+    private static func isClients(_ errors: String, of manifest: Manifest) -> Bool {
+        if let match = errors.firstMatch(of: /not our ref ([0-9a-f]+)/) {
+            // A repository that lacks an object of its own refs is damaged.
+            guard let id = ObjectID(match.output.1.utf8) else { return true }
+            return !manifest.refs.values.contains(id)
+        }
+        return complaints.contains { errors.contains($0) }
+    }
+
+    /// `git-upload-pack`: a fetch, or protocol v2's `ls-refs`.
+    func fetch(from name: RepositoryName, _ call: Call) throws {
+        let (request, response) = (call.request, call.response)
+        try authorize(rule.read(name, by: call.requester))
+        let limit = limits.body > 0 ? min(limits.body, Self.maximumFetch) : Self.maximumFetch
+        let body = try Body(
+            of: request, from: call.connection, limit: limit,
+            deadline: .now + min(limits.gitTime, Self.fetchPatience), framing: .pktLines)
+        let snapshot = try resolve(name)
+        call.mark(.resolved)
+        let type = "application/x-git-upload-pack-result"
+        if try body.isProbe() {
+            call.isProbe = true
+            try response.begin(type: type)
+            return
+        }
+        // In version 2 git would treat it as the end of the conversation.
+        if try body.isEmpty() { throw ProtocolError.truncated("its first pkt-line") }
+        if ProtocolVersion(header: request.gitProtocol) == .v2,
+            let answer = try body.peek({ try answers.lsRefs($0, snapshot.manifest) })
+        {
+            call.mark(.body)
+            call.isLsRefs()
+            try response.begin(type: type)
+            return try response.write(answer)
+        }
+        // A slow client occupies a worker, but none of the few git processes.
+        try body.readAhead(Self.fetchReadAhead)
+        call.mark(.body)
+
+        let slot = try slots.take()
+        defer { _ = slot }
+        call.mark(.slot)
+
+        let hydrated = try hydration.readWorkspace(snapshot, log: call.log)
+        call.mark(.hydrated)
+        FaultPoint.reach(.fetchHydrated)
+        defer { call.mark(.git) }
+        let ending = try UploadPack(git: git, client: client(of: request)).answer(
+            body, in: hydrated.workspace, deadline: deadline
+        ) { bytes in
+            if !response.hasBegun { try response.begin(type: type) }
+            try response.write(bytes)
+        }
+        if response.hasBegun {
+            // The client gets a truncated answer; the log gets the cause.
+            if ending != .exited(0) {
+                hydrated.doubtPacks()
+                let errors = hydrated.workspace.gitErrors()
+                let error = RepositoryError.git(
+                    step: "finish a fetch", reason: "\(ending): \(errors)")
+                if Self.isClients(errors, of: snapshot.manifest) {
+                    call.fail(error, ErrorAnswer(status: 400, text: errors))
+                } else {
+                    call.fail(error)
+                }
+            }
+            return
+        }
+        if ending == .exited(0) {
+            try response.begin(type: type)
+            return
+        }
+        let errors = hydrated.workspace.gitErrors()
+        if Self.isClients(errors, of: snapshot.manifest) {
+            throw ProtocolError.badPktLine("git does not understand the request")
+        }
+        hydrated.doubtPacks()
+        throw RepositoryError.git(step: "answer a fetch", reason: "\(ending): \(errors)")
+    }
+
+    private func resolve(_ name: RepositoryName) throws -> Snapshot {
+        guard case .live(let snapshot) = try manifests.resolve(name) else {
+            throw RequestError.notFound
+        }
+        return snapshot
+    }
+}

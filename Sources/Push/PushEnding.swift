@@ -1,0 +1,37 @@
+package import GitProtocol
+
+/// How a push ended, as far as it is known; not known is an error.
+package enum PushEnding: ~Copyable {
+    /// Nothing was published, as the report says: all refs were refused, or nothing had to change.
+    case unchanged(PushReport)
+    case published(PublishedPush)
+    case lost(LostPush)
+    /// Nothing was published, because git refused a part for this reason, and the client requested no
+    /// report, from which it could learn the parts.
+    case refused(String)
+}
+
+/// The result of running receive-pack.
+enum Reception: ~Copyable {
+    /// Nothing differs from the parent, and nothing has to be published: all refs were refused, or
+    /// nothing had to change. This is git's report.
+    case unchanged(PushReport)
+    case received(ReceivedPush)
+}
+
+/// A push that lost to another writer's.
+package struct LostPush: Sendable {
+    /// Its refs, each with `ng`, for a client that requested a report.
+    package let report: PushReport
+    package let cause: Cause
+
+    /// Why it was not tried again.
+    package enum Cause: Sendable {
+        /// It lost as many swaps as may be tried.
+        case attemptsUsedUp
+        /// Some of its refs moved, and nothing remains that may be published without them.
+        case overtaken
+        /// The repository was deleted, and perhaps created again.
+        case replaced
+    }
+}
