@@ -23,7 +23,10 @@ enum ErrorTable {
         case let error as RequestError: answer(to: error)
         case let error as ProtocolError: answer(to: error)
         case let error as StoreError: answer(to: error)
+        case let error as GitError: answer(to: error)
         case let error as RepositoryError: answer(to: error)
+        case is PushError: unproven
+        case let error as SystemError: failedDisk(error)
         default: failed(500, "Something went wrong on the server.")
         }
     }
@@ -85,19 +88,27 @@ enum ErrorTable {
         }
     }
 
-    private static func answer(to error: RepositoryError) -> ErrorAnswer {
+    private static func answer(to error: GitError) -> ErrorAnswer {
         switch error {
         case .badBody(let inner): answer(to: inner)
         case .clientGone: answer(to: RequestError.disconnected)
         case .busy: ErrorAnswer(status: 503, text: error.description, headers: [retryAfter])
-        case .gitTimedOut: failed(504, "git took too long.")
+        case .timedOut: failed(504, "git took too long.")
+        case .failed: failed(500, "git failed on the server; its log says how.")
+        case .unsafeRef: unproven
+        }
+    }
+
+    private static func answer(to error: RepositoryError) -> ErrorAnswer {
+        switch error {
         case .damaged:
             failed(500, "The stored repository is damaged; the server's log says where.")
-        case .git: failed(500, "git failed on the server; its log says how.")
-        case .local(_, let error): failedDisk(error)
-        case .unproven:
-            failed(500, "The push could not be verified and was refused. Nothing was changed.")
+        case .unpublishable: unproven
         }
+    }
+
+    private static var unproven: ErrorAnswer {
+        failed(500, "The push could not be verified and was refused. Nothing was changed.")
     }
 
     /// A full disk may have room a moment later; other failures stay.

@@ -225,17 +225,11 @@ extension Compaction {
     /// The number of objects of each pack; nil where an index is none.
     private func count(
         _ indexes: [(pack: Digest, path: String)], _ format: ObjectFormat
-    ) throws(RepositoryError) -> [Digest: Int]? {
+    ) throws -> [Digest: Int]? {
         var counts: [Digest: Int] = [:]
         for (pack, path) in indexes {
-            let count = try local("read an index") { () throws(SystemError) -> Int? in
-                guard let objects = try PackObjects(inIndex: path, format: format) else {
-                    return nil
-                }
-                return objects.count
-            }
-            guard let count else { return nil }
-            counts[pack] = count
+            guard let objects = try PackObjects(inIndex: path, format: format) else { return nil }
+            counts[pack] = objects.count
         }
         return counts
     }
@@ -289,9 +283,7 @@ extension Compaction {
     ) throws -> Set<ObjectID> {
         let manifest = base.manifest
         var tips = Set(manifest.refs.values).union((manifest.peeled ?? [:]).values)
-        let objects = try local("read an index") { () throws(SystemError) in
-            try PackObjects(inIndex: path + ".idx", format: manifest.objectFormat)
-        }
+        let objects = try PackObjects(inIndex: path + ".idx", format: manifest.objectFormat)
         guard let objects else { return tips }
         let git = QuietGit(git: hydration.git, cancellation: cancellation)
         try git.run(

@@ -35,7 +35,7 @@ struct Fold: Sendable {
     func run(_ packs: Set<Digest>, in workspace: borrowing Workspace) throws -> Pack {
         let directory = workspace.path + "/folded"
         let step = "fold packs"
-        try local(step) { () throws(SystemError) in try Files.makeDirectories(directory) }
+        try Files.makeDirectories(directory)
         let sorted = packs.sorted { $0.hex < $1.hex }
         var hashes: [String] = []
         // Names of packs, on standard input: any number of them.
@@ -47,7 +47,7 @@ struct Fold: Sendable {
             input: Array(sorted.map { "pack-\($0.hex).pack\n" }.joined().utf8), step: step
         ) { hashes.append(String(decoding: $0, as: UTF8.self)) }
         guard let hash = hashes.first, hashes.count == 1 else {
-            throw RepositoryError.git(step: step, reason: "it wrote \(hashes.count) packs")
+            throw GitError.failed(step: step, reason: "it wrote \(hashes.count) packs")
         }
 
         let base = "\(directory)/pack-\(hash)"
@@ -70,8 +70,7 @@ struct Fold: Sendable {
             return try VerifiedPack(base + ".pack", index: base + ".idx", format: format)
         } catch {
             switch error {
-            case .unreadable(let error):
-                throw RepositoryError.local(step: "read a fold", error)
+            case .unreadable(let error): throw error
             case .wrong(let reason): throw Mismatch(description: reason + ".")
             }
         }
@@ -112,9 +111,7 @@ struct Fold: Sendable {
     }
 
     private func open(_ index: String) throws -> PackObjects {
-        let objects = try local("read an index") { () throws(SystemError) in
-            try PackObjects(inIndex: index, format: format)
-        }
+        let objects = try PackObjects(inIndex: index, format: format)
         guard let objects else { throw Mismatch(description: "'\(index)' is no index.") }
         return objects
     }

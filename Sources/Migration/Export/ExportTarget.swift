@@ -45,14 +45,9 @@ struct ExportTarget: ~Copyable {
     }
 
     private static func takeLock(_ path: String) throws -> OwnedDescriptor {
-        let step = "lock the export"
-        let lock = try local(step) { () throws(SystemError) in
-            try OwnedDescriptor.open(path, O_RDONLY | O_DIRECTORY)
-        }
+        let lock = try OwnedDescriptor.open(path, O_RDONLY | O_DIRECTORY)
         let descriptor = lock.raw
-        let isOurs = try local(step) { () throws(SystemError) in
-            try Files.lock(descriptor, waiting: .never, path)
-        }
+        let isOurs = try Files.lock(descriptor, waiting: .never, path)
         guard isOurs else { throw ExportError.busy(path) }
         return lock
     }
@@ -71,15 +66,13 @@ struct ExportTarget: ~Copyable {
             switch error.code {
             case ENOENT: names = nil
             case ENOTDIR: throw ExportError.occupied(path)
-            default: throw RepositoryError.local(step: "look at the directory", error)
+            default: throw error
             }
         }
         if let names, !names.isEmpty { return .found }
 
         let parent = Files.parent(of: path) ?? "/"
-        try local("make the directory") { () throws(SystemError) in
-            try Files.makeDirectories(parent, mode: 0o777)
-        }
+        try Files.makeDirectories(parent, mode: 0o777)
         let made = names == nil ? "\(path).new-\(Hex.random(bytes: 4))" : path
         let branch = String(decoding: head.bytes.dropFirst("refs/heads/".utf8.count), as: UTF8.self)
         do {
@@ -88,12 +81,10 @@ struct ExportTarget: ~Copyable {
                     "init", "--quiet", "--bare", "--template=",
                     "--object-format=\(format.rawValue)", "--initial-branch=\(branch)", made,
                 ], in: scratch, step: "make the repository")
-            try local("make the repository") { () throws(SystemError) in
-                for name in ["HEAD", "config"] { try sync("\(made)/\(name)") }
-                for name in ["objects", "refs", ""] { try Files.syncDirectory("\(made)/\(name)") }
-                if made != path { _ = try check("rename", path) { rename(made, path) } }
-                try Files.syncDirectory(parent)
-            }
+            for name in ["HEAD", "config"] { try sync("\(made)/\(name)") }
+            for name in ["objects", "refs", ""] { try Files.syncDirectory("\(made)/\(name)") }
+            if made != path { _ = try check("rename", path) { rename(made, path) } }
+            try Files.syncDirectory(parent)
         } catch {
             if made != path { Files.removeTree(made) }
             throw error
@@ -154,24 +145,22 @@ struct ExportTarget: ~Copyable {
 
     /// Takes packs and their indexes, which were verified, out of a workspace; all are synced on
     /// return. git finds a pack by its index, which comes last.
-    func take(_ packs: Set<Digest>, from workspace: borrowing Workspace) throws(RepositoryError) {
+    func take(_ packs: Set<Digest>, from workspace: borrowing Workspace) throws {
         let from = workspace.packDirectory
         let to = packDirectory
         let progress = git.progress
-        try local("write the packs") { () throws(SystemError) in
-            try Files.makeDirectories(to, mode: 0o777)
-            for name in try Files.names(in: to) where name.hasPrefix(Self.temporary) {
-                _ = unlink("\(to)/\(name)")
-            }
-            for (number, digest) in packs.sorted(by: { $0.hex < $1.hex }).enumerated() {
-                progress.count("writing packs: \(number + 1) of \(packs.count)")
-                for suffix in [".pack", ".idx"] {
-                    let name = "pack-\(digest.hex)\(suffix)"
-                    try Self.place("\(from)/\(name)", at: "\(to)/\(name)", by: to)
-                }
-            }
-            try Files.syncDirectory(to)
+        try Files.makeDirectories(to, mode: 0o777)
+        for name in try Files.names(in: to) where name.hasPrefix(Self.temporary) {
+            _ = unlink("\(to)/\(name)")
         }
+        for (number, digest) in packs.sorted(by: { $0.hex < $1.hex }).enumerated() {
+            progress.count("writing packs: \(number + 1) of \(packs.count)")
+            for suffix in [".pack", ".idx"] {
+                let name = "pack-\(digest.hex)\(suffix)"
+                try Self.place("\(from)/\(name)", at: "\(to)/\(name)", by: to)
+            }
+        }
+        try Files.syncDirectory(to)
     }
 
     /// What an export that was cut off leaves; `git gc` removes such names, too.
@@ -212,17 +201,13 @@ struct ExportTarget: ~Copyable {
         FaultPoint.reach(.exportReferenced)
         let head = Array("ref: ".utf8) + manifest.head.bytes + [UInt8(ascii: "\n")]
         let path = path
-        let current = try local("read HEAD") { () throws(SystemError) in
-            try Files.read(path + "/HEAD", limit: 1 << 16)
-        }
+        let current = try Files.read(path + "/HEAD", limit: 1 << 16)
         if current == head { return refs }
         _ = try git.output(
             ["symbolic-ref", "HEAD", manifest.head.description], on: .target(path), in: scratch,
             step: "set HEAD")
-        try local("sync HEAD") { () throws(SystemError) in
-            try Self.sync(path + "/HEAD")
-            try Files.syncDirectory(path)
-        }
+        try Self.sync(path + "/HEAD")
+        try Files.syncDirectory(path)
         return true
     }
 
@@ -277,7 +262,7 @@ struct ExportTarget: ~Copyable {
             input.append(0)
         }
         let file = scratch.path + "/changes"
-        try local("change refs") { () throws(SystemError) in try Files.write(input, to: file) }
+        try Files.write(input, to: file)
         _ = try git.output(
             ["update-ref", "-z", "--no-deref", "--stdin"], on: .target(path), in: scratch,
             input: file, step: "change refs")

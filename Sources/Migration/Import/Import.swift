@@ -35,7 +35,7 @@ package struct Import: Sendable {
     /// Objects that the published state has are neither packed nor stored again. A push that comes
     /// in between is superseded like the state that was there at first: its objects are kept.
     ///
-    /// - Throws: ``ImportError``, ``RepositoryError`` or ``StoreError``. Unless that is
+    /// - Throws: ``ImportError``, ``GitError`` or ``StoreError``. Unless that is
     ///   ``StoreError/undetermined(_:reason:)`` nothing was published.
     package func run(
         from source: ImportSource, into manifests: Manifests, git: GitProgram,

@@ -36,7 +36,7 @@ package struct ImportSource: Sendable {
 
     /// Looks at the repository at a path, and refuses what cannot be published whole.
     ///
-    /// - Throws: ``ImportError`` or ``RepositoryError``.
+    /// - Throws: ``ImportError``, ``GitError`` or ``SystemError``.
     package static func open(
         _ path: String, git: GitProgram, state: StateDirectory
     ) throws -> ImportSource {
@@ -122,8 +122,7 @@ private struct SourceReader: ~Copyable {
         }
         if lines[1] == "true" { throw ImportError.shallow(path) }
         guard access(lines[3], R_OK | X_OK) == 0 else {
-            throw RepositoryError.local(
-                step: "read the repository", SystemError("open", lines[3]))
+            throw SystemError("open", lines[3])
         }
         return Facts(format: format, common: lines[2], objects: lines[3])
     }
@@ -153,9 +152,7 @@ private struct SourceReader: ~Copyable {
         }
         let packs = objects + "/pack"
         guard access(packs, F_OK) == 0 else { return }
-        let names = try local("read the repository") { () throws(SystemError) in
-            try Files.names(in: packs)
-        }
+        let names = try Files.names(in: packs)
         if names.contains(where: { $0.hasSuffix(".promisor") }) { throw ImportError.partial(path) }
     }
 
@@ -190,7 +187,7 @@ private struct SourceReader: ~Copyable {
             let parts = line.split(
                 separator: UInt8(ascii: " "), maxSplits: 2, omittingEmptySubsequences: false)
             guard parts.count == 3, let id = ObjectID(parts[0]) else {
-                throw RepositoryError.git(step: "read its refs", reason: "a line that is no ref")
+                throw GitError.failed(step: "read its refs", reason: "a line that is no ref")
             }
             let shown = String(decoding: parts[1], as: UTF8.self)
             if Self.ofOneWorkTree.contains(where: { shown.hasPrefix($0) }) { continue }

@@ -37,11 +37,9 @@ final class ImportWorkspace {
         try write(refs, to: "packed-refs")
     }
 
-    private func write(_ bytes: [UInt8], to name: String) throws(RepositoryError) {
+    private func write(_ bytes: [UInt8], to name: String) throws {
         let path = "\(workspace.path)/\(name)"
-        try local("prepare the import") { () throws(SystemError) in
-            try Files.write(bytes, to: path)
-        }
+        try Files.write(bytes, to: path)
     }
 
     // MARK: What is there
@@ -64,8 +62,7 @@ final class ImportWorkspace {
         let read: WorkspaceRefs
         do {
             read = try WorkspaceRefs.read(from: workspace, git: git.program)
-        } catch {
-            guard case .git(_, let reason) = error else { throw error }
+        } catch GitError.failed(_, let reason) {
             throw ImportError.broken(source.path, reason: reason)
         }
         guard read.ids == source.refs else {
@@ -92,7 +89,7 @@ final class ImportWorkspace {
         for line in outcome.output.split(separator: UInt8(ascii: "\n")) {
             let parts = line.split(separator: UInt8(ascii: " "), maxSplits: 1)
             guard parts.count == 2, let id = ObjectID(parts[0]) else {
-                throw RepositoryError.git(step: step, reason: "a line that names no object")
+                throw GitError.failed(step: step, reason: "a line that names no object")
             }
             let type = String(decoding: parts[1], as: UTF8.self)
             if type != "missing" { types[id] = type }
@@ -150,14 +147,14 @@ final class ImportWorkspace {
     }
 
     /// Binds the pack to the bytes that git wrote and checked.
-    private func verify(_ pack: String, index: String) throws(RepositoryError) -> VerifiedPack {
+    private func verify(_ pack: String, index: String) throws -> VerifiedPack {
         do {
             return try VerifiedPack(pack, index: index, format: source.format)
         } catch {
             let step = "verify the pack"
             switch error {
-            case .unreadable(let error): throw .local(step: step, error)
-            case .wrong(let reason): throw .git(step: step, reason: reason)
+            case .unreadable(let error): throw error
+            case .wrong(let reason): throw GitError.failed(step: step, reason: reason)
             }
         }
     }
@@ -180,11 +177,11 @@ final class ImportWorkspace {
     /// A git that was killed, or found no room, says nothing about the source.
     private func failure(_ what: String, _ outcome: OperatorGit.Outcome) -> any Error {
         if case .signalled = outcome.ending {
-            return RepositoryError.git(step: "pack the objects", reason: outcome.reason)
+            return GitError.failed(step: "pack the objects", reason: outcome.reason)
         }
         for code in [ENOSPC, EDQUOT, EFBIG, ENOMEM] {
             if outcome.errors.contains(String(cString: strerror(code))) {
-                return RepositoryError.git(step: "pack the objects", reason: outcome.reason)
+                return GitError.failed(step: "pack the objects", reason: outcome.reason)
             }
         }
         return ImportError.broken(source.path, reason: "it \(what): \(outcome.reason)")

@@ -11,7 +11,7 @@ enum LooseRefs {
     /// error.
     static func strays(
         in gitDirectory: String, besides listed: Set<RefName>
-    ) throws(RepositoryError) -> [String] {
+    ) throws -> [String] {
         let names = Set(listed.map(\.bytes))
         var strays: [String] = []
         try walk("refs", in: gitDirectory) { (name) throws(SystemError) in
@@ -22,7 +22,7 @@ enum LooseRefs {
     }
 
     /// Whether there is any; leftover directories and locks are none.
-    static func exist(in gitDirectory: String) throws(RepositoryError) -> Bool {
+    static func exist(in gitDirectory: String) throws -> Bool {
         var found = false
         try walk("refs", in: gitDirectory) { _ in found = true }
         return found
@@ -31,32 +31,30 @@ enum LooseRefs {
     private static func walk(
         _ directory: String, in gitDirectory: String,
         _ body: (String) throws(SystemError) -> Void
-    ) throws(RepositoryError) {
-        try local("read refs") { () throws(SystemError) in
-            var directories = [directory]
-            while let directory = directories.popLast() {
-                let names: [String]
-                do throws(SystemError) {
-                    names = try Files.names(in: "\(gitDirectory)/\(directory)")
-                } catch {
-                    // git removes a directory with its last ref.
-                    if error.code == ENOENT { continue }
-                    throw error
+    ) throws {
+        var directories = [directory]
+        while let directory = directories.popLast() {
+            let names: [String]
+            do throws(SystemError) {
+                names = try Files.names(in: "\(gitDirectory)/\(directory)")
+            } catch {
+                // git removes a directory with its last ref.
+                if error.code == ENOENT { continue }
+                throw error
+            }
+            for name in names where !name.hasSuffix(".lock") {
+                let path = "\(directory)/\(name)"
+                var status = stat()
+                if lstat("\(gitDirectory)/\(path)", &status) != 0 {
+                    if errno == ENOENT { continue }
+                    throw SystemError("lstat", "\(gitDirectory)/\(path)")
                 }
-                for name in names where !name.hasSuffix(".lock") {
-                    let path = "\(directory)/\(name)"
-                    var status = stat()
-                    if lstat("\(gitDirectory)/\(path)", &status) != 0 {
-                        if errno == ENOENT { continue }
-                        throw SystemError("lstat", "\(gitDirectory)/\(path)")
-                    }
-                    let isLink = status.st_mode & S_IFMT == S_IFLNK
-                    if isLink, stat("\(gitDirectory)/\(path)", &status) != 0 { status.st_mode = 0 }
-                    if status.st_mode & S_IFMT == S_IFDIR {
-                        directories.append(path)
-                    } else {
-                        try body(path)
-                    }
+                let isLink = status.st_mode & S_IFMT == S_IFLNK
+                if isLink, stat("\(gitDirectory)/\(path)", &status) != 0 { status.st_mode = 0 }
+                if status.st_mode & S_IFMT == S_IFDIR {
+                    directories.append(path)
+                } else {
+                    try body(path)
                 }
             }
         }

@@ -41,8 +41,6 @@ extension PackCache {
                     path, forIndex: base + Suffix.index, format: format)
                 if !isGood { unlink(path) }
             }
-        } catch RepositoryError.local(_, let error) where error.code == EIO {
-            drop(digest)
         } catch let error as SystemError where error.code == EIO {
             drop(digest)
         } catch {

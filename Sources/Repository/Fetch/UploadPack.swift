@@ -20,13 +20,13 @@ package struct UploadPack {
     /// The advertisement of a service, as `git http-backend` gets it.
     package func advertisement(
         of service: Service, in workspace: borrowing Workspace
-    ) throws(RepositoryError) -> [UInt8] {
+    ) throws -> [UInt8] {
         let step = "advertise \(service.rawValue)"
         let result = try git.run(
             [service.rawValue, "--http-backend-info-refs", "."], in: workspace, for: client,
             step: step)
         guard result.ending == .exited(0) else {
-            throw .git(step: step, reason: "\(result.ending): \(workspace.gitErrors())")
+            throw GitError.failed(step: step, reason: "\(result.ending): \(workspace.gitErrors())")
         }
         return result.output
     }
