@@ -1,15 +1,21 @@
 // swift-tools-version: 6.1
 import PackageDescription
 
+/// Tests/run makes warnings errors. As a setting of our targets this spares the dependencies, which
+/// SwiftPM compiles with `-suppress-warnings`: an option for the whole build would conflict with that.
+let warnings: [SwiftSetting] =
+    Context.environment["WARNINGS_AS_ERRORS"] == nil ? [] : [.unsafeFlags(["-warnings-as-errors"])]
+
 /// Settings of every Swift target: Swift 6 language mode, and the upcoming features that keep
 /// imports and existentials explicit. Fault points exist in debug builds only.
-let settings: [SwiftSetting] = [
-    .swiftLanguageMode(.v6),
-    .enableUpcomingFeature("ExistentialAny"),
-    .enableUpcomingFeature("MemberImportVisibility"),
-    .enableUpcomingFeature("InternalImportsByDefault"),
-    .define("FAULT_POINTS", .when(configuration: .debug)),
-]
+let settings: [SwiftSetting] =
+    [
+        .swiftLanguageMode(.v6),
+        .enableUpcomingFeature("ExistentialAny"),
+        .enableUpcomingFeature("MemberImportVisibility"),
+        .enableUpcomingFeature("InternalImportsByDefault"),
+        .define("FAULT_POINTS", .when(configuration: .debug)),
+    ] + warnings
 
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")

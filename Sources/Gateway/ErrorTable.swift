@@ -27,7 +27,7 @@ enum ErrorTable {
         case let error as RepositoryError: answer(to: error)
         case is PushError: unproven
         case let error as SystemError: failedDisk(error)
-        default: failed(500, "Something went wrong on the server.")
+        default: failed(500, "Internal error; see the server's log.")
         }
     }
 
@@ -63,27 +63,27 @@ enum ErrorTable {
         case .truncated, .badPktLine, .badCommand:
             ErrorAnswer(status: 400, text: error.description)
         case .tooLarge: ErrorAnswer(status: 413, text: error.description)
-        case .badReport: failed(500, "git gave no usable report on the server.")
+        case .badReport: failed(500, "git sent a malformed status report on the server.")
         }
     }
 
     private static func answer(to error: StoreError) -> ErrorAnswer {
         switch error {
         case .unreachable, .unavailable:
-            failed(503, "The store cannot be reached. Nothing was changed; try again in a moment.")
+            failed(503, "The store cannot be reached. Nothing has changed; try again in a moment.")
         case .undetermined:
             failed(
-                503, "The push may have landed: the store gave no clear answer. A fetch will tell.")
+                503, "The push may have been applied: the store did not answer. Fetch to check.")
         case .altered:
-            failed(500, "The store did not keep what was sent; the server's log says where.")
+            failed(500, "The store did not store what was sent; see the server's log.")
         case .sourceChanged:
-            failed(500, "The server's own disk failed; its log says how.")
+            failed(500, "The server's disk failed; see its log.")
         case .notAdmitted:
-            failed(503, "The store cannot be written to now; the server's log says why.")
+            failed(503, "The store cannot be written to at the moment; see the server's log.")
         case .missing, .corrupt, .tooLarge:
-            failed(500, "The stored repository is damaged; the server's log says where.")
+            failed(500, "The stored repository is damaged; see the server's log.")
         case .denied, .rejected, .nonConforming, .misconfigured:
-            failed(500, "The store refused a request; the server's log says which.")
+            failed(500, "The store refused a request; see the server's log.")
         case .local(_, let error): failedDisk(error)
         }
     }
@@ -93,8 +93,8 @@ enum ErrorTable {
         case .badBody(let inner): answer(to: inner)
         case .clientGone: answer(to: RequestError.disconnected)
         case .busy: ErrorAnswer(status: 503, text: error.description, headers: [retryAfter])
-        case .timedOut: failed(504, "git took too long.")
-        case .failed: failed(500, "git failed on the server; its log says how.")
+        case .timedOut: failed(504, "git exceeded the time limit.")
+        case .failed: failed(500, "git failed on the server; see its log.")
         case .unsafeRef: unproven
         }
     }
@@ -102,20 +102,20 @@ enum ErrorTable {
     private static func answer(to error: RepositoryError) -> ErrorAnswer {
         switch error {
         case .damaged:
-            failed(500, "The stored repository is damaged; the server's log says where.")
+            failed(500, "The stored repository is damaged; see the server's log.")
         case .unpublishable: unproven
         }
     }
 
     private static var unproven: ErrorAnswer {
-        failed(500, "The push could not be verified and was refused. Nothing was changed.")
+        failed(500, "The push could not be verified and was refused. Nothing has changed.")
     }
 
     /// A full disk may have room a moment later; other failures stay.
     private static func failedDisk(_ error: SystemError) -> ErrorAnswer {
         error.code == ENOSPC || error.code == EDQUOT
-            ? failed(503, "The server's disk is full. Nothing was changed; try again in a moment.")
-            : failed(500, "The server's own disk failed; its log says how.")
+            ? failed(503, "The server's disk is full. Nothing has changed; try again in a moment.")
+            : failed(500, "The server's disk failed; see its log.")
     }
 }
 
@@ -143,18 +143,18 @@ package enum RequestError: Error, Equatable, Sendable, CustomStringConvertible {
         switch self {
         case .notFound: "Repository not found."
         case .dumbProtocol:
-            "This server speaks git's smart HTTP protocol only; git 1.6.6 and later do, too."
+            "This server supports only git's smart HTTP protocol. Use git 1.6.6 or later."
         case .unknownService: "Unsupported service."
         case .wrongMethod(let allowed): "Use \(allowed.joined(separator: " or ")) here."
-        case .wrongContentType(let expected): "The content type must be \(expected)."
-        case .badContentLength(let value): "Bad content length '\(Self.shown(value))'."
-        case .unknownEncoding(let value): "Unsupported content encoding '\(Self.shown(value))'."
-        case .bodyTooLarge(let limit): "The request has more than \(limit) bytes."
-        case .bodyCut: "The request ends before it is complete."
-        case .bodyTooSlow: "The request came in too slowly."
-        case .badGzip(let reason): "The request is not good gzip: \(reason)."
+        case .wrongContentType(let expected): "The Content-Type must be \(expected)."
+        case .badContentLength(let value): "Invalid Content-Length '\(Self.shown(value))'."
+        case .unknownEncoding(let value): "Unsupported Content-Encoding '\(Self.shown(value))'."
+        case .bodyTooLarge(let limit): "The request body is larger than \(limit) bytes."
+        case .bodyCut: "The request body is truncated."
+        case .bodyTooSlow: "The request body arrived too slowly."
+        case .badGzip(let reason): "The request body contains invalid gzip data: \(reason)."
         case .notAllowed(let reason): reason
-        case .pushLost: "Another push came first. Nothing was changed; fetch and try again."
+        case .pushLost: "Another push came first. Nothing has changed; fetch and try again."
         case .disconnected: "The web server closed the connection."
         }
     }

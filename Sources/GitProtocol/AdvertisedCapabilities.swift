@@ -13,7 +13,7 @@ package struct AdvertisedCapabilities: Equatable, Sendable {
             guard rest.count > 4,
                 case .payload(let length) = try PktLine.parseHeader(rest.prefix(4)),
                 rest.count >= length + 4
-            else { throw .badReport("an advertisement without capabilities") }
+            else { throw .badReport("advertisement without capabilities") }
             let line = rest.dropFirst(4).prefix(length)
             if let zero = line.firstIndex(of: 0) {
                 let list = line[(zero + 1)...].split(separator: UInt8(ascii: "\n")).first ?? []

@@ -32,6 +32,6 @@ package struct BandSplitter: Sendable {
             }
         }
         pending.removeFirst(start)
-        if hasEnded, !pending.isEmpty { throw ProtocolError.badReport("bytes after its end") }
+        if hasEnded, !pending.isEmpty { throw ProtocolError.badReport("data after the end") }
     }
 }

@@ -59,7 +59,7 @@ package enum PktLine: Equatable, Sendable {
         var length = 0
         for digit in digits {
             guard let value = Hex.value(of: digit) else {
-                throw .badPktLine("its length is not four hex digits")
+                throw .badPktLine("the length is not four hex digits")
             }
             length = length << 4 | Int(value)
         }

@@ -36,7 +36,7 @@ package struct PktLineFraming: Sendable {
                     payloadLeft = length
                     beginning = length > Self.maximumFilter ? [] : nil
                 case .flush, .delimiter: break
-                case .responseEnd: throw .badPktLine("a response-end packet in a request")
+                case .responseEnd: throw .badPktLine("unexpected response-end packet")
                 }
                 digits.removeAll(keepingCapacity: true)
             }
@@ -49,7 +49,7 @@ package struct PktLineFraming: Sendable {
         guard let known = beginning, known.count < Self.filter.count else { return }
         let all = known + bytes.prefix(Self.filter.count - known.count)
         if all == Self.filter {
-            throw .badPktLine("a filter of more than \(Self.maximumFilter) bytes")
+            throw .badPktLine("a filter is longer than \(Self.maximumFilter) bytes")
         }
         beginning = all
     }

@@ -12,11 +12,11 @@ package enum ProtocolError: Error, Equatable, Sendable, CustomStringConvertible 
 
     package var description: String {
         switch self {
-        case .truncated(let place): "The request ends within \(place)."
-        case .badPktLine(let reason): "Bad pkt-line: \(reason)."
-        case .badCommand(let reason): "Bad push command: \(reason)."
+        case .truncated(let place): "The request is truncated within \(place)."
+        case .badPktLine(let reason): "Invalid pkt-line: \(reason)."
+        case .badCommand(let reason): "Invalid push command: \(reason)."
         case .tooLarge(let reason): "Too large: \(reason)."
-        case .badReport(let reason): "git's report is not one: \(reason)."
+        case .badReport(let reason): "git sent a malformed status report: \(reason)."
         }
     }
 }

@@ -57,7 +57,7 @@ package struct PushCommands: Sendable {
         var push = PushCommands()
         var budget = Budget(size: limits.size, count: limits.lines, of: "commands")
         while let line = try next(from: reader, "commands", &budget) { try push.take(line) }
-        if push.commands.isEmpty { throw ProtocolError.badCommand("there is none") }
+        if push.commands.isEmpty { throw ProtocolError.badCommand("no command") }
         if push.capabilities.has("push-options") {
             budget = Budget(size: limits.optionSize, count: limits.options, of: "push options")
             while let option = try next(from: reader, "push options", &budget) {
@@ -116,7 +116,7 @@ package struct PushCommands: Sendable {
             return
         }
         if line.starts(with: "push-cert".utf8) {
-            throw .badCommand("a push certificate, which this server does not ask for")
+            throw .badCommand("a push certificate, which this server does not support")
         }
         if let zero = line.firstIndex(of: 0) {
             // git lets any command carry capabilities; only the first one does in practice.
@@ -128,12 +128,12 @@ package struct PushCommands: Sendable {
         let parts = line.split(
             separator: UInt8(ascii: " "), maxSplits: 2, omittingEmptySubsequences: false)
         guard parts.count == 3, let old = ObjectID(parts[0]), let new = ObjectID(parts[1]) else {
-            throw .badCommand("not of the form 'old-id new-id name'")
+            throw .badCommand("expected 'old-id new-id name'")
         }
         guard old.format == new.format else { throw .badCommand("ids of different lengths") }
         let command = Command(old: old, new: new, rawName: Array(parts[2]))
         if commands.isEmpty, lineForGit(of: line).count > PktLine.maximumPayload {
-            throw .badCommand("a line without room for 'report-status'")
+            throw .badCommand("a line without capabilities such as 'report-status'")
         }
         commands.append(command)
     }

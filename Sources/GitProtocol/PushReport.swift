@@ -50,7 +50,7 @@ package struct PushReport: Equatable, Sendable {
             return Array(taken)
         }
         guard case .data(let first)? = try reader.next(), first.starts(with: "unpack ".utf8) else {
-            throw ProtocolError.badReport("it does not begin with 'unpack'")
+            throw ProtocolError.badReport("missing 'unpack' line")
         }
         let status = Self.trimmed(first).dropFirst(7)
         unpackError =
@@ -62,10 +62,10 @@ package struct PushReport: Equatable, Sendable {
             case .flush: break reading
             case .data(let payload): try Self.take(Self.trimmed(payload), into: &lines)
             case .delimiter, .responseEnd, nil:
-                throw ProtocolError.badReport("it has no end")
+                throw ProtocolError.badReport("missing flush packet")
             }
         }
-        guard rest.isEmpty else { throw ProtocolError.badReport("bytes after its end") }
+        guard rest.isEmpty else { throw ProtocolError.badReport("data after the end") }
         self.bytes = bytes
         self.lines = lines
         accepted = Self.accepted(in: lines)
@@ -79,7 +79,7 @@ package struct PushReport: Equatable, Sendable {
             lines.append(.accepted(Array(line.dropFirst(3)), options: []))
         } else if line.starts(with: "ng ".utf8) {
             let parts = line.dropFirst(3).split(separator: UInt8(ascii: " "), maxSplits: 1)
-            guard let name = parts.first else { throw .badReport("'ng' without a ref") }
+            guard let name = parts.first else { throw .badReport("'ng' line without a ref") }
             let reason = parts.count > 1 ? Array(parts[1]) : []
             lines.append(.rejected(Rejection(rawName: Array(name), reasonBytes: reason)))
         } else if line.starts(with: "option ".utf8) {

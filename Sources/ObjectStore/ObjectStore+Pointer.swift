@@ -15,10 +15,10 @@ extension PointerValue {
     /// Parses the result of a GET of a pointer.
     fileprivate init(_ object: StoredObject, at key: ObjectKey) throws(StoreError) {
         guard let digest = Digest(hex: object.bytes) else {
-            throw .corrupt(key, reason: "a pointer is 64 lower-case hex digits and nothing else")
+            throw .corrupt(key, reason: "expected 64 lower-case hex digits")
         }
         guard let etag = object.etag else {
-            throw .nonConforming(.init(.get, key.path), reason: "no strong ETag came with it")
+            throw .nonConforming(.init(.get, key.path), reason: "the response has no strong ETag")
         }
         self.init(digest: digest, etag: etag)
     }
@@ -107,7 +107,9 @@ extension ObjectStore {
                 // If none was expected, a missing pointer is unchanged. But a 412 says that there
                 // was one, and it may have been ours.
                 if expected == nil, answer != .refused(.conditionFailed) { continue }
-                throw .undetermined(key, reason: doubts.sentence + "; then the pointer was gone")
+                throw .undetermined(
+                    key,
+                    reason: doubts.sentence + "; then the pointer did not exist")
             }
             if current.digest == digest { return .won(current.etag) }
             if current.etag == expected { continue }
@@ -121,7 +123,7 @@ extension ObjectStore {
         // Refusals do not prove that nothing was applied: the refused request may have been a
         // second copy, resent by the HTTP library, while the first one was still on its way.
         throw .undetermined(
-            key, reason: doubts.sentence + ", though the pointer is what the condition names")
+            key, reason: doubts.sentence + ", although the pointer matches the condition")
     }
 
     /// Attempts one conditional PUT of the pointer, and adds the reasons for an open outcome to

@@ -128,6 +128,8 @@ extension ObjectStore {
     }
 
     private static func vanished(_ attempt: StoreError.Attempt) -> StoreError {
-        .nonConforming(attempt, reason: "a create said that it exists, a look says not")
+        .nonConforming(
+            attempt,
+            reason: "a create reported that it exists, but a lookup found nothing")
     }
 }

@@ -109,25 +109,27 @@ package enum StoreError: Error, Sendable, CustomStringConvertible {
         case .unavailable(let attempt, let answer):
             "Could not \(attempt): the store answered \(answer)."
         case .denied(let attempt, let answer):
-            "Could not \(attempt): the store answered \(answer). \(Self.remedy(for: attempt, answer))"
+            "Could not \(attempt): the store answered \(answer). "
+                + "\(Self.remedy(for: attempt, answer))"
         case .rejected(let attempt, let answer):
             "Could not \(attempt): the store answered \(answer)."
         case .nonConforming(let attempt, let reason):
-            "The store does not conform: \(attempt): \(reason)."
+            "The store does not conform to S3: \(attempt): \(reason)."
         case .missing(let key):
             "'\(key)' is missing from the store."
         case .corrupt(let key, let reason):
-            "'\(key)' is not what its name says: \(reason)."
+            "'\(key)' is corrupt: \(reason)."
         case .sourceChanged(let attempt, let reason):
             "Could not \(attempt): \(reason). Check this machine's disk and memory, then try again."
         case .altered(let key, let reason):
-            "'\(key)' was damaged on its way to the store: \(reason)."
+            "'\(key)' was altered on its way to the store: \(reason)."
         case .notAdmitted(let reason):
-            "Writes to the store are refused: \(reason)"
+            "Writes to the store are disabled: \(reason)"
         case .tooLarge(let key, let limit):
-            "'\(key)' has more than the \(limit) bytes that such an object may have."
+            "'\(key)' is larger than the limit of \(limit) bytes."
         case .undetermined(let key, let reason):
-            "It is not known whether the write of '\(key)' landed: \(reason). A fetch will tell."
+            "The outcome of writing '\(key)' is unknown: \(reason). Fetch to see whether it was "
+                + "applied."
         case .local(let attempt, let error):
             "Could not \(attempt): \(error)."
         case .misconfigured(let sentence):
@@ -146,13 +148,13 @@ package enum StoreError: Error, Sendable, CustomStringConvertible {
             }
         let now = found.map { "their SHA-256 is \($0), not \(body.digest)" } ?? "they changed"
         return .sourceChanged(
-            .init(.put, key.path), reason: "\(source) are not what was hashed before; \(now)")
+            .init(.put, key.path), reason: "\(source) differ from the bytes hashed before; \(now)")
     }
 
     private static func remedy(for attempt: Attempt, _ answer: Answer) -> String {
         switch answer.code {
         case "ExpiredToken", "InvalidToken", "TokenRefreshRequired":
-            return "The credentials have run out: renew them."
+            return "The credentials have expired. Renew them."
         case "InvalidAccessKeyId", "SignatureDoesNotMatch":
             return "Check the credentials: access key, secret key and region."
         case "RequestTimeTooSkewed":

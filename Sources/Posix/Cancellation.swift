@@ -18,6 +18,6 @@ package final class Cancellation: Sendable {
 
     /// Work ended because it was asked to.
     package struct Cancelled: Error, CustomStringConvertible {
-        package var description: String { "It was told to stop." }
+        package var description: String { "The server is stopping." }
     }
 }

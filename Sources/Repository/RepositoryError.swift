@@ -10,7 +10,7 @@ package enum RepositoryError: Error, CustomStringConvertible, Sendable {
     package var description: String {
         switch self {
         case .damaged(let name, let reason): "Repository '\(name)' is damaged: \(reason)."
-        case .unpublishable(let reason): "The push was not received as it must be: \(reason)."
+        case .unpublishable(let reason): "The push could not be verified: \(reason)."
         }
     }
 }

@@ -34,7 +34,7 @@ enum CGIMode {
             Failure.say("\(error)")
             let head = "Status: 503 Service Unavailable\r\nRetry-After: 10\r\n"
             let text =
-                "Content-Type: text/plain\r\n\r\nThe server is not set up; its log says how.\n"
+                "Content-Type: text/plain\r\n\r\nThe server is not set up; see its log.\n"
             // The client may be gone already; the log has the cause.
             try? writeAll(STDOUT_FILENO, Array((head + text).utf8))
             return 1

@@ -102,7 +102,7 @@ extension EndToEnd {
                 input: .bytes(ground.body))
             #expect(push.text.contains("ok refs/heads/main"), "\(push)")
             #expect(push.errors.contains("push published"))
-            #expect(!push.errors.contains("compacting"))
+            #expect(!push.errors.contains("compaction started"))
             #expect(try ground.site.bucket.packs(of: ground.repository).count == 2)
         }
 
@@ -174,7 +174,7 @@ extension EndToEnd {
                 ).run()
                 #expect(result.ending == .exited(1))
                 #expect(result.text.hasPrefix("Status: 503 Service Unavailable\r\n"))
-                #expect(result.text.contains("The server is not set up; its log says how."))
+                #expect(result.text.contains("The server is not set up; see its log."))
                 #expect(result.errors.contains("GIT_S3_BACKEND_STORE"), "\(result)")
                 // Whoever comes from git http-backend learns that his directory is not looked at.
                 #expect(

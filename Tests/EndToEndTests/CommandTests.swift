@@ -225,9 +225,9 @@ extension EndToEnd {
                     "Invalid value 'x' for GIT_S3_BACKEND_STORE: "
                         + "expected file:///"
                 ),
-                (["--store", "file://x"], [:], "'file://x' is not a file store"),
-                (["--store", "s3://"], [:], "'' is no bucket's name"),
-                (["--store", "s3://bucket"], [:], "No region is known"),
+                (["--store", "file://x"], [:], "'file://x' is not a valid file store"),
+                (["--store", "s3://"], [:], "'' is not a valid bucket name"),
+                (["--store", "s3://bucket"], [:], "No region specified"),
             ] as [([String], [String: String], String)] {
                 for command in [
                     ["create", "a/b"], ["show", "a/b"], ["probe"], ["list"],

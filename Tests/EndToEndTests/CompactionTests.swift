@@ -52,7 +52,7 @@ extension EndToEnd {
             try push(tree, untilPacks: 6)
             try off.responder.stop()
             #expect(try bucket.packs(of: repository).count == 6)
-            #expect(!off.responder.log.contains("compacting"))
+            #expect(!off.responder.log.contains("compaction started"))
 
             setup.options = []
             let on = try Site(setup)

@@ -57,8 +57,8 @@ extension EndToEnd {
             #expect(result.text.split(separator: "\n").count == 39)
             #expect(
                 result.errors
-                    == "git-s3-backend: a/r7: 'repos/a/r7/pointer' is not what its name says: a "
-                    + "pointer is 64 lower-case hex digits and nothing else.\n")
+                    == "git-s3-backend: a/r7: 'repos/a/r7/pointer' is corrupt: expected 64 "
+                    + "lower-case hex digits.\n")
         }
 
         @Test func showAsJSONTellsThePublishedState() throws {

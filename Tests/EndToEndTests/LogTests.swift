@@ -214,7 +214,7 @@ extension EndToEnd {
             let result = try tree.attempt("push", "origin", "main")
             #expect(!result.succeeded, "\(result)")
             #expect(
-                result.errors.contains("[remote rejected] main -> main (The request has more than"),
+                result.errors.contains("[remote rejected] main -> main (The request body is"),
                 "\(result)")
             #expect(!result.errors.contains("HTTP 413"), "\(result)")
             let new = try lines(of: site.responder, after: start, with: "request refused")

@@ -224,7 +224,8 @@ extension EndToEnd {
                     capabilities: "report-status", pack: try stage.tree.pack([next, "^\(tip)"])))
             #expect(answer.status == 503)
             #expect(answer.header("Retry-After") != nil)
-            #expect(answer.text.contains("may have landed") || answer.text.contains("not known"))
+            #expect(
+                answer.text.contains("may have been applied") || answer.text.contains("is unknown"))
         }
 
         @Test func undeterminedPushSaysSoAlsoOnceItsAnswerHasBegun() throws {
@@ -248,7 +249,7 @@ extension EndToEnd {
             let result = try push.value()
             #expect(!result.succeeded, "\(result)")
             #expect(result.errors.contains("[remote rejected]"), "\(result)")
-            #expect(result.errors.contains("may have landed"), "\(result)")
+            #expect(result.errors.contains("may have been applied"), "\(result)")
             stage.proxy.reset()
             try expectServed(stage.direct, stage.repository, equals: stage.tree)
         }

@@ -25,7 +25,7 @@ extension EndToEnd.StatusAndHeaderTests {
         try site.bucket.delete(pack)
         let fetch = try site.fetch(repository, [tip])
         expectPlainError(fetch, 500)
-        #expect(fetch.text.hasPrefix("The stored repository is damaged; the server's log"))
+        #expect(fetch.text.hasPrefix("The stored repository is damaged; see the server's log"))
         let line = try Self.logLine(site, of: fetch)
         #expect(line.contains(repository) && line.contains("\(pack)"), "\(line)")
         #expect(line.contains("error") && line.contains("http.status=500"), "\(line)")
@@ -96,7 +96,7 @@ extension EndToEnd.StatusAndHeaderTests {
         let answers = try expectEverywhere(503, site, repository, tree) {
             proxy.on("GET", .pointer, times: 1000, .answer(503, "SlowDown"))
         }
-        #expect(answers[0].text.hasPrefix("The store cannot be reached. Nothing was changed"))
+        #expect(answers[0].text.hasPrefix("The store cannot be reached. Nothing has changed"))
     }
 
     @Test func storeThatClosesEveryConnectionIs503WithRetryAfter() throws {

@@ -88,7 +88,7 @@ extension EndToEnd {
             let dumb = try git.run(
                 ["ls-remote", site.anonymousURL(repository)],
                 environment: ["GIT_SMART_HTTP": "0"])
-            #expect(dumb.errors.contains("smart HTTP protocol only"), "\(dumb)")
+            #expect(dumb.errors.contains("only git's smart HTTP protocol"), "\(dumb)")
         }
 
         @Test func wrongMethodsAre405AndSayWhichIsRight() throws {
@@ -176,7 +176,7 @@ extension EndToEnd {
                     expectPlainError(answer, 413)
                 } else {
                     #expect(answer.status == 200)
-                    let line = "ng refs/heads/main The request has more than 102400 bytes."
+                    let line = "ng refs/heads/main The request body is larger than 102400 bytes."
                     #expect(answer.text.contains(line), "\(answer)")
                 }
             }

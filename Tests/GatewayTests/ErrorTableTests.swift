@@ -93,6 +93,6 @@ struct ErrorTableTests {
         let name = try #require(RepositoryName("owner/repo"))
         let key = ObjectKey.pointer(of: name)
         let text = ErrorTable.answer(to: StoreError.undetermined(key, reason: "")).text
-        #expect(text.contains("may have landed") && !text.contains("Nothing was changed"))
+        #expect(text.contains("may have been applied") && !text.contains("Nothing has changed"))
     }
 }

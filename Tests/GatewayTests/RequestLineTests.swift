@@ -311,7 +311,7 @@ struct RequestLineTests {
         #expect(answer.status == 415)
         let text = String(decoding: answer.body, as: UTF8.self)
         #expect(
-            text.hasPrefix(#"Unsupported content encoding '\x1b[2j\x1b]0;owned\x07 http"#),
+            text.hasPrefix(#"Unsupported Content-Encoding '\x1b[2j\x1b]0;owned\x07 http"#),
             "\(text)")
         #expect(text.utf8.count < 200)
     }

@@ -199,7 +199,8 @@ struct ResponderPushTests {
             if text.contains("ok refs/heads/main") {
                 #expect(try site.branch("refs/heads/main") != nil)
             } else {
-                #expect(text.contains("may have landed") && !text.contains("Nothing was changed"))
+                #expect(
+                    text.contains("may have been applied") && !text.contains("Nothing has changed"))
             }
         }
     }

@@ -51,7 +51,7 @@ import Testing
         let deep = location.hasSuffix("/") ? location + "x/y" : location + "/x/y"
         #expect { try FileStore(location: deep) } throws: { error in
             "\(error)".contains(
-                "mkdir '\(path)/x/y': No such file or directory. Make the directory")
+                "mkdir '\(path)/x/y': No such file or directory. Create its parent")
         }
     }
 
@@ -64,7 +64,7 @@ import Testing
     ])
     func locationsAreRefused(_ location: String) {
         #expect { try FileStore(location: location) } throws: { error in
-            "\(error)".hasPrefix("'\(location)' is not a file store: ")
+            "\(error)".hasPrefix("'\(location)' is not a valid file store: ")
                 && "\(error)".hasSuffix("Give an absolute path, as in 'file:///srv/git'.")
         }
     }
@@ -77,7 +77,7 @@ import Testing
     @Test func aFileIsNoRoot() throws {
         try Files.write([], to: scratch.path + "/file")
         #expect { try FileStore(location: "file://" + scratch.path + "/file") } throws: { error in
-            "\(error)".contains("Not a directory. Name a directory.")
+            "\(error)".contains("Not a directory. Specify a directory.")
         }
     }
 

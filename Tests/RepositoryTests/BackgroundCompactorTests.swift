@@ -85,12 +85,12 @@ struct BackgroundCompactorTests {
             try bench.hydration(packingWith: "echo >>'\(scratch.path)/runs'; exit 1"),
             threshold: 3, log: log.logger)
         compactor.pushed(to: bench.repository, packs: 4, before: 3)
-        try wait(for: "the failure") { log.infoMessages.contains("could not compact") }
+        try wait(for: "the failure") { log.infoMessages.contains("compaction failed") }
         for _ in 0..<5 { compactor.pushed(to: bench.repository, packs: 4, before: 3) }
         compactor.stop()
         #expect(try Files.size(of: scratch.path + "/runs") == 1)
         #expect(try packs(bench) == 4)
-        #expect(log.infoMessages == ["compacting", "could not compact"])
+        #expect(log.infoMessages == ["compaction started", "compaction failed"])
     }
 
     @Test("a stop ends git, publishes nothing, leaves nothing, and lets nothing begin")
@@ -105,7 +105,7 @@ struct BackgroundCompactorTests {
         compactor.pushed(to: bench.repository, packs: 4, before: 3)
         try wait(for: "git to run") { try Files.size(of: scratch.path + "/runs") != nil }
         compactor.stop()
-        #expect(log.infoMessages == ["compacting", "stopped compacting"])
+        #expect(log.infoMessages == ["compaction started", "compaction stopped"])
         #expect(try bench.leftovers().isEmpty)
         compactor.pushed(to: bench.repository, packs: 4, before: 3)
         #expect(log.infoMessages.count == 2)
@@ -139,7 +139,7 @@ struct BackgroundCompactorTests {
             try bench.hydration(packingWith: script, instead: "index-pack"), threshold: 3,
             log: log.logger)
         compactor.pushed(to: bench.repository, packs: 4, before: 3)
-        try wait(for: "the failure") { log.infoMessages.contains("could not compact") }
+        try wait(for: "the failure") { log.infoMessages.contains("compaction failed") }
         #expect(try Files.size(of: scratch.path + "/low") != nil)
         compactor.stop()
     }

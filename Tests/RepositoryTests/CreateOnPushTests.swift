@@ -198,7 +198,10 @@ struct CreateOnPushTests {
                     Issue.record("it was published")
                     continue
                 }
-                #expect(report.reasons == ["refs/heads/b": "the repository was deleted meanwhile"])
+                #expect(
+                    report.reasons == [
+                        "refs/heads/b": "the repository was deleted in the meantime"
+                    ])
                 let after = try Manifests(bench.memory).resolve(bench.repository).latest
                 #expect(before?.digest == after?.digest)
             }

@@ -332,7 +332,7 @@ struct ImportTests {
                 FaultRule(.dropRequest, on: [.get], keys: Self.pointer, sparing: 1),
             ])
         let error = #expect(throws: StoreError.self) { try bench.bring(tree.path, to: deaf) }
-        #expect("\(try #require(error))".contains("It is not known whether"))
+        #expect("\(try #require(error))".contains("The outcome of writing"))
 
         try tree.commit("more")
         let lossy = FaultyStore(

@@ -107,26 +107,33 @@ import Testing
     }
 
     @Test(arguments: [
-        ("file:///x", "s3://BUCKET"), ("s3://", "is no bucket's name"),
-        ("s3://ab", "is no bucket's name"), ("s3://Bucket", "is no bucket's name"),
-        ("s3://-bucket", "is no bucket's name"), ("s3://buc..ket", "is no bucket's name"),
-        ("s3://my_bucket", "is no bucket's name"), ("s3://bucket/a//b", "prefix"),
+        ("file:///x", "s3://BUCKET"), ("s3://", "is not a valid bucket name"),
+        ("s3://ab", "is not a valid bucket name"), ("s3://Bucket", "is not a valid bucket name"),
+        ("s3://-bucket", "is not a valid bucket name"),
+        ("s3://buc..ket", "is not a valid bucket name"),
+        ("s3://my_bucket", "is not a valid bucket name"), ("s3://bucket/a//b", "prefix"),
         ("s3://bucket//", "prefix"), ("s3://bucket/../b", "'..' cannot be part of a prefix"),
         ("s3://bucket/./b", "'.' cannot be part of a prefix"), ("s3://bucket/a b", "'a b'"),
-        ("s3://bucket?colour=red", "no item 'colour', only endpoint, region, addressing"),
+        ("s3://bucket?colour=red", "parameter 'colour' in the store's URL: expected endpoint"),
         ("s3://bucket?region", "needs a value"), ("s3://bucket?region=%zz", "needs a value"),
-        ("s3://bucket?region=a&region=b", "stands twice"),
-        ("s3://bucket?addressing=dns", "path or virtual, not 'dns'"),
-        ("s3://bucket?connect-timeout=soon", "whole number of seconds"),
-        ("s3://bucket?stall-timeout=0", "1 to 3600, not '0'"),
-        ("s3://bucket?part-size=4M", "as 64M, from 5M to 5G, not '4M'"),
+        ("s3://bucket?region=a&region=b", "is repeated"),
+        (
+            "s3://bucket?addressing=dns",
+            "'dns' for addressing in the store's URL: expected path or virtual"
+        ),
+        ("s3://bucket?connect-timeout=soon", "a number of seconds"),
+        ("s3://bucket?stall-timeout=0", "Invalid value '0' for stall-timeout"),
+        ("s3://bucket?part-size=4M", "such as 64M, from 5M to 5G."),
         ("s3://bucket?part-size=6G", "from 5M to 5G"),
-        ("s3://bucket?multipart-threshold=much", "a number of bytes, as 64M"),
-        ("s3://bucket?region=US", "lower-case letters"), ("s3://bucket", "No region is known"),
+        ("s3://bucket?multipart-threshold=much", "a size such as 64M"),
+        ("s3://bucket?region=US", "lower-case letters"), ("s3://bucket", "No region specified"),
         ("s3://bucket?endpoint=localhost:1", "an endpoint is http"),
         ("s3://bucket?endpoint=http://h/path", "without a path"),
         ("s3://bucket?endpoint=http://h:99999", "an endpoint is http"),
-        ("s3://bucket?endpoint=http://127.0.0.1:1&addressing=virtual", "must be a name"),
+        (
+            "s3://bucket?endpoint=http://127.0.0.1:1&addressing=virtual",
+            "a host name, not an address"
+        ),
     ])
     func whatIsWrongIsSaidExactly(_ text: String, _ part: String) {
         let said = refusal(text)

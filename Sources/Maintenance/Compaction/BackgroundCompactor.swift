@@ -95,7 +95,7 @@ package final class BackgroundCompactor: @unchecked Sendable {
         } catch {
             isRunning = false
             line.removeAll()
-            log.warning("could not compact", metadata: ["error": "\(error)"])
+            log.warning("compaction failed", metadata: ["error": "\(error)"])
         }
     }
 
@@ -110,7 +110,7 @@ package final class BackgroundCompactor: @unchecked Sendable {
     private func compact(_ repository: RepositoryName) {
         var log = log
         log[metadataKey: "repo.name"] = "\(repository)"
-        log.info("compacting")
+        log.info("compaction started")
         let isDone: Bool
         do {
             let outcome = try Compaction(
@@ -121,10 +121,10 @@ package final class BackgroundCompactor: @unchecked Sendable {
             }
             isDone = report(outcome, to: log)
         } catch is Cancellation.Cancelled {
-            log.info("stopped compacting")
+            log.info("compaction stopped")
             isDone = true
         } catch {
-            log.warning("could not compact", metadata: ["error": "\(error)"])
+            log.warning("compaction failed", metadata: ["error": "\(error)"])
             isDone = false
         }
         monitor.locked {
@@ -143,7 +143,7 @@ package final class BackgroundCompactor: @unchecked Sendable {
         switch outcome {
         case .compacted(let result):
             log.notice(
-                "compacted",
+                "compaction published",
                 metadata: [
                     "manifest.digest": "\(result.digest)",
                     "packs.before": "\(result.packsBefore)",
@@ -152,10 +152,10 @@ package final class BackgroundCompactor: @unchecked Sendable {
                 ])
             return true
         case .gaveWay:
-            log.info("gave way to pushes")
+            log.info("compaction abandoned: repository kept changing")
             return true
         case .madeSidecars:
-            log.info("made a bitmap and a commit graph")
+            log.info("bitmap and commit graph written")
             return true
         case .nothingToDo, .notThere:
             log.info("nothing to compact")

@@ -268,7 +268,7 @@ extension Compaction {
             return sidecars
         } catch {
             log.info(
-                "made no bitmap",
+                "no bitmap written",
                 metadata: [
                     "repo.name": "\(repository)", "pack.digest": "\(pack)", "error": "\(error)",
                 ])

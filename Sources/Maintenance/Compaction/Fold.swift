@@ -34,7 +34,7 @@ struct Fold: Sendable {
     /// index is made from the pack's bytes alone, and both must be equal.
     func run(_ packs: Set<Digest>, in workspace: borrowing Workspace) throws -> Pack {
         let directory = workspace.path + "/folded"
-        let step = "fold packs"
+        let step = "merge packs"
         try Files.makeDirectories(directory)
         let sorted = packs.sorted { $0.hex < $1.hex }
         var hashes: [String] = []
@@ -56,10 +56,11 @@ struct Fold: Sendable {
         let indexed = try digestOfIndex(made: base)
         let pack = try verify(base)
         guard indexed == pack.index.digest else {
-            throw Mismatch(description: "an object of a fold is not what an index says that it is.")
+            throw Mismatch(
+                description: "an object of the merged pack differs from what an index records.")
         }
         guard pack.objects == objects else {
-            throw Mismatch(description: "a fold changed while it was compared.")
+            throw Mismatch(description: "the merged pack changed while it was compared.")
         }
         return Pack(base: base, objects: objects, pack: pack.pack, index: pack.index)
     }
@@ -80,7 +81,9 @@ struct Fold: Sendable {
     private func digestOfIndex(made base: String) throws -> Digest {
         let alone = try Workspace.empty(head: .main, format: format, in: state)
         let index = alone.path + "/checked.idx"
-        try git.run(["index-pack", "-o", index, base + ".pack"], in: alone, step: "check a fold")
+        try git.run(
+            ["index-pack", "-o", index, base + ".pack"], in: alone,
+            step: "check the merged pack")
         return try ObjectBody.file(hashing: index).digest
     }
 
@@ -99,20 +102,22 @@ struct Fold: Sendable {
                     position += 1
                 }
                 guard position < objects.count, objects.order(position, folded, wanted) == 0 else {
-                    throw Mismatch(description: "git left an object of '\(source)' out of a fold.")
+                    throw Mismatch(
+                        description: "git left an object of '\(source)' out of the merged pack.")
                 }
                 isFound[position] = true
             }
         }
         guard isFound.allSatisfy(\.self) else {
-            throw Mismatch(description: "git added an object to a fold that no pack has.")
+            throw Mismatch(
+                description: "git added an object to the merged pack that no other pack has.")
         }
         return objects.count
     }
 
     private func open(_ index: String) throws -> PackObjects {
         let objects = try PackObjects(inIndex: index, format: format)
-        guard let objects else { throw Mismatch(description: "'\(index)' is no index.") }
+        guard let objects else { throw Mismatch(description: "'\(index)' is not an index.") }
         return objects
     }
 }

@@ -183,7 +183,7 @@ package struct Renaming: Sendable {
             if case .won = try swap.publish(state) { return .undone }
             return standing(last, in: manifests)
         } catch {
-            log.error("could not undo a renaming", metadata: ["error": "\(error)"])
+            log.error("could not undo a rename", metadata: ["error": "\(error)"])
             return .begun
         }
     }

@@ -96,7 +96,7 @@ struct ExportTarget: ~Copyable {
     private static func refuseUnfit(
         _ path: String, format: ObjectFormat, git: OperatorGit, in scratch: borrowing Workspace
     ) throws {
-        let step = "look at the repository"
+        let step = "inspect the repository"
         let found = try git.run(["rev-parse", "--resolve-git-dir", path], in: scratch, step: step)
         guard found.succeeded else { throw ExportError.occupied(path) }
         let facts = try git.run(

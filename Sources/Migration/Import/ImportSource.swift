@@ -112,7 +112,7 @@ private struct SourceReader: ~Copyable {
             [
                 "rev-parse", "--path-format=absolute", "--show-object-format",
                 "--is-shallow-repository", "--git-common-dir", "--git-path", "objects",
-            ], on: .source(directory), in: workspace, step: "look at the repository")
+            ], on: .source(directory), in: workspace, step: "inspect the repository")
         guard outcome.succeeded else {
             throw ImportError.notARepository(path, reason: outcome.reason)
         }
@@ -187,7 +187,8 @@ private struct SourceReader: ~Copyable {
             let parts = line.split(
                 separator: UInt8(ascii: " "), maxSplits: 2, omittingEmptySubsequences: false)
             guard parts.count == 3, let id = ObjectID(parts[0]) else {
-                throw GitError.failed(step: "read its refs", reason: "a line that is no ref")
+                throw GitError.failed(
+                    step: "read its refs", reason: "an invalid line in the list of refs")
             }
             let shown = String(decoding: parts[1], as: UTF8.self)
             if Self.ofOneWorkTree.contains(where: { shown.hasPrefix($0) }) { continue }

@@ -89,7 +89,7 @@ final class ImportWorkspace {
         for line in outcome.output.split(separator: UInt8(ascii: "\n")) {
             let parts = line.split(separator: UInt8(ascii: " "), maxSplits: 1)
             guard parts.count == 2, let id = ObjectID(parts[0]) else {
-                throw GitError.failed(step: step, reason: "a line that names no object")
+                throw GitError.failed(step: step, reason: "an unexpected line about an object")
             }
             let type = String(decoding: parts[1], as: UTF8.self)
             if type != "missing" { types[id] = type }

@@ -88,7 +88,7 @@ final class AdmittedStore: ObjectStore {
         do {
             verdict = try admitter.verdict(on: seen)
         } catch {
-            let reason = "it answered with an unknown Server (\(unknown)). "
+            let reason = "its answers have an unknown Server header (\(unknown)). "
             let refusal = StoreError.notAdmitted(reason: reason + "\(error)")
             state.withLock { $0.refusal = (refusal, .now + pause) }
             onChange(.failed(reason: "\(error)"))

@@ -17,10 +17,12 @@ struct FileLocation: Sendable {
             throw Self.refusal(location, "its path is not absolute")
         }
         if encoded.contains(where: { $0 == UInt8(ascii: "?") || $0 == UInt8(ascii: "#") }) {
-            throw Self.refusal(location, "it has a query; a path's '?' is %3F and its '#' is %23")
+            throw Self.refusal(location, "it has a query; write '?' as %3F and '#' as %23")
         }
         guard let bytes = PercentCoding.decodeBytes(encoded) else {
-            throw Self.refusal(location, "a '%' in it is not followed by two hex digits; it is %25")
+            throw Self.refusal(
+                location,
+                "a '%' is not followed by two hex digits; write '%' as %25")
         }
         guard !bytes.contains(where: { $0 < 0x20 || $0 == 0x7f }),
             let decoded = String(validating: bytes, as: UTF8.self)
@@ -34,7 +36,7 @@ struct FileLocation: Sendable {
             throw Self.refusal(location, "its path has '.' or '..'")
         }
         if parts.isEmpty {
-            throw Self.refusal(location, "the root directory is not a place for a store")
+            throw Self.refusal(location, "the root directory cannot be a store")
         }
         path = "/" + parts.joined(separator: "/")
         // One spelling for one path, by which an admission record recognizes the store.
@@ -43,7 +45,7 @@ struct FileLocation: Sendable {
 
     private static func refusal(_ location: String, _ reason: String) -> StoreError {
         .misconfigured(
-            "'\(location)' is not a file store: \(reason). "
+            "'\(location)' is not a valid file store: \(reason). "
                 + "Give an absolute path, as in 'file:///srv/git'.")
     }
 }

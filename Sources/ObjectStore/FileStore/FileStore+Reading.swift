@@ -37,7 +37,7 @@ extension FileStore {
         }
         guard object.size == opened.status.size else {
             throw .corrupt(
-                key, reason: "\(object.size) bytes were read of \(opened.status.size)")
+                key, reason: "read \(object.size) of \(opened.status.size) bytes")
         }
         return .found(object)
     }

@@ -110,7 +110,7 @@ extension FileStore {
             try Files.syncDirectory(directory(of: path))
         } catch {
             throw .nonConforming(
-                attempt, reason: "it is written, but not known to be durable: \(error)")
+                attempt, reason: "it was written, but may not be durable: \(error)")
         }
         lock.release()
         return .stored(etag)

@@ -78,11 +78,11 @@ package struct FileStore: ObjectStore {
 
     private static func remedy(for code: Int32) -> String {
         switch code {
-        case ENOENT: "Make the directory that is to hold it first, or mount its disk."
-        case ENOTDIR, EEXIST: "Name a directory."
-        case EACCES, EPERM: "Give the user that this runs as read and write access to it."
-        case EROFS: "Name a directory that can be written."
-        case ENOSPC, EDQUOT: "Make room on its disk."
+        case ENOENT: "Create its parent directory first, or mount its disk."
+        case ENOTDIR, EEXIST: "Specify a directory."
+        case EACCES, EPERM: "Make it readable and writable for the user that this runs as."
+        case EROFS: "Specify a writable directory."
+        case ENOSPC, EDQUOT: "Free space on its disk."
         default: "Check the directory and its disk."
         }
     }

@@ -16,12 +16,12 @@ package enum GitError: Error, CustomStringConvertible, Sendable {
     package var description: String {
         switch self {
         case .failed(let step, let reason): "git failed to \(step): \(reason)."
-        case .timedOut(let step): "git took too long to \(step)."
+        case .timedOut(let step): "git exceeded the time limit while trying to \(step)."
         case .busy: "The server is busy. Try again in a moment."
-        case .clientGone: "The client went away."
+        case .clientGone: "The client disconnected."
         case .badBody(let error): "\(error)"
         case .unsafeRef(let name):
-            "The push was not received as it must be: '\(name)' is no safe ref name."
+            "The push could not be verified: '\(name)' is not a safe ref name."
         }
     }
 }

@@ -42,7 +42,10 @@ package struct WorkspaceRefs {
         for line in output.split(separator: UInt8(ascii: "\n")) {
             guard let space = line.firstIndex(of: UInt8(ascii: " ")),
                 let id = ObjectID(line[..<space])
-            else { throw GitError.failed(step: Self.step, reason: "a line that is no ref") }
+            else {
+                throw GitError.failed(
+                    step: Self.step, reason: "an invalid line in the list of refs")
+            }
             let name = line[(space + 1)...]
             guard let ref = RefName(name) else {
                 throw GitError.unsafeRef(String(decoding: name, as: UTF8.self))
@@ -104,7 +107,7 @@ package struct WorkspaceRefs {
             if let target = ObjectID(line) {
                 targets[id] = target
             } else if !line.elementsEqual("\(id)^{} missing".utf8) {
-                throw GitError.failed(step: step, reason: "a line that names no object")
+                throw GitError.failed(step: step, reason: "an unexpected line about an object")
             }
         }
         return targets

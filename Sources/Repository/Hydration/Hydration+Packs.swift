@@ -70,7 +70,7 @@ extension Hydration {
             }
             guard let claim else {
                 log.warning(
-                    "gave up waiting for another request's pack",
+                    "gave up waiting for another download of a pack",
                     metadata: ["pack.digest": "\(digest)"])
                 unkept.append(digest)
                 continue

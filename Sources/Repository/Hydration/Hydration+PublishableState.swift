@@ -12,7 +12,7 @@ extension Hydration {
         let refs = try WorkspaceRefs.read(from: hydrated.workspace, git: git)
         guard refs.ids == state.refs else {
             throw RepositoryError.damaged(
-                snapshot.repository, reason: "git does not find the refs of '\(snapshot.digest)'")
+                snapshot.repository, reason: "git cannot resolve the refs of '\(snapshot.digest)'")
         }
         state.peeled = refs.peeled
         return state

@@ -31,7 +31,7 @@ extension Hydration {
             try fetchSidecars(unknown, of: pack, format, in: workspace, log)
         } catch {
             log.warning(
-                "could not read what makes a pack faster",
+                "could not fetch pack bitmap or commit graph",
                 metadata: ["pack.digest": "\(pack)", "error": "\(error)"])
         }
     }
@@ -61,7 +61,7 @@ extension Hydration {
             let place = places[position]
             guard try sidecar.isUsable(place, forIndex: index, format: format) else {
                 log.warning(
-                    "a pack has a sidecar that is damaged or another's",
+                    "ignoring invalid bitmap or commit graph",
                     metadata: ["object.key": "\(sidecar.key(of: pack))"])
                 cache?.packs.mark(pack, sidecar.absenceSuffix)
                 continue

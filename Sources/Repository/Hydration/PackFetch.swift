@@ -66,10 +66,10 @@ struct PackFetch {
         }
         do {
             try store.write([.packIndex(of: digest, try .file(hashing: base + ".idx"))])
-            log.notice("mended a pack's index", metadata: ["pack.digest": "\(digest)"])
+            log.notice("pack index repaired", metadata: ["pack.digest": "\(digest)"])
         } catch {
             log.warning(
-                "could not mend a pack's index",
+                "could not repair pack index",
                 metadata: ["pack.digest": "\(digest)", "error": "\(error)"])
         }
     }

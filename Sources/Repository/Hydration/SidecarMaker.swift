@@ -41,7 +41,7 @@ package struct SidecarMaker: Sendable {
         for suffix in [".pack", ".idx"] {
             try check("symlink", pack + suffix) { symlink(base + suffix, pack + suffix) }
         }
-        let step = "make a bitmap"
+        let step = "write a bitmap"
         guard let index = try PackObjects(inIndex: pack + ".idx", format: format) else {
             throw GitError.failed(step: step, reason: "no index")
         }
@@ -82,7 +82,7 @@ package struct SidecarMaker: Sendable {
         let file = try ChecksummedFile(path, format: format)
         guard file.isIntact else {
             throw GitError.failed(
-                step: "make a bitmap", reason: "'\(path)' does not match its own checksum")
+                step: "write a bitmap", reason: "'\(path)' does not match its own checksum")
         }
         return file.body
     }

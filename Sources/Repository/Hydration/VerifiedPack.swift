@@ -41,7 +41,7 @@ package struct VerifiedPack: Sendable {
             throw .wrong("'\(path)' has no pack header")
         }
         guard pack.isIntact else {
-            throw .wrong("'\(path)' is not what git wrote: its bytes do not match its trailer")
+            throw .wrong("'\(path)' is corrupt: its bytes do not match its trailer")
         }
         guard let index else {
             throw .wrong("'\(indexPath)' is corrupt: its bytes do not match its checksum")

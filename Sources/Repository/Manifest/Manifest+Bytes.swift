@@ -49,7 +49,7 @@ extension Manifest {
         default: throw Invalid("it has no version")
         }
         guard case .string(let head) = member("head"), let head = RefName(head) else {
-            throw Invalid("its head is no safe ref name")
+            throw Invalid("its head is not a safe ref name")
         }
         guard let refs = member("refs") else { throw Invalid("it has no refs") }
         guard case .array(let packs) = member("packs") else { throw Invalid("it has no packs") }
@@ -101,7 +101,7 @@ extension Manifest {
         for member in members {
             let shown = String(decoding: member.key, as: UTF8.self)
             guard let name = RefName(member.key) else {
-                throw Invalid("'\(shown)' in \(field) is no safe ref name")
+                throw Invalid("'\(shown)' in \(field) is not a safe ref name")
             }
             guard case .string(let digits) = member.value, let id = ObjectID(digits) else {
                 throw Invalid("'\(shown)' in \(field) has no object id")

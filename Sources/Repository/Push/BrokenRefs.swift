@@ -103,7 +103,7 @@ struct BrokenRefs: Sendable {
         // git did not see them, so it could not refuse 'a/b' because of 'a'.
         if RefChanges.conflicts(Array(created), in: refs.ids.keys) {
             throw PushError.unproven(
-                "a new ref and a broken one are a directory and a file of one name")
+                "a new ref and a broken one conflict as file and directory")
         }
     }
 

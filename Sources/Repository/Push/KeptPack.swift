@@ -42,7 +42,7 @@ extension ReceivedPush {
         }
         // git names a pack by its hash, as it was when git had verified it.
         guard name == "pack-\(pack.trailer).pack" else {
-            throw PushError.unproven("'\(name)' is another pack, whose hash is \(pack.trailer)")
+            throw PushError.unproven("'\(name)' is a different pack, with the hash \(pack.trailer)")
         }
         guard pack.objects >= announced else {
             throw PushError.unproven("\(announced) objects were sent, but git kept \(pack.objects)")
@@ -66,7 +66,7 @@ extension ReceivedPush {
         let directory = workspace.packDirectory
         let (top, names) = (try Files.names(in: objects), try Files.names(in: directory))
         if let loose = top.first(where: { $0 != "pack" && $0 != "info" }) {
-            throw PushError.unproven("objects outside a pack, in '\(loose)'")
+            throw PushError.unproven("loose objects in '\(loose)'")
         }
         return names.filter { !hydrated.contains($0) && $0.hasSuffix(".pack") }
     }

@@ -5,7 +5,7 @@ package enum PushError: Error, CustomStringConvertible, Sendable {
 
     package var description: String {
         switch self {
-        case .unproven(let reason): "The push was not received as it must be: \(reason)."
+        case .unproven(let reason): "The push could not be verified: \(reason)."
         }
     }
 }

@@ -99,7 +99,7 @@ extension ReceivedPush {
             switch cause {
             case .attemptsUsedUp: "another push came first; fetch and try again"
             case .overtaken: "atomic push failure"
-            case .replaced: "the repository was deleted meanwhile"
+            case .replaced: "the repository was deleted in the meantime"
             }
         let others = report.accepted.map { PushReport.Rejection(rawName: $0, reason: reason) }
         return LostPush(

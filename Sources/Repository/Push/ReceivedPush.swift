@@ -215,7 +215,7 @@ struct PushOutcome {
         let allowed = Set(allowed ?? [])
         for name in report.accepted {
             guard let update = asked[name]?.update else {
-                throw PushError.unproven("git reports a ref that was not asked for")
+                throw PushError.unproven("git reports a ref that was not pushed")
             }
             guard allowed.contains(update) else {
                 throw PushError.unproven("the bridge did not allow the update of '\(update.name)'")
@@ -223,12 +223,12 @@ struct PushOutcome {
             let current = parent.refs[update.name] ?? .zero(update.old.format)
             guard current == update.old || current == update.new else {
                 throw PushError.unproven(
-                    "'\(update.name)' had another value than the push took it to have")
+                    "'\(update.name)' had another value than the push expects")
             }
             expected[update.name] = update.new.isZero ? nil : update.new
         }
         guard refs.ids == expected else {
-            throw PushError.unproven("the refs that differ are not those that git reports")
+            throw PushError.unproven("the refs that changed are not those that git reports")
         }
     }
 }

@@ -73,7 +73,7 @@ package struct Manifests: Sendable {
     ) throws -> Manifest {
         let key = ObjectKey.manifest(digest)
         guard object.digest == digest else {
-            throw StoreError.corrupt(key, reason: "its SHA-256 is another")
+            throw StoreError.corrupt(key, reason: "its SHA-256 does not match")
         }
         do {
             return try Manifest(parsing: object.bytes)

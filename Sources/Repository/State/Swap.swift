@@ -170,10 +170,10 @@ package struct Ancestry {
             }
             next = before
             if ContinuousClock.now > end {
-                return .unknown(reason: "the states published since could not be read in time")
+                return .unknown(reason: "the newer states could not be read in time")
             }
         }
-        return .unknown(reason: "more than \(Self.bound) states were published since")
+        return .unknown(reason: "more than \(Self.bound) newer states were published")
     }
 
     /// Reads one manifest of the chain.
@@ -189,11 +189,11 @@ extension Manifest {
         do {
             let bytes = try canonicalBytes()
             guard try Manifest(parsing: bytes) == self else {
-                throw Invalid("it does not read back as itself")
+                throw Invalid("it does not decode to the same manifest")
             }
             return bytes
         } catch {
-            throw RepositoryError.unpublishable(reason: "the manifest cannot be written: \(error)")
+            throw RepositoryError.unpublishable(reason: "the manifest cannot be encoded: \(error)")
         }
     }
 }

@@ -33,7 +33,7 @@ struct CredentialChain: Sendable {
             if let found = try source.credentials() { return found }
         }
         let remedies = sources.map(\.remedy).joined(separator: ", or ")
-        throw .misconfigured("There are no credentials for S3: set \(remedies).")
+        throw .misconfigured("No S3 credentials found. Set \(remedies).")
     }
 }
 
@@ -55,9 +55,11 @@ struct EnvironmentCredentials: CredentialSource {
         switch (accessKey, secretKey) {
         case (nil, nil): return nil
         case (nil, _):
-            throw .misconfigured("AWS_SECRET_ACCESS_KEY is set; set AWS_ACCESS_KEY_ID too.")
+            throw .misconfigured(
+                "AWS_SECRET_ACCESS_KEY is set, but AWS_ACCESS_KEY_ID is not. Set both.")
         case (_, nil):
-            throw .misconfigured("AWS_ACCESS_KEY_ID is set; set AWS_SECRET_ACCESS_KEY too.")
+            throw .misconfigured(
+                "AWS_ACCESS_KEY_ID is set, but AWS_SECRET_ACCESS_KEY is not. Set both.")
         case (let accessKey?, let secretKey?):
             return Credentials(
                 accessKey: accessKey, secretKey: secretKey, sessionToken: sessionToken)

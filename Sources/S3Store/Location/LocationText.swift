@@ -11,7 +11,8 @@ struct LocationText {
 
     init(_ text: String) throws(StoreError) {
         guard text.hasPrefix("s3://") else {
-            throw .misconfigured("A store in S3 is given as s3://BUCKET[/PREFIX][?ITEM=VALUE&…].")
+            throw .misconfigured(
+                "Invalid S3 store: expected s3://BUCKET[/PREFIX][?PARAMETER=VALUE&…].")
         }
         let halves = text.dropFirst("s3://".count)
             .split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
@@ -25,8 +26,8 @@ struct LocationText {
     private static func bucket(_ name: Substring) throws(StoreError) -> String {
         guard !name.utf8.contains(UInt8(ascii: "@")), !name.utf8.contains(UInt8(ascii: ":")) else {
             throw .misconfigured(
-                "The store's location has no place for a user, a password or a port: credentials "
-                    + "come from the environment or a profile, an address from endpoint=….")
+                "The store's URL cannot contain a user, a password or a port. Set the "
+                    + "credentials in the environment or a profile, the address with endpoint=….")
         }
         let bytes = Array(name.utf8)
         let dot = UInt8(ascii: ".")
@@ -40,8 +41,8 @@ struct LocationText {
             && !zip(bytes, bytes.dropFirst()).contains { $0 == dot && $1 == dot }
         guard isSound else {
             throw .misconfigured(
-                "'\(name)' is no bucket's name: 3 to 63 of a-z, 0-9, '.' and '-', with a letter or "
-                    + "digit at both ends and no two dots in a row.")
+                "'\(name)' is not a valid bucket name: expected 3 to 63 characters of a-z, 0-9, "
+                    + "'.' and '-', with a letter or digit at both ends and no '..'.")
         }
         return String(name)
     }
@@ -52,8 +53,8 @@ struct LocationText {
         for part in parts {
             guard !part.isEmpty, part != ".", part != "..", part.utf8.allSatisfy(isKeySafe) else {
                 throw .misconfigured(
-                    "'\(part)' cannot be part of a prefix: A-Za-z0-9._- between single slashes, "
-                        + "and neither '.' nor '..'.")
+                    "'\(part)' cannot be part of a prefix: expected characters of A-Za-z0-9._- "
+                        + "between single slashes, and neither '.' nor '..'.")
             }
         }
         return parts.map { $0 + "/" }.joined()
@@ -93,17 +94,17 @@ struct LocationItems {
             guard let name = Name(rawValue: String(halves[0])) else {
                 let known = Name.allCases.map(\.rawValue).joined(separator: ", ")
                 throw .misconfigured(
-                    "The store's location knows no item '\(halves[0])', only \(known).")
+                    "Unknown query parameter '\(halves[0])' in the store's URL: expected \(known).")
             }
             guard halves.count == 2, let value = PercentCoding.decode(halves[1]), !value.isEmpty
             else {
                 throw .misconfigured(
-                    "The item '\(name.rawValue)' of the store's location needs a value, as in "
-                        + "\(name.rawValue)=VALUE; a '%' in it is written '%25'.")
+                    "The query parameter '\(name.rawValue)' of the store's URL needs a value, as "
+                        + "in \(name.rawValue)=VALUE. Write '%' as '%25'.")
             }
             guard values.updateValue(value, forKey: name) == nil else {
                 throw .misconfigured(
-                    "The item '\(name.rawValue)' stands twice in the store's location.")
+                    "The query parameter '\(name.rawValue)' is repeated in the store's URL.")
             }
         }
     }
@@ -118,7 +119,8 @@ struct LocationItems {
         guard let choice = Choice(rawValue: text) else {
             let known = Choice.allCases.map(\.rawValue).joined(separator: " or ")
             throw .misconfigured(
-                "The item '\(name.rawValue)' of the store's location is \(known), not '\(text)'.")
+                "Invalid value '\(text)' for \(name.rawValue) in the store's URL: expected "
+                    + "\(known).")
         }
         return choice
     }
@@ -128,9 +130,9 @@ struct LocationItems {
         guard let text = values[name] else { return nil }
         guard let count = byteCount(text), range.contains(count) else {
             throw .misconfigured(
-                "The item '\(name.rawValue)' of the store's location is a number of bytes, as "
-                    + "64M, from \(range.lowerBound >> 20)M to \(range.upperBound >> 30)G, not "
-                    + "'\(text)'.")
+                "Invalid value '\(text)' for \(name.rawValue) in the store's URL: expected a "
+                    + "size such as 64M, from \(range.lowerBound >> 20)M to "
+                    + "\(range.upperBound >> 30)G.")
         }
         return count
     }
@@ -140,8 +142,8 @@ struct LocationItems {
         guard let text = values[name] else { return nil }
         guard let number = Int(text), (1...3600).contains(number) else {
             throw .misconfigured(
-                "The item '\(name.rawValue)' of the store's location is a whole number of seconds, "
-                    + "1 to 3600, not '\(text)'.")
+                "Invalid value '\(text)' for \(name.rawValue) in the store's URL: expected a "
+                    + "number of seconds, 1 to 3600.")
         }
         return .seconds(number)
     }

@@ -83,8 +83,8 @@ package struct S3Location: Sendable {
         endpoint = given ?? .aws(region: region)
         if addressing == .virtualHost, endpoint.isNumeric {
             throw .misconfigured(
-                "addressing=virtual puts the bucket's name before the endpoint's, which must be a "
-                    + "name then, not an address: '\(endpoint)'.")
+                "addressing=virtual needs an endpoint with a host name, not an address: "
+                    + "'\(endpoint)'.")
         }
     }
 
@@ -92,7 +92,7 @@ package struct S3Location: Sendable {
         _ items: LocationItems, _ environment: [String: String], _ settings: [String: String]
     ) throws(StoreError) -> Endpoint? {
         if let text = items[.endpoint] {
-            return try Endpoint(text, source: "endpoint in the store's location")
+            return try Endpoint(text, source: "endpoint in the store's URL")
         }
         for variable in ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"] {
             if let text = environment.setting(variable) {
@@ -113,11 +113,11 @@ package struct S3Location: Sendable {
         // Other backends ignore the region, or accept this one as the default.
         guard let region = found ?? endpoint.map({ _ in "us-east-1" }) else {
             throw .misconfigured(
-                "No region is known: add region=… to the store's location or set AWS_REGION. For a "
-                    + "service other than Amazon's, add endpoint=… or set AWS_ENDPOINT_URL_S3.")
+                "No region specified. Add region=… to the store's URL or set AWS_REGION. For a "
+                    + "provider other than AWS, also add endpoint=… or set AWS_ENDPOINT_URL_S3.")
         }
         guard region.utf8.allSatisfy({ isLowerAlphanumeric($0) || $0 == UInt8(ascii: "-") }) else {
-            throw .misconfigured("A region has lower-case letters, digits and dashes only.")
+            throw .misconfigured("Invalid region: expected lower-case letters, digits and dashes.")
         }
         return region
     }

@@ -38,8 +38,8 @@ struct Classification {
         let isOnlyCopy = !attempt.wasResent
         if isOnlyCopy, code == "NoSuchBucket" {
             return .misconfigured(
-                "Could not \(attempt): there is no bucket '\(bucket)'. Make it, or correct the "
-                    + "store's location.")
+                "Could not \(attempt): bucket '\(bucket)' does not exist. Create it, or correct "
+                    + "the store's URL.")
         }
         if isOnlyCopy, let hint = redirection(answer) {
             return .misconfigured("Could not \(attempt): \(hint)")
@@ -91,18 +91,18 @@ struct Classification {
         let actual = answer.headers["x-amz-bucket-region"] ?? answer.error.region
         if let actual, actual != region {
             return "the bucket '\(bucket)' is in region '\(actual)', not '\(region)': add "
-                + "region=\(actual) to the store's location, or set AWS_REGION."
+                + "region=\(actual) to the store's URL, or set AWS_REGION."
         }
         if isWrongRegion { return nil }
         return "the endpoint answered \(answer.asError), a redirection: correct endpoint=…, "
-            + "region=… (now '\(region)') or addressing=… of the store's location."
+            + "region=… (now '\(region)') or addressing=… in the store's URL."
     }
 
     private func looked(
         _ answer: HTTPAnswer, _ attempt: StoreError.Attempt
     ) throws(StoreError) -> StoredObject {
         guard let size = answer.headers["content-length"].flatMap(Int64.init), size >= 0 else {
-            throw .nonConforming(attempt, reason: "an answer without Content-Length")
+            throw .nonConforming(attempt, reason: "a response without Content-Length")
         }
         return object(answer, size: size)
     }

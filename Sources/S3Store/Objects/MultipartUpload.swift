@@ -198,13 +198,13 @@ extension MultipartUpload {
                 return enter(.ended(.success(.stored(found.etag))))
             }
             if doubt == nil {
-                let reason = "completed, it has \(found.size) bytes, not \(body.size)"
+                let reason = "after completion it has \(found.size) bytes, not \(body.size)"
                 return enter(.ended(.failure(.corrupt(object, reason: reason))))
             }
         }
         guard let doubt else {
             let attempt = StoreError.Attempt(.put, object.path)
-            let reason = "an upload was completed, and a look says that nothing is there"
+            let reason = "an upload was completed, but a lookup found nothing"
             return enter(.ended(.failure(.nonConforming(attempt, reason: reason))))
         }
         notThere(parts, doubt)

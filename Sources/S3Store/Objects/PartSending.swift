@@ -112,7 +112,7 @@ final class PartSending: Transfer {
             throw store.classification.error(attempt, answer)
         }
         guard let etag = answer.headers["etag"].flatMap({ ETag($0) }) else {
-            throw .nonConforming(attempt, reason: "a part was taken without a strong ETag")
+            throw .nonConforming(attempt, reason: "a part was stored without a strong ETag")
         }
         try store.compare(etag, with: answer, of: object)
         return etag

@@ -168,7 +168,8 @@ extension RangedDownload {
         case (.ranges(let identity, _), 206):
             return try placeFurther(request, identity, head)
         default:
-            throw .nonConforming(attempt, reason: "\(head.status) in answer to a range")
+            throw .nonConforming(
+                attempt, reason: "status \(head.status) for a range request")
         }
     }
 
@@ -180,7 +181,7 @@ extension RangedDownload {
         let wanted = 0..<min(asked.upperBound, given.total)
         guard !asked.isEmpty, given.range == wanted else { throw other(given) }
         guard let etag = head.headers["etag"].flatMap({ ETag($0) }) else {
-            throw .nonConforming(attempt, reason: "an answer without a strong ETag")
+            throw .nonConforming(attempt, reason: "a response without a strong ETag")
         }
 
         request.piece.range = wanted
@@ -199,7 +200,7 @@ extension RangedDownload {
         let etag = head.headers["etag"].flatMap { ETag($0) }
         guard let etag, Identity(etag: etag, total: given.total) == identity else {
             throw .nonConforming(
-                attempt, reason: "a part of another object than If-Match asked for")
+                attempt, reason: "a part of another object than If-Match requested")
         }
         guard given.range == asked, let file else { throw other(given) }
         let size = asked.upperBound - asked.lowerBound
@@ -216,7 +217,7 @@ extension RangedDownload {
     private func other(_ given: ContentRange) -> StoreError {
         .nonConforming(
             attempt,
-            reason: "another range than was asked for: from byte \(given.range.lowerBound), "
+            reason: "another range than requested: from byte \(given.range.lowerBound), "
                 + "\(given.range.count) bytes of \(given.total)")
     }
 
@@ -285,7 +286,7 @@ extension RangedDownload {
             throw store.classification.error(attempt, answer)
         }
         guard answer.received.size == wanted else {
-            throw .unreachable(attempt, cause: "\(answer.received.size) of \(wanted) bytes came")
+            throw .unreachable(attempt, cause: "\(answer.received.size) of \(wanted) bytes arrived")
         }
         if let digest = answer.received.digest { self.digest = digest }
     }

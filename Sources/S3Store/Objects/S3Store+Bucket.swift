@@ -36,7 +36,7 @@ extension S3Store {
         }
         let objects = try relative(listing, prefix, startingAfter, attempt)
         if objects.isEmpty, listing.isTruncated {
-            throw .nonConforming(attempt, reason: "an empty page says that more follows")
+            throw .nonConforming(attempt, reason: "an empty page announces more pages")
         }
         return objects
     }
@@ -57,12 +57,12 @@ extension S3Store {
         for object in listing.objects {
             let key = Array(object.key.utf8)
             guard key.starts(with: (target.prefix + prefix).utf8) else {
-                throw .nonConforming(attempt, reason: "a key outside the prefix that was asked for")
+                throw .nonConforming(attempt, reason: "a key outside the requested prefix")
             }
             let relative = Array(key.dropFirst(target.prefix.utf8.count))
             orders.removeAll { !$0.precedes(previous, relative) }
             guard !orders.isEmpty else {
-                throw .nonConforming(attempt, reason: "the keys are not in order")
+                throw .nonConforming(attempt, reason: "the keys are not sorted")
             }
             previous = relative
             objects.append(

@@ -26,7 +26,7 @@ extension S3Store {
         let leaf = xmlLeaves(of: answer.received.bytes)?
             .first { $0.path == "/InitiateMultipartUploadResult/UploadId" }
         guard let text = leaf?.text, !text.isEmpty else {
-            throw .nonConforming(attempt, reason: "an upload was begun without an identifier")
+            throw .nonConforming(attempt, reason: "an upload was created without an identifier")
         }
         return UploadIdentifier(text: text)
     }

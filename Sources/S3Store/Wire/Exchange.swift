@@ -68,7 +68,7 @@ final class Exchange {
             // The outcome is unknown: an earlier copy was sent completely, and the server may have
             // it.
             if source?.hasSentAll == true {
-                let cause = "sent again, it is no longer what was hashed before"
+                let cause = "it changed before it was sent again"
                 return .unreachable(request.attempt, cause: cause)
             }
             guard let object = request.object, let body = request.body else {
@@ -97,10 +97,13 @@ final class Exchange {
             outcome = .failure(failure)
         } else if code == CURLE_OK, !isHeadComplete {
             // For libcurl, a connection that ends there ends the answer.
-            outcome = .failure(.unreachable(request.attempt, cause: "the answer's head was cut"))
+            outcome = .failure(
+                .unreachable(
+                    request.attempt,
+                    cause: "the response headers were truncated"))
         } else if code == CURLE_OK, isSuccess, !isSentWhole {
             // libcurl accepts this if the server then closes the connection.
-            let cause = "a success came before all of the body was sent"
+            let cause = "a success was reported before the whole body was sent"
             outcome = .failure(.unreachable(request.attempt, cause: cause))
         } else if code == CURLE_OK || isErrorRead(code) {
             outcome = complete(body, sentMD5).map { answer in
@@ -133,11 +136,11 @@ final class Exchange {
         let arrived = answer.received.size
         if let announced = headers["content-length"].flatMap(Int64.init) {
             guard announced == arrived else {
-                let cause = "\(arrived) of \(announced) bytes came"
+                let cause = "\(arrived) of \(announced) bytes arrived"
                 return .failure(.unreachable(request.attempt, cause: cause))
             }
         } else if headers["transfer-encoding"] == nil {
-            let reason = "an answer without Content-Length: its end cannot be told from a cut"
+            let reason = "a response without Content-Length, whose truncation could not be detected"
             return .failure(.nonConforming(request.attempt, reason: reason))
         }
         return .success(answer)
@@ -204,7 +207,7 @@ extension Exchange {
             switch error {
             case .tooLarge(let limit): failure = tooLarge(limit: limit)
             case .pastTheEnd:
-                failure = .nonConforming(request.attempt, reason: "more bytes than were asked for")
+                failure = .nonConforming(request.attempt, reason: "more bytes than requested")
             case .system(let error): failure = .local(request.attempt, error)
             }
             return false
@@ -239,7 +242,7 @@ extension Exchange {
 
     private func tooLarge(limit: Int) -> StoreError {
         guard let object = request.object else {
-            return .nonConforming(request.attempt, reason: "an answer of more than \(limit) bytes")
+            return .nonConforming(request.attempt, reason: "a response of more than \(limit) bytes")
         }
         return .tooLarge(object, limit: limit)
     }
