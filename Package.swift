@@ -41,17 +41,30 @@ let package = Package(
         .systemLibrary(name: "CExpat", pkgConfig: "expat", providers: [.apt(["libexpat1-dev"])]),
         .target(name: "CSystem"),
 
+        // The arrows point down: a target imports what stands above it in this list, as far as it is
+        // named here. Tests/check-imports keeps the C modules in their rooms.
         .target(name: "Posix", dependencies: ["CSystem"], swiftSettings: settings),
         .target(name: "Bytes", dependencies: ["Posix", "COpenSSL"], swiftSettings: settings),
+        .target(name: "GitProtocol", dependencies: ["Bytes"], swiftSettings: settings),
         .target(name: "ObjectStore", dependencies: ["Bytes", "Posix"], swiftSettings: settings),
         .target(
             name: "S3Store",
             dependencies: ["ObjectStore", "Bytes", "Posix", "CCurl", "CExpat"],
             swiftSettings: settings),
-        .target(name: "GitProtocol", dependencies: ["Bytes"], swiftSettings: settings),
         .target(
             name: "Repository",
-            dependencies: ["ObjectStore", "GitProtocol", "Bridge", "Bytes", "Posix", logging],
+            dependencies: ["ObjectStore", "GitProtocol", "Bytes", "Posix", logging],
+            swiftSettings: settings),
+        .target(
+            name: "Fetch",
+            dependencies: ["Repository", "GitProtocol", "Bytes", "Posix"],
+            swiftSettings: settings),
+        .target(name: "Bridge", dependencies: ["Posix"], swiftSettings: settings),
+        .target(
+            name: "Push",
+            dependencies: [
+                "Repository", "Bridge", "ObjectStore", "GitProtocol", "Bytes", "Posix", logging,
+            ],
             swiftSettings: settings),
         .target(
             name: "Maintenance",
@@ -61,26 +74,22 @@ let package = Package(
             name: "Migration",
             dependencies: ["Repository", "ObjectStore", "GitProtocol", "Bytes", "Posix", logging],
             swiftSettings: settings),
-        .target(name: "Bridge", dependencies: ["Posix"], swiftSettings: settings),
         .target(
             name: "Policy",
-            dependencies: ["Repository", "GitProtocol", "ObjectStore", "Bytes", "Bridge", "Posix"],
+            dependencies: ["Push", "Bridge", "ObjectStore", "GitProtocol", "Posix"],
             swiftSettings: settings),
         .target(
             name: "Gateway",
             dependencies: [
-                "Maintenance", "Repository", "Policy", "GitProtocol", "ObjectStore", "Bytes",
-                "Posix",
-                "CFastCGI", "CZlib",
-                logging,
+                "Fetch", "Push", "Policy", "Maintenance", "Repository", "ObjectStore",
+                "GitProtocol", "Bytes", "Posix", "CFastCGI", "CZlib", logging,
             ],
             swiftSettings: settings),
         .executableTarget(
             name: "git-s3-backend",
             dependencies: [
-                "Gateway", "Maintenance", "Migration", "Repository", "Policy", "GitProtocol",
-                "S3Store", "ObjectStore", "Bytes", "Posix",
-                logging, arguments,
+                "Gateway", "Policy", "Push", "Migration", "Maintenance", "Repository", "S3Store",
+                "ObjectStore", "GitProtocol", "Bytes", "Posix", logging, arguments,
             ],
             swiftSettings: settings),
         .executableTarget(
@@ -112,7 +121,8 @@ let package = Package(
         .testTarget(
             name: "RepositoryTests",
             dependencies: [
-                "Maintenance", "Migration", "Repository", "GitProtocol", "ObjectStore", "Policy",
+                "Push", "Fetch", "Maintenance", "Migration", "Repository", "GitProtocol",
+                "ObjectStore", "Policy",
                 "Bridge", "Bytes", "Posix",
                 "TestSupport",
                 logging, "git-s3-backend-hook",
@@ -121,14 +131,16 @@ let package = Package(
         .testTarget(
             name: "PolicyTests",
             dependencies: [
-                "Policy", "Bridge", "GitProtocol", "ObjectStore", "Bytes", "Posix", "TestSupport",
+                "Policy", "Push", "Bridge", "GitProtocol", "ObjectStore", "Bytes", "Posix",
+                "TestSupport",
                 "git-s3-backend-hook",
             ],
             swiftSettings: settings),
         .testTarget(
             name: "GatewayTests",
             dependencies: [
-                "Gateway", "Maintenance", "Repository", "Policy", "GitProtocol", "ObjectStore",
+                "Gateway", "Fetch", "Push", "Maintenance", "Repository", "Policy", "GitProtocol",
+                "ObjectStore",
                 "Bytes",
                 "Posix", "CZlib",
                 "TestSupport", logging, "git-s3-backend-hook",

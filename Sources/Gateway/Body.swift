@@ -1,6 +1,5 @@
 import GitProtocol
 import Posix
-import Repository
 import Synchronization
 
 /// A request's body as git shall read it: decoded, within its limits, and ending properly or not

@@ -2,6 +2,7 @@ import GitProtocol
 import Glibc
 import ObjectStore
 import Posix
+import Push
 import Repository
 
 /// An error as an HTTP answer.

@@ -1,3 +1,4 @@
+import Fetch
 import GitProtocol
 import ObjectStore
 import Policy
@@ -6,7 +7,7 @@ import Repository
 extension Responder {
     /// `info/refs`. gitprotocol-http(5), "Smart Clients".
     func advertise(
-        _ service: UploadPack.Service, of name: RepositoryName, _ call: Call
+        _ service: GitService, of name: RepositoryName, _ call: Call
     ) throws {
         let (request, response, requester) = (call.request, call.response, call.requester)
         switch service {
@@ -43,7 +44,7 @@ extension Responder {
 
     /// Advertises with git, if the manifest does not contain what its refs peel to.
     private func advertiseByGit(
-        _ service: UploadPack.Service, _ snapshot: Snapshot, _ call: Call
+        _ service: GitService, _ snapshot: Snapshot, _ call: Call
     ) throws -> [UInt8] {
         let slot = try slots.take()
         defer { _ = slot }
@@ -52,7 +53,7 @@ extension Responder {
         let hydrated = try hydration.readWorkspace(snapshot, log: call.log)
         call.mark(.hydrated)
         defer { call.mark(.git) }
-        return try UploadPack(git: git, client: client(of: call.request))
-            .advertisement(of: service, in: hydrated.workspace)
+        return try git.advertisement(
+            of: service, in: hydrated.workspace, for: client(of: call.request))
     }
 }

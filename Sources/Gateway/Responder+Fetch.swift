@@ -1,3 +1,4 @@
+import Fetch
 import GitProtocol
 import ObjectStore
 import Policy

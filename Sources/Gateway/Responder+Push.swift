@@ -1,3 +1,4 @@
+import Push
 import Bytes
 import GitProtocol
 import Logging

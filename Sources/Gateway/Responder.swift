@@ -1,3 +1,5 @@
+import Fetch
+import Push
 package import Maintenance
 import GitProtocol
 import Glibc

@@ -1,10 +1,10 @@
+package import GitProtocol
 package import ObjectStore
-package import Repository
 
 /// What a request asks for. gitprotocol-http(5); the dumb protocol is refused.
 package enum Route: Equatable, Sendable {
     /// `GET /OWNER/REPO/info/refs?service=git-…`.
-    case advertise(UploadPack.Service, RepositoryName)
+    case advertise(GitService, RepositoryName)
     /// `POST /OWNER/REPO/git-upload-pack`.
     case fetch(RepositoryName)
     /// `POST /OWNER/REPO/git-receive-pack`.
@@ -73,7 +73,7 @@ package enum Route: Equatable, Sendable {
 
     /// The one `service` of a query. Two of them could mean one to the web server, which decides
     /// on the password, and the other to us.
-    private static func service(_ query: String) throws(RequestError) -> UploadPack.Service {
+    private static func service(_ query: String) throws(RequestError) -> GitService {
         let values = query.split(separator: "&").filter { $0.hasPrefix("service=") }
             .map { $0.dropFirst("service=".count) }
         guard let value = values.first else { throw .dumbProtocol }

@@ -2,7 +2,7 @@ package import Bridge
 package import GitProtocol
 package import ObjectStore
 package import Posix
-import Repository
+import Push
 
 /// The server's end of the bridge: answers the pre-receive hook of one push by the rule.
 package struct PolicyBridge: PreReceiveBridge {

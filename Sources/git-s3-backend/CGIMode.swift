@@ -1,9 +1,9 @@
+import Repository
 import ArgumentParser
 import Gateway
 import Glibc
 import Logging
 import Posix
-import Repository
 
 /// One request by CGI, configured by variables alone. RFC 3875.
 enum CGIMode {

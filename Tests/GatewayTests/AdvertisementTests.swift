@@ -1,3 +1,4 @@
+@testable import Fetch
 import Bytes
 import GitProtocol
 import Glibc
@@ -86,7 +87,7 @@ struct AdvertisementTests {
 
         /// The responder's advertisement, without its heading.
         func advertisement(
-            of name: String, _ service: UploadPack.Service, _ version: ProtocolVersion
+            of name: String, _ service: GitService, _ version: ProtocolVersion
         ) throws -> [UInt8] {
             let connection = FakeConnection()
             responder.respond(
@@ -127,12 +128,11 @@ struct AdvertisementTests {
         }
 
         func gitAdvertisement(
-            of workspace: borrowing Workspace, _ service: UploadPack.Service,
+            of workspace: borrowing Workspace, _ service: GitService,
             _ version: ProtocolVersion
         ) throws -> [UInt8] {
             let client = GitProgram.Client(user: "", address: "", protocolVersion: version.header)
-            return try UploadPack(git: git, client: client).advertisement(
-                of: service, in: workspace)
+            return try git.advertisement(of: service, in: workspace, for: client)
         }
 
         /// git's answers to protocol v2 requests, all on one connection.
@@ -216,7 +216,7 @@ struct AdvertisementTests {
             // Another version of the protocol is another word in front, and version 2 has no refs.
             let versions: [ProtocolVersion] = seed % 8 == 0 ? [.v0, .v1, .v2] : [.v0]
             for version in versions {
-                for service in [UploadPack.Service.uploadPack, .receivePack] {
+                for service in [GitService.uploadPack, .receivePack] {
                     expectEqual(
                         try comparison.advertisement(of: name, service, version),
                         try comparison.gitAdvertisement(of: workspace, service, version),

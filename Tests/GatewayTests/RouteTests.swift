@@ -1,4 +1,3 @@
-@testable import Repository
 import GitProtocol
 import ObjectStore
 import Testing

@@ -1,3 +1,4 @@
+@testable import Push
 import Bytes
 @testable import Maintenance
 import Bridge
@@ -12,6 +13,9 @@ import TestSupport
 import Testing
 
 @testable import Repository
+
+// `Bench.Push` hides the name within Bench.
+private typealias PushContext = Push.Context
 
 /// A repository in a store in memory, and what it takes to push to it without a web server.
 final class Bench: Sendable {
@@ -201,7 +205,7 @@ final class Bench: Sendable {
         _ reception: consuming Reception, in queue: PublicationQueue, attempts: Int = 5,
         answeringAgain: Answering = .allow
     ) throws -> Ending {
-        let context = Repository.Push.Context(
+        let context = PushContext(
             hydration: try hydration(), slots: slots, queue: queue, client: Self.client,
             limits: .init(attempts: attempts, deadline: .now + .seconds(60)), log: Self.log
         ) { _ in }

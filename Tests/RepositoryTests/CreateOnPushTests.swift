@@ -1,3 +1,4 @@
+@testable import Push
 import GitProtocol
 import ObjectStore
 import TestSupport

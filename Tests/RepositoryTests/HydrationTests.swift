@@ -1,5 +1,5 @@
-import Bytes
 @testable import Repository
+import Bytes
 import GitProtocol
 import ObjectStore
 import Posix

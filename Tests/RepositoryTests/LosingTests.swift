@@ -1,4 +1,5 @@
 @testable import Repository
+@testable import Push
 import GitProtocol
 import ObjectStore
 import Posix

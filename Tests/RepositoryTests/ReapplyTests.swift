@@ -1,3 +1,4 @@
+@testable import Push
 import Bytes
 import GitProtocol
 import ObjectStore

@@ -1,5 +1,6 @@
-import Bytes
 @testable import Repository
+@testable import Push
+import Bytes
 import GitProtocol
 import ObjectStore
 import TestSupport

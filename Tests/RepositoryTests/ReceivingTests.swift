@@ -1,3 +1,4 @@
+@testable import Push
 import Bridge
 import GitProtocol
 import ObjectStore

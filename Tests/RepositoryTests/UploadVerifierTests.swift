@@ -1,5 +1,5 @@
-import Bytes
 @testable import Repository
+import Bytes
 @testable import Maintenance
 import Logging
 import ObjectStore

@@ -1,5 +1,5 @@
-import Bytes
 import Repository
+import Bytes
 import Glibc
 import ObjectStore
 import Posix

@@ -1,10 +1,10 @@
 import Glibc
-import Posix
+package import Posix
 import Synchronization
 
 /// One run of git between a request's body and its answer: a second thread feeds the body to git,
 /// the caller's thread takes what git says.
-struct GitExchange {
+package struct GitExchange {
     let git: GitProgram
     /// For the error's text: `receive a push`.
     let step: String
@@ -13,6 +13,17 @@ struct GitExchange {
     let body: any ByteStream
     /// When git must be done.
     let deadline: ContinuousClock.Instant
+
+    package init(
+        git: GitProgram, step: String, preamble: [UInt8], body: any ByteStream,
+        deadline: ContinuousClock.Instant
+    ) {
+        self.git = git
+        self.step = step
+        self.preamble = preamble
+        self.body = body
+        self.deadline = deadline
+    }
 
     /// How feeding ended.
     private enum Feed {
@@ -43,7 +54,7 @@ struct GitExchange {
     /// - Parameter output: takes git's standard output as it comes.
     /// - Throws: ``GitError``, and what `output` throws; git and all its children are gone
     ///   then.
-    func run(
+    package func run(
         _ arguments: [String], in workspace: borrowing Workspace, for client: GitProgram.Client,
         channel: Int32? = nil, output: (UnsafeRawBufferPointer) throws -> Void
     ) throws -> ChildProcess.Ending {

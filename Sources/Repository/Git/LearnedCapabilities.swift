@@ -28,7 +28,7 @@ package final class LearnedCapabilities: Sendable {
 
     /// The capabilities of a service in protocol v0 or v1.
     package func capabilities(
-        of service: UploadPack.Service, _ version: ProtocolVersion, _ format: ObjectFormat
+        of service: GitService, _ version: ProtocolVersion, _ format: ObjectFormat
     ) throws -> AdvertisedCapabilities {
         try AdvertisedCapabilities(
             parsing: advertisement(of: service, version, format, from: .born))
@@ -36,13 +36,13 @@ package final class LearnedCapabilities: Sendable {
 
     /// A whole advertisement for a repository without refs: which in version 2 is that of any.
     package func advertisementWithoutRefs(
-        of service: UploadPack.Service, _ version: ProtocolVersion, _ format: ObjectFormat
+        of service: GitService, _ version: ProtocolVersion, _ format: ObjectFormat
     ) throws -> [UInt8] {
         try advertisement(of: service, version, format, from: .empty)
     }
 
     private func advertisement(
-        of service: UploadPack.Service, _ version: ProtocolVersion, _ format: ObjectFormat,
+        of service: GitService, _ version: ProtocolVersion, _ format: ObjectFormat,
         from scratch: Scratch
     ) throws -> [UInt8] {
         let name = "\(service.rawValue)-\(version.rawValue)-\(format.rawValue)-\(scratch.rawValue)"
@@ -67,7 +67,7 @@ package final class LearnedCapabilities: Sendable {
     }
 
     private func learn(
-        _ service: UploadPack.Service, _ version: ProtocolVersion, _ format: ObjectFormat,
+        _ service: GitService, _ version: ProtocolVersion, _ format: ObjectFormat,
         _ scratch: Scratch
     ) throws -> [UInt8] {
         let head = RefName.main
@@ -79,7 +79,7 @@ package final class LearnedCapabilities: Sendable {
             _ = try run(["update-ref", head.description, commit], workspace)
         }
         let client = GitProgram.Client(user: "", address: "", protocolVersion: version.header)
-        return try UploadPack(git: git, client: client).advertisement(of: service, in: workspace)
+        return try git.advertisement(of: service, in: workspace, for: client)
     }
 
     private func run(
@@ -94,28 +94,6 @@ package final class LearnedCapabilities: Sendable {
     }
 }
 
-/// A version of git's wire protocol. protocol(5).
-package enum ProtocolVersion: Int, Sendable {
-    case v0 = 0
-    case v1 = 1
-    case v2 = 2
-
-    /// The highest version that a Git-Protocol header names, as git chooses.
-    package init(header: String) {
-        let keys = header.split(separator: ":")
-        if keys.contains("version=2") {
-            self = .v2
-        } else if keys.contains("version=1") {
-            self = .v1
-        } else {
-            self = .v0
-        }
-    }
-
-    /// The header that asks for it.
-    var header: String { self == .v0 ? "" : "version=\(rawValue)" }
-}
-
 extension GitProgram {
     /// Changes with the program and with the configuration that we pin.
     var identity: String {
@@ -126,5 +104,19 @@ extension GitProgram {
             let text = "\(path) \(status.st_size) \(time) \(pinned.joined(separator: " "))"
             return String(Digest(of: Array(text.utf8)).hex.prefix(32))
         }
+    }
+
+    /// The advertisement of a service, as `git http-backend` obtains it.
+    package func advertisement(
+        of service: GitService, in workspace: borrowing Workspace, for client: Client
+    ) throws -> [UInt8] {
+        let step = "advertise \(service.rawValue)"
+        let result = try run(
+            [service.rawValue, "--http-backend-info-refs", "."], in: workspace, for: client,
+            step: step)
+        guard result.ending == .exited(0) else {
+            throw GitError.failed(step: step, reason: "\(result.ending): \(workspace.gitErrors())")
+        }
+        return result.output
     }
 }

@@ -55,7 +55,7 @@ package struct WorkspaceRefs {
     }
 
     /// Adds a ref.
-    mutating func put(_ name: RefName, _ id: ObjectID, peeled target: ObjectID?) {
+    package mutating func put(_ name: RefName, _ id: ObjectID, peeled target: ObjectID?) {
         ids[name] = id
         peeled[name] = target
     }

@@ -11,13 +11,13 @@ package import Posix
 /// objects. A bit that changed after git was done with the file is found here. gitformat-pack(5).
 package struct VerifiedPack: Sendable {
     /// Where the pack is located.
-    let path: String
+    package let path: String
     package let pack: ObjectBody
     package let index: ObjectBody
     /// The number of objects, by the pack and by the index.
     package let objects: Int
     /// git's own hash of the pack, in hex.
-    let trailer: String
+    package let trailer: String
 
     /// Why a pack is not taken.
     package enum Fault: Error {
@@ -58,14 +58,14 @@ package struct VerifiedPack: Sendable {
 }
 
 /// The beginning of a pack: `PACK`, a version, and the number of its objects. gitformat-pack(5).
-struct PackHeader: Equatable {
-    let objects: Int
+package struct PackHeader: Equatable {
+    package let objects: Int
 
     /// Bytes.
-    static let length = 12
+    package static let length = 12
 
     /// Takes the first bytes of a pack; nil if they are not a header of a version that git reads.
-    init?(_ bytes: some Collection<UInt8>) {
+    package init?(_ bytes: some Collection<UInt8>) {
         let header = Array(bytes.prefix(Self.length))
         guard header.count == Self.length, header.starts(with: "PACK".utf8),
             header[4..<7].allSatisfy({ $0 == 0 }), (2...3).contains(header[7])

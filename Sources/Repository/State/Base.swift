@@ -45,7 +45,7 @@ package enum Base: Sendable {
 
     /// The branch that HEAD points to after these updates: that of the repository, or for a new one
     /// `main`, else `master`, else the first branch that is pushed; `main` if there is none.
-    func head(after updates: [RefUpdate]) -> RefName {
+    package func head(after updates: [RefUpdate]) -> RefName {
         guard case .nothing = self else { return manifest.head }
         let branches = updates.filter { $0.name.isBranch && !$0.new.isZero }.map(\.name)
         let usual = [RefName.main, RefName("refs/heads/master")].compactMap { $0 }

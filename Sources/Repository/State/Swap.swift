@@ -20,7 +20,7 @@ package struct Swap: Sendable {
         packsBefore = base?.manifest.packs.count ?? 0
     }
 
-    init(on base: Base, in manifests: Manifests) {
+    package init(on base: Base, in manifests: Manifests) {
         repository = base.repository
         self.manifests = manifests
         parent = base.digest
@@ -142,9 +142,9 @@ package struct Ancestry {
     }
 
     /// The number of manifests that are read before the answer is "unknown".
-    static let bound = 10_000
+    package static let bound = 10_000
     /// The longest time spent on reading them.
-    static let patience = Duration.seconds(60)
+    package static let patience = Duration.seconds(60)
 
     /// Whether `ours` is among the ancestors of `current`.
     ///
@@ -177,7 +177,7 @@ package struct Ancestry {
     }
 
     /// Reads one manifest of the chain.
-    func manifest(_ digest: Digest) throws -> Manifest {
+    package func manifest(_ digest: Digest) throws -> Manifest {
         try manifests.manifest(digest, of: repository)
     }
 }
@@ -185,7 +185,7 @@ package struct Ancestry {
 extension Manifest {
     /// The canonical bytes of a state that readers accept: a state that a writer accepts and a reader
     /// refuses could not be cloned.
-    func bytesToPublish() throws -> [UInt8] {
+    package func bytesToPublish() throws -> [UInt8] {
         do {
             let bytes = try canonicalBytes()
             guard try Manifest(parsing: bytes) == self else {

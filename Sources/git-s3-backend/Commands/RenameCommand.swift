@@ -1,7 +1,7 @@
+import Repository
 import ArgumentParser
 import Maintenance
 import ObjectStore
-import Repository
 
 /// `rename OWNER/REPO NEW/NAME`.
 struct RenameCommand: StoreCommand {

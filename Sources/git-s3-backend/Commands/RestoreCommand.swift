@@ -1,8 +1,8 @@
+import Repository
 import Bytes
 import ArgumentParser
 import Maintenance
 import ObjectStore
-import Repository
 
 extension Digest: ExpressibleByArgument {
     /// Takes 64 hexadecimal digits. ArgumentParser wants it public.

@@ -1,9 +1,9 @@
+import Repository
 import Posix
 import ArgumentParser
 import Gateway
 import Logging
 import ObjectStore
-import Repository
 
 /// `serve`: FastCGI until told to stop.
 struct ServeCommand: ParsableCommand {

@@ -1,3 +1,4 @@
+package import Repository
 package import Bytes
 package import GitProtocol
 import ObjectStore

@@ -1,3 +1,4 @@
+import Repository
 import GitProtocol
 import Posix
 

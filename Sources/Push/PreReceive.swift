@@ -1,3 +1,4 @@
+import Repository
 package import GitProtocol
 import Glibc
 package import Posix

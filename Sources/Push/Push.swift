@@ -1,3 +1,4 @@
+package import Repository
 package import Posix
 package import GitProtocol
 package import Logging

@@ -1,3 +1,4 @@
+package import Repository
 import Glibc
 package import Posix
 
@@ -9,26 +10,6 @@ package struct UploadPack {
     package init(git: GitProgram, client: GitProgram.Client) {
         self.git = git
         self.client = client
-    }
-
-    /// A service that is advertised. gitprotocol-http(5).
-    package enum Service: String, Sendable {
-        case uploadPack = "upload-pack"
-        case receivePack = "receive-pack"
-    }
-
-    /// The advertisement of a service, as `git http-backend` gets it.
-    package func advertisement(
-        of service: Service, in workspace: borrowing Workspace
-    ) throws -> [UInt8] {
-        let step = "advertise \(service.rawValue)"
-        let result = try git.run(
-            [service.rawValue, "--http-backend-info-refs", "."], in: workspace, for: client,
-            step: step)
-        guard result.ending == .exited(0) else {
-            throw GitError.failed(step: step, reason: "\(result.ending): \(workspace.gitErrors())")
-        }
-        return result.output
     }
 
     /// Answers a fetch, or `ls-refs`.

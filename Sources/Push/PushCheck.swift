@@ -1,3 +1,4 @@
+import Repository
 import GitProtocol
 
 /// The refs of a push that are refused before git runs.

@@ -1,3 +1,4 @@
+package import Repository
 package import GitProtocol
 
 /// The answers that need only the manifest, neither git nor objects: ref advertisements and protocol
@@ -11,7 +12,7 @@ package struct ManifestAnswers: Sendable {
 
     /// A service's advertisement; nil if the manifest does not contain enough for it.
     package func advertisement(
-        of service: UploadPack.Service, _ version: ProtocolVersion, _ manifest: Manifest
+        of service: GitService, _ version: ProtocolVersion, _ manifest: Manifest
     ) throws -> [UInt8]? {
         let format = manifest.objectFormat
         switch service {

@@ -1,3 +1,4 @@
+package import Repository
 package import ObjectStore
 import Posix
 import Synchronization
