@@ -2,6 +2,7 @@ import GitProtocol
 import Glibc
 import ObjectStore
 import Posix
+import Push
 import Repository
 
 /// An error as an HTTP answer.
@@ -23,7 +24,10 @@ enum ErrorTable {
         case let error as RequestError: answer(to: error)
         case let error as ProtocolError: answer(to: error)
         case let error as StoreError: answer(to: error)
+        case let error as GitError: answer(to: error)
         case let error as RepositoryError: answer(to: error)
+        case is PushError: unproven
+        case let error as SystemError: failedDisk(error)
         default: failed(500, "Internal error; see the server's log.")
         }
     }
@@ -85,19 +89,27 @@ enum ErrorTable {
         }
     }
 
-    private static func answer(to error: RepositoryError) -> ErrorAnswer {
+    private static func answer(to error: GitError) -> ErrorAnswer {
         switch error {
         case .badBody(let inner): answer(to: inner)
         case .clientGone: answer(to: RequestError.disconnected)
         case .busy: ErrorAnswer(status: 503, text: error.description, headers: [retryAfter])
-        case .gitTimedOut: failed(504, "git exceeded the time limit.")
+        case .timedOut: failed(504, "git exceeded the time limit.")
+        case .failed: failed(500, "git failed on the server; see its log.")
+        case .unsafeRef: unproven
+        }
+    }
+
+    private static func answer(to error: RepositoryError) -> ErrorAnswer {
+        switch error {
         case .damaged:
             failed(500, "The stored repository is damaged; see the server's log.")
-        case .git: failed(500, "git failed on the server; see its log.")
-        case .local(_, let error): failedDisk(error)
-        case .unproven:
-            failed(500, "The push could not be verified and was refused. Nothing has changed.")
+        case .unpublishable: unproven
         }
+    }
+
+    private static var unproven: ErrorAnswer {
+        failed(500, "The push could not be verified and was refused. Nothing has changed.")
     }
 
     /// A full disk may have room a moment later; other failures stay.

@@ -90,7 +90,7 @@ extension Responder {
             if ending != .exited(0) {
                 hydrated.doubtPacks()
                 let errors = hydrated.workspace.gitErrors()
-                let error = RepositoryError.git(
+                let error = GitError.failed(
                     step: "finish a fetch", reason: "\(ending): \(errors)")
                 if Self.isClients(errors, of: snapshot.manifest) {
                     call.fail(error, ErrorAnswer(status: 400, text: errors))
@@ -109,7 +109,7 @@ extension Responder {
             throw ProtocolError.badPktLine("git does not understand the request")
         }
         hydrated.doubtPacks()
-        throw RepositoryError.git(step: "answer a fetch", reason: "\(ending): \(errors)")
+        throw GitError.failed(step: "answer a fetch", reason: "\(ending): \(errors)")
     }
 
     private func resolve(_ name: RepositoryName) throws -> Snapshot {

@@ -20,7 +20,7 @@ struct BrokenRefs: Sendable {
     /// the packs of the state.
     init(
         touchedBy commands: PushCommands, in workspace: borrowing Workspace, _ state: Manifest
-    ) throws(RepositoryError) {
+    ) throws {
         guard commands.bringsPack else { return }
         let touched = commands.commands.compactMap { command in
             command.update.flatMap { state.refs[$0.name] }
@@ -32,7 +32,7 @@ struct BrokenRefs: Sendable {
 
     private static func all(
         in workspace: borrowing Workspace, _ state: Manifest
-    ) throws(RepositoryError) -> [RefName: ObjectID] {
+    ) throws -> [RefName: ObjectID] {
         let missing = try missing(Set(state.refs.values), in: workspace, state)
         return missing.isEmpty ? [:] : state.refs.filter { missing.contains($0.value) }
     }
@@ -40,15 +40,13 @@ struct BrokenRefs: Sendable {
     /// Those of some objects that no pack contains, by the packs' indexes.
     private static func missing(
         _ ids: Set<ObjectID>, in workspace: borrowing Workspace, _ state: Manifest
-    ) throws(RepositoryError) -> Set<ObjectID> {
+    ) throws -> Set<ObjectID> {
         var missing = ids
         for pack in state.packs {
             if missing.isEmpty { break }
             let index = "\(workspace.packDirectory)/pack-\(pack.hex).idx"
-            let objects = try local("read an index") { () throws(SystemError) in
-                try PackObjects(inIndex: index, format: state.objectFormat)
-            }
-            guard let objects else { throw .unproven("'\(index)' is not an index") }
+            let objects = try PackObjects(inIndex: index, format: state.objectFormat)
+            guard let objects else { throw PushError.unproven("'\(index)' is not an index") }
             missing = missing.filter { !objects.contains($0) }
         }
         return missing
@@ -57,14 +55,14 @@ struct BrokenRefs: Sendable {
     // MARK: Receiving without them
 
     /// Takes them out of the workspace.
-    func hide(in workspace: borrowing Workspace, _ state: Manifest) throws(RepositoryError) {
+    func hide(in workspace: borrowing Workspace, _ state: Manifest) throws {
         if ids.isEmpty { return }
         var rest = state
         rest.refs = state.refs.filter { ids[$0.key] == nil }
         rest.peeled = state.peeled?.filter { ids[$0.key] == nil }
         let refs = PackedRefs(rest).bytes
         let path = workspace.path + "/packed-refs"
-        try local("write refs") { () throws(SystemError) in try Files.write(refs, to: path) }
+        try Files.write(refs, to: path)
     }
 
     /// The push as git gets it. Deletions stay as they are: git deletes a ref that does not exist,
@@ -96,7 +94,7 @@ struct BrokenRefs: Sendable {
     /// - Parameter accepted: the refs that git reports `ok`.
     func restore(
         into refs: inout WorkspaceRefs, besides accepted: [[UInt8]], _ state: Manifest
-    ) throws(RepositoryError) {
+    ) throws {
         if ids.isEmpty { return }
         let changed = Set(accepted.compactMap { RefName($0) })
         let created = changed.filter { refs.ids[$0] != nil && state.refs[$0] == nil }
@@ -105,7 +103,8 @@ struct BrokenRefs: Sendable {
         }
         // git did not see them, so it could not refuse 'a/b' because of 'a'.
         if RefChanges.conflicts(Array(created), in: refs.ids.keys) {
-            throw .unproven("a new ref and a broken one conflict as file and directory")
+            throw PushError.unproven(
+                "a new ref and a broken one conflict as file and directory")
         }
     }
 
@@ -116,7 +115,7 @@ struct BrokenRefs: Sendable {
     static func explainRefusal(
         of commands: PushCommands, _ report: PushReport, in workspace: borrowing Workspace,
         _ parent: Base
-    ) throws(RepositoryError) {
+    ) throws {
         let accepted = Set(report.accepted)
         let set = commands.commands.filter { !$0.new.isZero }
         guard report.refusal != nil, !set.isEmpty,
@@ -132,6 +131,6 @@ struct BrokenRefs: Sendable {
             reason += ", or restore an earlier state: 'git-s3-backend delete \(repository)', "
             reason += "then 'git-s3-backend restore \(repository) --manifest \(earlier)'"
         }
-        throw .damaged(repository, reason: reason)
+        throw RepositoryError.damaged(repository, reason: reason)
     }
 }

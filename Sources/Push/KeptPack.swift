@@ -16,19 +16,20 @@ extension ReceivedPush {
     ///     not read what may follow.
     ///   - hydrated: the names in the pack directory before git ran.
     /// - Returns: nil if the push contained no objects.
-    /// - Throws: ``RepositoryError`` for anything else.
+    /// - Throws: ``PushError`` for anything else.
     static func keptPack(
         of commands: PushCommands, streamed: StreamedPack, in workspace: borrowing Workspace,
         besides hydrated: Set<String>, format: ObjectFormat
-    ) throws(RepositoryError) -> KeptPack? {
+    ) throws -> KeptPack? {
         let announced = try announcedObjects(of: commands, streamed)
         let added = try addedPacks(in: workspace, besides: hydrated)
         guard announced > 0 else {
             guard let name = added.first else { return nil }
-            throw .unproven("no objects were sent, but git kept '\(name)'")
+            throw PushError.unproven("no objects were sent, but git kept '\(name)'")
         }
         guard let name = added.first, added.count == 1 else {
-            throw .unproven("\(announced) objects were sent, but git kept \(added.count) packs")
+            throw PushError.unproven(
+                "\(announced) objects were sent, but git kept \(added.count) packs")
         }
         let base = "\(workspace.packDirectory)/\(name.dropLast(5))"
         let pack: KeptPack
@@ -36,39 +37,37 @@ extension ReceivedPush {
             pack = try VerifiedPack(base + ".pack", index: base + ".idx", format: format)
         } catch {
             switch error {
-            case .unreadable(let error): throw .local(step: "read the pack of a push", error)
-            case .wrong(let reason): throw .unproven(reason)
+            case .unreadable(let error): throw error
+            case .wrong(let reason): throw PushError.unproven(reason)
             }
         }
         // git names a pack by its hash, as it was when git had verified it.
         guard name == "pack-\(pack.trailer).pack" else {
-            throw .unproven("'\(name)' is a different pack, with the hash \(pack.trailer)")
+            throw PushError.unproven("'\(name)' is a different pack, with the hash \(pack.trailer)")
         }
         guard pack.objects >= announced else {
-            throw .unproven("\(announced) objects were sent, but git kept \(pack.objects)")
+            throw PushError.unproven("\(announced) objects were sent, but git kept \(pack.objects)")
         }
         return pack
     }
 
     private static func announcedObjects(
         of commands: PushCommands, _ streamed: StreamedPack
-    ) throws(RepositoryError) -> Int {
+    ) throws -> Int {
         guard commands.bringsPack else { return 0 }
-        guard let header = streamed.header else { throw .unproven("no pack was sent") }
+        guard let header = streamed.header else { throw PushError.unproven("no pack was sent") }
         return header.objects
     }
 
     /// The packs that appeared. Other new objects would not be stored, and are refused.
     private static func addedPacks(
         in workspace: borrowing Workspace, besides hydrated: Set<String>
-    ) throws(RepositoryError) -> [String] {
+    ) throws -> [String] {
         let objects = workspace.path + "/objects"
         let directory = workspace.packDirectory
-        let (top, names) = try local("list objects") { () throws(SystemError) in
-            (try Files.names(in: objects), try Files.names(in: directory))
-        }
+        let (top, names) = (try Files.names(in: objects), try Files.names(in: directory))
         if let loose = top.first(where: { $0 != "pack" && $0 != "info" }) {
-            throw .unproven("loose objects in '\(loose)'")
+            throw PushError.unproven("loose objects in '\(loose)'")
         }
         return names.filter { !hydrated.contains($0) && $0.hasSuffix(".pack") }
     }

@@ -39,7 +39,7 @@ struct OvertakenPush: ~Copyable {
     /// - Parameters:
     ///   - hydration: creates the workspace.
     ///   - hangup: a descriptor that hangs up when the client goes away; nil if there is none.
-    /// - Throws: ``StoreError`` or ``RepositoryError``; nothing was published.
+    /// - Throws: ``StoreError``, ``PushError`` or ``GitError``; nothing was published.
     consuming func receive(
         with hydration: Hydration, client: GitProgram.Client, bridge: any PreReceiveBridge,
         deadline: ContinuousClock.Instant, hangup: Int32?, log: Logger,
@@ -58,12 +58,10 @@ struct OvertakenPush: ~Copyable {
     /// The pack for git. If git kept none, the client's had no objects.
     private func packBody(
         _ format: ObjectFormat, hangup: Int32?
-    ) throws(RepositoryError) -> any ByteStream {
+    ) throws -> any ByteStream {
         guard commands.bringsPack else { return MemoryBody([], hangup: hangup) }
         guard let pack else { return MemoryBody(Self.emptyPack(format), hangup: hangup) }
-        return try local("read the pack of a push") { () throws(SystemError) in
-            try KeptPackBody(pack, hangup: hangup)
-        }
+        return try KeptPackBody(pack, hangup: hangup)
     }
 
     /// A pack without objects: version 2, their number, the hash of that. gitformat-pack(5).
@@ -94,14 +92,12 @@ private final class KeptPackBody: ByteStream, @unchecked Sendable {
     }
 
     func read(into buffer: UnsafeMutableRawBufferPointer) throws -> Int {
-        if isCancelled.load(ordering: .relaxed) { throw RepositoryError.clientGone }
-        let count = try local("read the pack of a push") { () throws(SystemError) in
-            try readSome(file.raw, into: buffer)
-        }
+        if isCancelled.load(ordering: .relaxed) { throw GitError.clientGone }
+        let count = try readSome(file.raw, into: buffer)
         if count > 0 {
             hash?.update(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
         } else if let digest = hash.take()?.finish(), digest != expected {
-            throw RepositoryError.unproven("'\(path)' changed: its SHA-256 is \(digest)")
+            throw PushError.unproven("'\(path)' changed: its SHA-256 is \(digest)")
         }
         return count
     }

@@ -29,11 +29,9 @@ struct BridgeRun: ~Copyable {
     /// The hook's end, which only the child gets.
     var hookEnd: Int32 { hook.raw }
 
-    init(_ bridge: any PreReceiveBridge) throws(RepositoryError) {
+    init(_ bridge: any PreReceiveBridge) throws {
         let result = Result()
-        let ends = try local("open the bridge") { () throws(SystemError) in
-            try OwnedDescriptor.socketPair()
-        }
+        let ends = try OwnedDescriptor.socketPair()
         let (ours, theirs) = ends.release()
         let theirEnd = OwnedDescriptor(taking: theirs)
         let thread = try Self.serve(bridge, on: ours, into: result)
@@ -44,7 +42,7 @@ struct BridgeRun: ~Copyable {
 
     private static func serve(
         _ bridge: any PreReceiveBridge, on channel: Int32, into result: Result
-    ) throws(RepositoryError) -> Thread {
+    ) throws -> Thread {
         do {
             return try Thread {
                 let allowed = bridge.serve(OwnedDescriptor(taking: channel))
@@ -52,7 +50,7 @@ struct BridgeRun: ~Copyable {
             }
         } catch {
             close(channel)
-            throw .local(step: "open the bridge", error)
+            throw error
         }
     }
 

@@ -47,7 +47,7 @@ struct ReceivedPush: ~Copyable {
     ///   - rejected: refs of the push that were refused before, for the report.
     ///   - stored: packs that were stored when the push was received before.
     ///   - progress: takes band 2 of git's output, as it arrives.
-    /// - Throws: ``RepositoryError``; nothing has been stored.
+    /// - Throws: ``PushError``, ``GitError`` and others; nothing has been stored.
     static func receive(
         _ commands: PushCommands, body: any ByteStream, in target: consuming WriteWorkspace,
         git: GitProgram, client: GitProgram.Client, bridge: any PreReceiveBridge,
@@ -56,9 +56,7 @@ struct ReceivedPush: ~Copyable {
     ) throws -> Reception {
         let parent = target.base
         let packDirectory = target.hydrated.packDirectory
-        let hydrated = try local("list packs") { () throws(SystemError) in
-            Set(try Files.names(in: packDirectory))
-        }
+        let hydrated = Set(try Files.names(in: packDirectory))
 
         let broken = try BrokenRefs(
             touchedBy: commands, in: target.hydrated.workspace, parent.manifest)
@@ -86,7 +84,7 @@ struct ReceivedPush: ~Copyable {
 
         guard ending == .exited(0) else {
             target.hydrated.lookForTrouble()
-            throw RepositoryError.git(
+            throw GitError.failed(
                 step: "receive a push",
                 reason: "\(ending): \(target.hydrated.workspace.gitErrors())")
         }
@@ -127,17 +125,15 @@ struct ReceivedPush: ~Copyable {
     /// that has vanished proves nothing.
     private static func checkUntouched(
         _ workspace: borrowing Workspace, _ manifest: Manifest
-    ) throws(RepositoryError) {
+    ) throws {
         let path = workspace.path
-        let shallow = try local("look for a shallow file") { () throws(SystemError) in
-            try Files.size(of: path + "/shallow")
+        let shallow = try Files.size(of: path + "/shallow")
+        if let shallow, shallow > 0 {
+            throw PushError.unproven("it came from a shallow repository")
         }
-        if let shallow, shallow > 0 { throw .unproven("it came from a shallow repository") }
-        let head = try local("read HEAD") { () throws(SystemError) in
-            try Files.read(path + "/HEAD", limit: 1 << 16)
-        }
+        let head = try Files.read(path + "/HEAD", limit: 1 << 16)
         guard head == Array("ref: ".utf8) + manifest.head.bytes + [UInt8(ascii: "\n")] else {
-            throw .unproven("HEAD changed")
+            throw PushError.unproven("HEAD changed")
         }
     }
 }
@@ -184,7 +180,7 @@ struct ReceivePackOutput {
     /// The report, after git has ended.
     func report() throws -> PushReport {
         if !fatal.isEmpty {
-            throw RepositoryError.git(
+            throw GitError.failed(
                 step: "receive a push", reason: String(decoding: fatal, as: UTF8.self))
         }
         if sideBand == .sideBand64k, !splitter.hasEnded {
@@ -203,12 +199,14 @@ struct PushOutcome {
     init(
         commands: PushCommands, report: PushReport, allowed: [RefUpdate]?, parent: Manifest,
         refs: WorkspaceRefs
-    ) throws(RepositoryError) {
+    ) throws {
         isChange = refs.ids != parent.refs
         if let error = report.unpackError {
-            if isChange { throw .unproven("git could not unpack (\(error)), but refs changed") }
+            if isChange {
+                throw PushError.unproven("git could not unpack (\(error)), but refs changed")
+            }
             guard report.accepted.isEmpty else {
-                throw .unproven("git could not unpack (\(error)), but reports ok")
+                throw PushError.unproven("git could not unpack (\(error)), but reports ok")
             }
             return
         }
@@ -218,19 +216,20 @@ struct PushOutcome {
         let allowed = Set(allowed ?? [])
         for name in report.accepted {
             guard let update = asked[name]?.update else {
-                throw .unproven("git reports a ref that was not pushed")
+                throw PushError.unproven("git reports a ref that was not pushed")
             }
             guard allowed.contains(update) else {
-                throw .unproven("the bridge did not allow the update of '\(update.name)'")
+                throw PushError.unproven("the bridge did not allow the update of '\(update.name)'")
             }
             let current = parent.refs[update.name] ?? .zero(update.old.format)
             guard current == update.old || current == update.new else {
-                throw .unproven("'\(update.name)' had another value than the push expects")
+                throw PushError.unproven(
+                    "'\(update.name)' had another value than the push expects")
             }
             expected[update.name] = update.new.isZero ? nil : update.new
         }
         guard refs.ids == expected else {
-            throw .unproven("the refs that changed are not those that git reports")
+            throw PushError.unproven("the refs that changed are not those that git reports")
         }
     }
 }

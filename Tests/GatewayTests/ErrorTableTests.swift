@@ -1,6 +1,8 @@
 import GitProtocol
+import Glibc
 import ObjectStore
 import Posix
+import Push
 import Repository
 import Testing
 
@@ -41,7 +43,7 @@ struct ErrorTableTests {
         expect(RequestError.disconnected, 400, .refused)
         expect(RequestError.bodyTooSlow, 408, .refused)
         expect(RequestError.pushLost, 409, .refused)
-        expect(RepositoryError.busy, 503, .refused)
+        expect(GitError.busy, 503, .refused)
         expect(ProtocolError.truncated("x"), 400, .refused)
         expect(ProtocolError.badPktLine("x"), 400, .refused)
         expect(ProtocolError.badCommand("x"), 400, .refused)
@@ -71,17 +73,20 @@ struct ErrorTableTests {
         expect(StoreError.misconfigured(Self.secret), 500, .failed)
         expect(StoreError.local(attempt, system), 500, .failed)
         expect(RepositoryError.damaged(name, reason: Self.secret), 500, .failed)
-        expect(RepositoryError.git(step: Self.secret, reason: Self.secret), 500, .failed)
-        expect(RepositoryError.local(step: Self.secret, system), 500, .failed)
-        expect(RepositoryError.unproven(Self.secret), 500, .failed)
-        expect(RepositoryError.gitTimedOut(step: Self.secret), 504, .failed)
-        expect(RepositoryError.clientGone, 400, .refused)
-        expect(RepositoryError.badBody(RequestError.bodyCut), 400, .refused)
-        expect(RepositoryError.badBody(RequestError.bodyTooLarge(limit: 1)), 413, .refused)
-        expect(RepositoryError.badBody(ProtocolError.truncated("x")), 400, .refused)
+        expect(GitError.failed(step: Self.secret, reason: Self.secret), 500, .failed)
+        expect(system, 500, .failed)
+        expect(SystemError("write", Self.secret, code: ENOSPC), 503, .failed)
+        expect(RepositoryError.unpublishable(reason: Self.secret), 500, .failed)
+        expect(PushError.unproven(Self.secret), 500, .failed)
+        expect(GitError.unsafeRef(Self.secret), 500, .failed)
+        expect(GitError.timedOut(step: Self.secret), 504, .failed)
+        expect(GitError.clientGone, 400, .refused)
+        expect(GitError.badBody(RequestError.bodyCut), 400, .refused)
+        expect(GitError.badBody(RequestError.bodyTooLarge(limit: 1)), 413, .refused)
+        expect(GitError.badBody(ProtocolError.truncated("x")), 400, .refused)
         struct Unknown: Error { let text = ErrorTableTests.secret }
         expect(Unknown(), 500, .failed)
-        expect(RepositoryError.badBody(Unknown()), 500, .failed)
+        expect(GitError.badBody(Unknown()), 500, .failed)
     }
 
     @Test("only a write that cannot have landed is said to have changed nothing")

@@ -16,9 +16,7 @@ struct Reach {
     func incompleteRefs(in workspace: borrowing Workspace) throws -> [RefName] {
         if manifest.refs.isEmpty { return [] }
         let path = workspace.path + "/packed-refs"
-        try local("write refs") { () throws(SystemError) in
-            try Files.write(PackedRefs(manifest).bytes, to: path)
-        }
+        try Files.write(PackedRefs(manifest).bytes, to: path)
         if try isComplete(["--all"], in: workspace) { return [] }
 
         var complete: [ObjectID] = []
@@ -34,7 +32,7 @@ struct Reach {
             }
         }
         if incomplete.isEmpty {
-            throw RepositoryError.git(step: "walk the history", reason: workspace.gitErrors())
+            throw GitError.failed(step: "walk the history", reason: workspace.gitErrors())
         }
         return incomplete
     }
@@ -42,7 +40,7 @@ struct Reach {
     /// Whether all objects exist that the revisions reach. git-rev-list(1).
     private func isComplete(
         _ revisions: [String], in workspace: borrowing Workspace
-    ) throws(RepositoryError) -> Bool {
+    ) throws -> Bool {
         try git.run(
             ["rev-list", "--objects", "--quiet"] + revisions, in: workspace,
             step: "walk the history"

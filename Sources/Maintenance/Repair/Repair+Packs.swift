@@ -51,7 +51,7 @@ extension Repair {
                 try FileLink.system.place(path, at: target)
             } catch {
                 if error.code == ENOENT { continue }
-                throw RepositoryError.local(step: "copy a pack", error)
+                throw error
             }
             let body = try ObjectBody.file(hashing: target)
             if body.digest == digest { return (path, body) }
@@ -119,7 +119,7 @@ extension Repair {
             let remedy: RepairFinding.Remedy
             do {
                 remedy = try remake(sidecar, digest, base, manifest)
-            } catch let error as RepositoryError {
+            } catch  where error is GitError || error is SystemError {
                 remedy = .none(reason: "\(error)")
             }
             note(.init(key: key, fault, remedy, isNeeded: false), &outcome)
@@ -151,7 +151,7 @@ extension Repair {
         progress.begin("reading '\(key)'")
         let found = try store.download([Download(key: key, digest: nil, path: path)])
         guard found == [true] else { return .missing }
-        let isGood = try local("check '\(key)'") { () throws(SystemError) in try isGood() }
+        let isGood = try isGood()
         return isGood ? nil : .damaged(reason: reason)
     }
 

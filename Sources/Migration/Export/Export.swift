@@ -30,7 +30,7 @@ package struct Export: Sendable {
     /// Objects are written first, then all refs at once, then HEAD.
     ///
     /// - Parameter path: absolute.
-    /// - Throws: ``ExportError``, ``RepositoryError`` or ``StoreError``. The refs are then either
+    /// - Throws: ``ExportError``, ``GitError`` or ``StoreError``. The refs are then either
     ///   all unchanged or all new.
     package func run(into path: String, progress: Progress = .none) throws -> Outcome {
         progress.begin("reading '\(repository)'")

@@ -5,18 +5,18 @@ import Glibc
 import ObjectStore
 import Posix
 
-/// A bare repository on this machine that is made equal to what is published. At every moment it is
-/// valid, and what it was or what it shall be.
+/// A local bare repository that is made equal to the published state. It is valid at every moment,
+/// either in its old or in its new state.
 struct ExportTarget: ~Copyable {
     let path: String
     let git: OperatorGit
     let origin: Origin
-    /// Where git runs, and what it needs of room elsewhere.
+    /// The workspace in which git runs and stores temporary files.
     private let scratch: Workspace
-    /// Held by one export at a time.
+    /// The lock that one export holds at a time.
     private let lock: OwnedDescriptor
 
-    /// How it came to be.
+    /// How the directory was obtained.
     enum Origin: Sendable { case created, found }
 
     private var packDirectory: String { path + "/objects/pack" }
@@ -32,7 +32,7 @@ struct ExportTarget: ~Copyable {
         self.lock = lock
     }
 
-    /// Takes the bare repository at a path, or makes one where there is nothing yet.
+    /// Opens the bare repository at a path, or creates one if nothing exists there.
     static func open(
         _ path: String, head: RefName, format: ObjectFormat, git: OperatorGit,
         state: StateDirectory
@@ -45,21 +45,16 @@ struct ExportTarget: ~Copyable {
     }
 
     private static func takeLock(_ path: String) throws -> OwnedDescriptor {
-        let step = "lock the export"
-        let lock = try local(step) { () throws(SystemError) in
-            try OwnedDescriptor.open(path, O_RDONLY | O_DIRECTORY)
-        }
+        let lock = try OwnedDescriptor.open(path, O_RDONLY | O_DIRECTORY)
         let descriptor = lock.raw
-        let isOurs = try local(step) { () throws(SystemError) in
-            try Files.lock(descriptor, waiting: .never, path)
-        }
+        let isOurs = try Files.lock(descriptor, waiting: .never, path)
         guard isOurs else { throw ExportError.busy(path) }
         return lock
     }
 
     // MARK: The repository
 
-    /// Where there is nothing, the repository appears as a whole.
+    /// A new repository appears in one step.
     private static func make(
         _ path: String, head: RefName, format: ObjectFormat, git: OperatorGit,
         in scratch: borrowing Workspace
@@ -71,15 +66,13 @@ struct ExportTarget: ~Copyable {
             switch error.code {
             case ENOENT: names = nil
             case ENOTDIR: throw ExportError.occupied(path)
-            default: throw RepositoryError.local(step: "look at the directory", error)
+            default: throw error
             }
         }
         if let names, !names.isEmpty { return .found }
 
         let parent = Files.parent(of: path) ?? "/"
-        try local("make the directory") { () throws(SystemError) in
-            try Files.makeDirectories(parent, mode: 0o777)
-        }
+        try Files.makeDirectories(parent, mode: 0o777)
         let made = names == nil ? "\(path).new-\(Hex.random(bytes: 4))" : path
         let branch = String(decoding: head.bytes.dropFirst("refs/heads/".utf8.count), as: UTF8.self)
         do {
@@ -88,12 +81,10 @@ struct ExportTarget: ~Copyable {
                     "init", "--quiet", "--bare", "--template=",
                     "--object-format=\(format.rawValue)", "--initial-branch=\(branch)", made,
                 ], in: scratch, step: "make the repository")
-            try local("make the repository") { () throws(SystemError) in
-                for name in ["HEAD", "config"] { try sync("\(made)/\(name)") }
-                for name in ["objects", "refs", ""] { try Files.syncDirectory("\(made)/\(name)") }
-                if made != path { _ = try check("rename", path) { rename(made, path) } }
-                try Files.syncDirectory(parent)
-            }
+            for name in ["HEAD", "config"] { try sync("\(made)/\(name)") }
+            for name in ["objects", "refs", ""] { try Files.syncDirectory("\(made)/\(name)") }
+            if made != path { _ = try check("rename", path) { rename(made, path) } }
+            try Files.syncDirectory(parent)
         } catch {
             if made != path { Files.removeTree(made) }
             throw error
@@ -101,7 +92,7 @@ struct ExportTarget: ~Copyable {
         return .created
     }
 
-    /// Refuses what is no bare repository, or cannot hold what is published.
+    /// Refuses a path that is not a bare repository, or cannot hold the published state.
     private static func refuseUnfit(
         _ path: String, format: ObjectFormat, git: OperatorGit, in scratch: borrowing Workspace
     ) throws {
@@ -141,44 +132,42 @@ struct ExportTarget: ~Copyable {
 
     // MARK: Objects
 
-    /// Packs that are not there yet, or not with an index that fits.
+    /// The packs that do not exist yet, or lack a matching index.
     func missing(_ packs: Set<Digest>, format: ObjectFormat) -> Set<Digest> {
         packs.filter { digest in
             let base = "\(packDirectory)/pack-\(digest.hex)"
-            // What cannot be read is put there again.
+            // A file that cannot be read is replaced.
             let isGood = try? PackIndex.isGood(
                 base + ".idx", forPack: base + ".pack", format: format)
             return isGood != true
         }
     }
 
-    /// Takes packs and their indexes, which were verified, out of a workspace; all are synced on
-    /// return. git finds a pack by its index, which comes last.
-    func take(_ packs: Set<Digest>, from workspace: borrowing Workspace) throws(RepositoryError) {
+    /// Moves verified packs and their indexes out of a workspace; all are synced when this returns.
+    /// git finds a pack by its index, which comes last.
+    func take(_ packs: Set<Digest>, from workspace: borrowing Workspace) throws {
         let from = workspace.packDirectory
         let to = packDirectory
         let progress = git.progress
-        try local("write the packs") { () throws(SystemError) in
-            try Files.makeDirectories(to, mode: 0o777)
-            for name in try Files.names(in: to) where name.hasPrefix(Self.temporary) {
-                _ = unlink("\(to)/\(name)")
-            }
-            for (number, digest) in packs.sorted(by: { $0.hex < $1.hex }).enumerated() {
-                progress.count("writing packs: \(number + 1) of \(packs.count)")
-                for suffix in [".pack", ".idx"] {
-                    let name = "pack-\(digest.hex)\(suffix)"
-                    try Self.place("\(from)/\(name)", at: "\(to)/\(name)", by: to)
-                }
-            }
-            try Files.syncDirectory(to)
+        try Files.makeDirectories(to, mode: 0o777)
+        for name in try Files.names(in: to) where name.hasPrefix(Self.temporary) {
+            _ = unlink("\(to)/\(name)")
         }
+        for (number, digest) in packs.sorted(by: { $0.hex < $1.hex }).enumerated() {
+            progress.count("writing packs: \(number + 1) of \(packs.count)")
+            for suffix in [".pack", ".idx"] {
+                let name = "pack-\(digest.hex)\(suffix)"
+                try Self.place("\(from)/\(name)", at: "\(to)/\(name)", by: to)
+            }
+        }
+        try Files.syncDirectory(to)
     }
 
-    /// What an export that was cut off leaves; `git gc` removes such names, too.
+    /// The prefix of files that an interrupted export leaves; `git gc` removes such names as well.
     private static let temporary = "tmp_export_"
 
-    /// Moves a file, or copies one that others share: the cache's must not change its owner with
-    /// the exported repository's.
+    /// Moves a file, or copies one that is shared: the cache's file must not change its owner
+    /// together with the exported repository.
     private static func place(
         _ source: String, at target: String, by directory: String
     ) throws(SystemError) {
@@ -204,30 +193,26 @@ struct ExportTarget: ~Copyable {
 
     // MARK: Refs
 
-    /// Makes the refs and then HEAD those of a manifest whose packs are there.
+    /// Sets the refs and then HEAD to those of a manifest whose packs exist.
     ///
-    /// - Returns: whether anything was to be changed.
+    /// - Returns: whether anything changed.
     func publish(_ manifest: Manifest) throws -> Bool {
         let refs = try setRefs(manifest)
         FaultPoint.reach(.exportReferenced)
         let head = Array("ref: ".utf8) + manifest.head.bytes + [UInt8(ascii: "\n")]
         let path = path
-        let current = try local("read HEAD") { () throws(SystemError) in
-            try Files.read(path + "/HEAD", limit: 1 << 16)
-        }
+        let current = try Files.read(path + "/HEAD", limit: 1 << 16)
         if current == head { return refs }
         _ = try git.output(
             ["symbolic-ref", "HEAD", manifest.head.description], on: .target(path), in: scratch,
             step: "set HEAD")
-        try local("sync HEAD") { () throws(SystemError) in
-            try Self.sync(path + "/HEAD")
-            try Files.syncDirectory(path)
-        }
+        try Self.sync(path + "/HEAD")
+        try Files.syncDirectory(path)
         return true
     }
 
-    /// Puts all refs in place with one rename of `packed-refs`, which no transaction of git's does:
-    /// those go ref by ref, and refuse to make a branch `a/b` in the place of `a`.
+    /// Replaces all refs with one rename of `packed-refs`. git's own transactions go ref by ref,
+    /// and refuse to create a branch `a/b` in place of `a`.
     private func setRefs(_ manifest: Manifest) throws -> Bool {
         if try different(from: manifest).isEmpty { return false }
         if try LooseRefs.exist(in: path) {
@@ -237,7 +222,7 @@ struct ExportTarget: ~Copyable {
         }
         try PackedRefsFile(in: path).replace(by: PackedRefs(manifest).bytes)
 
-        // Symbolic refs are in no packed-refs, and hide what is.
+        // Symbolic refs are not in packed-refs, and hide refs there.
         let rest = try different(from: manifest)
         if rest.isEmpty { return true }
         try change(rest, to: manifest)
@@ -245,7 +230,7 @@ struct ExportTarget: ~Copyable {
         return true
     }
 
-    /// Refs that are not as in a manifest, those that it does not have included.
+    /// The refs that differ from a manifest, including those that it does not contain.
     private func different(from manifest: Manifest) throws -> Set<[UInt8]> {
         let outcome = try git.run(
             ["for-each-ref", "--format=%(objectname) %(refname) %(symref)"], on: .target(path),
@@ -273,11 +258,11 @@ struct ExportTarget: ~Copyable {
             let id = RefName(name).flatMap { manifest.refs[$0] }
             input += Array(id == nil ? "delete ".utf8 : "update ".utf8) + name + [0]
             if let id { input += Array(id.hex.utf8) + [0] }
-            // The old value is any.
+            // Any old value is accepted.
             input.append(0)
         }
         let file = scratch.path + "/changes"
-        try local("change refs") { () throws(SystemError) in try Files.write(input, to: file) }
+        try Files.write(input, to: file)
         _ = try git.output(
             ["update-ref", "-z", "--no-deref", "--stdin"], on: .target(path), in: scratch,
             input: file, step: "change refs")

@@ -19,30 +19,24 @@ struct PackedRefsFile {
 
     /// Replaces the file and syncs the new one.
     func replace(by bytes: [UInt8]) throws {
-        let isTaken = try local("write the refs") { () throws(SystemError) in
-            if let left = Self.identity(of: own), left == Self.identity(of: lock) {
-                _ = unlink(lock)
-            }
-            // It may be the current `packed-refs`, too, which must not be written to.
-            _ = unlink(own)
-            let file = try OwnedDescriptor.open(own, O_WRONLY | O_CREAT | O_EXCL, mode: 0o666)
-            try writeAll(file.raw, bytes)
-            try Files.sync(file.raw, own)
-            try file.close()
-            if link(own, lock) == 0 { return false }
-            if errno == EEXIST { return true }
-            throw SystemError("link", lock)
+        if let left = Self.identity(of: own), left == Self.identity(of: lock) {
+            _ = unlink(lock)
         }
-        if isTaken {
+        // It may be the current `packed-refs`, too, which must not be written to.
+        _ = unlink(own)
+        let file = try OwnedDescriptor.open(own, O_WRONLY | O_CREAT | O_EXCL, mode: 0o666)
+        try writeAll(file.raw, bytes)
+        try Files.sync(file.raw, own)
+        try file.close()
+        if link(own, lock) != 0 {
+            guard errno == EEXIST else { throw SystemError("link", lock) }
             _ = unlink(own)
             throw ExportError.locked(lock)
         }
         FaultPoint.reach(.exportLocked)
-        try local("write the refs") { () throws(SystemError) in
-            _ = try check("rename", path) { rename(lock, path) }
-            _ = unlink(own)
-            try Files.syncDirectory(Files.parent(of: path) ?? "/")
-        }
+        _ = try check("rename", path) { rename(lock, path) }
+        _ = unlink(own)
+        try Files.syncDirectory(Files.parent(of: path) ?? "/")
     }
 
     private struct Identity: Equatable {

@@ -4,15 +4,15 @@ import Glibc
 import ObjectStore
 import Posix
 
-/// A workspace that borrows a source's objects and has its refs, and nothing else of it: no
-/// configuration, no grafts, no hooks. Packs are made here.
+/// A workspace that borrows the objects of a source and contains its refs, but neither its
+/// configuration nor its grafts and hooks. Packs are created here.
 final class ImportWorkspace {
     private let source: ImportSource
     private let git: OperatorGit
     private let state: StateDirectory
     private let workspace: Workspace
 
-    /// A pack of a source's objects, complete in itself, with its index. The files go with the
+    /// A self-contained pack of a source's objects, with its index. The files are removed with the
     /// workspace.
     struct Pack {
         let pack: ObjectBody
@@ -37,16 +37,15 @@ final class ImportWorkspace {
         try write(refs, to: "packed-refs")
     }
 
-    private func write(_ bytes: [UInt8], to name: String) throws(RepositoryError) {
+    private func write(_ bytes: [UInt8], to name: String) throws {
         let path = "\(workspace.path)/\(name)"
-        try local("prepare the import") { () throws(SystemError) in
-            try Files.write(bytes, to: path)
-        }
+        try Files.write(bytes, to: path)
     }
 
     // MARK: What is there
 
-    /// Makes sure that the source has what its refs name, and that its branches name commits.
+    /// Checks that the source contains the objects of its refs, and that its branches point to
+    /// commits.
     ///
     /// - Returns: annotated tag ref → what it fully peels to.
     func checkRefs() throws -> [RefName: ObjectID] {
@@ -64,8 +63,7 @@ final class ImportWorkspace {
         let read: WorkspaceRefs
         do {
             read = try WorkspaceRefs.read(from: workspace, git: git.program)
-        } catch {
-            guard case .git(_, let reason) = error else { throw error }
+        } catch GitError.failed(_, let reason) {
             throw ImportError.broken(source.path, reason: reason)
         }
         guard read.ids == source.refs else {
@@ -74,12 +72,12 @@ final class ImportWorkspace {
         return read.peeled
     }
 
-    /// Those of some objects that the source has.
+    /// The given objects that exist in the source.
     func present(_ ids: Set<ObjectID>) throws -> Set<ObjectID> {
         Set(try types(of: ids).keys)
     }
 
-    /// The types of the objects that are there.
+    /// The types of the existing objects.
     private func types(of ids: Set<ObjectID>) throws -> [ObjectID: String] {
         if ids.isEmpty { return [:] }
         let list = ids.map(\.hex).sorted().joined(separator: "\n") + "\n"
@@ -92,7 +90,7 @@ final class ImportWorkspace {
         for line in outcome.output.split(separator: UInt8(ascii: "\n")) {
             let parts = line.split(separator: UInt8(ascii: " "), maxSplits: 1)
             guard parts.count == 2, let id = ObjectID(parts[0]) else {
-                throw RepositoryError.git(step: step, reason: "an unexpected line about an object")
+                throw GitError.failed(step: step, reason: "an unexpected line about an object")
             }
             let type = String(decoding: parts[1], as: UTF8.self)
             if type != "missing" { types[id] = type }
@@ -102,16 +100,17 @@ final class ImportWorkspace {
 
     // MARK: The pack
 
-    /// Packs what the refs reach and `published` does not, in one pack.
+    /// Packs the objects that the refs reach and `published` does not, in one pack.
     ///
-    /// git writes the names by which it found the objects into an index; a second one is made from
-    /// the pack's bytes alone, with every object checked as in a push. Only if the two are equal is
-    /// each object what it was taken for, and the pack complete.
+    /// git writes the names by which it found the objects into an index. A second index is
+    /// generated from the pack's bytes alone, with every object checked as in a push. Only if both
+    /// are equal is each object the right one, and the pack complete.
     ///
     /// - Parameters:
-    ///   - published: objects that the source has, and that are stored with all that they reach.
-    ///   - accepting: messages of git's checks, git-fsck(1), that are no errors.
-    /// - Returns: nil if all is published.
+    ///   - published: objects that the source contains, and that are stored with everything they
+    ///     reach.
+    ///   - accepting: the messages of git's checks, git-fsck(1), that are ignored.
+    /// - Returns: nil if everything is published already.
     func pack(without published: Set<ObjectID>, accepting: [String]) throws -> Pack? {
         let wanted = Set(source.refs.values).subtracting(published)
         if wanted.isEmpty { return nil }
@@ -132,8 +131,8 @@ final class ImportWorkspace {
 
         _ = unlink(workspace.path + "/checked.idx")
         if published.isEmpty {
-            // Complete in itself, so nothing of the source's is needed; and git would compare each
-            // object with the source's own once more.
+            // The pack is self-contained, so none of the source's objects is needed; git would
+            // compare each object with the source's again.
             let alone = try Workspace.empty(head: .main, format: source.format, in: state)
             try check(base + ".pack", accepting, in: alone)
         } else {
@@ -149,21 +148,21 @@ final class ImportWorkspace {
         return Pack(pack: pack.pack, index: pack.index)
     }
 
-    /// Binds the pack to the bytes that git wrote and checked.
-    private func verify(_ pack: String, index: String) throws(RepositoryError) -> VerifiedPack {
+    /// Records the digests of the bytes that git wrote and checked.
+    private func verify(_ pack: String, index: String) throws -> VerifiedPack {
         do {
             return try VerifiedPack(pack, index: index, format: source.format)
         } catch {
             let step = "verify the pack"
             switch error {
-            case .unreadable(let error): throw .local(step: step, error)
-            case .wrong(let reason): throw .git(step: step, reason: reason)
+            case .unreadable(let error): throw error
+            case .wrong(let reason): throw GitError.failed(step: step, reason: reason)
             }
         }
     }
 
-    /// Makes an index of a pack, and has git check every object, and that what it refers to is
-    /// there.
+    /// Generates an index of a pack, and has git check every object and that the objects it refers
+    /// to exist.
     private func check(
         _ pack: String, _ accepting: [String], in place: borrowing Workspace
     ) throws {
@@ -177,20 +176,20 @@ final class ImportWorkspace {
         guard indexing.succeeded else { throw checkFailure(indexing) }
     }
 
-    /// A git that was killed, or found no room, says nothing about the source.
+    /// If git was killed, or the disk was full, its failure says nothing about the source.
     private func failure(_ what: String, _ outcome: OperatorGit.Outcome) -> any Error {
         if case .signalled = outcome.ending {
-            return RepositoryError.git(step: "pack the objects", reason: outcome.reason)
+            return GitError.failed(step: "pack the objects", reason: outcome.reason)
         }
         for code in [ENOSPC, EDQUOT, EFBIG, ENOMEM] {
             if outcome.errors.contains(String(cString: strerror(code))) {
-                return RepositoryError.git(step: "pack the objects", reason: outcome.reason)
+                return GitError.failed(step: "pack the objects", reason: outcome.reason)
             }
         }
         return ImportError.broken(source.path, reason: "it \(what): \(outcome.reason)")
     }
 
-    /// What git's checks say is `object <id>: <message>: <words>`.
+    /// git's checks print `object <id>: <message>: <words>`.
     private func checkFailure(_ outcome: OperatorGit.Outcome) -> any Error {
         guard outcome.errors.contains("fsck error") else {
             return failure("could not be checked", outcome)

@@ -52,7 +52,7 @@ struct OperatorGit: Sendable {
         _ arguments: [String], on subject: Subject = .workspace,
         in workspace: borrowing Workspace, input: String? = nil, title: String? = nil,
         step: String
-    ) throws(RepositoryError) -> Outcome {
+    ) throws -> Outcome {
         do {
             let feed = try OwnedDescriptor.open(input ?? "/dev/null", O_RDONLY)
             let output = try OwnedDescriptor.pipe()
@@ -68,19 +68,19 @@ struct OperatorGit: Sendable {
             let ending = try child.wait()
             return Outcome(output: bytes, errors: listener.finish(), ending: ending)
         } catch {
-            throw .local(step: step, error)
+            throw error
         }
     }
 
     /// Runs git, which must succeed.
     ///
-    /// - Throws: ``RepositoryError/git(step:reason:)`` where it does not.
+    /// - Throws: ``GitError/failed(step:reason:)`` where it does not.
     func output(
         _ arguments: [String], on subject: Subject = .workspace,
         in workspace: borrowing Workspace, input: String? = nil, step: String
-    ) throws(RepositoryError) -> Outcome {
+    ) throws -> Outcome {
         let outcome = try run(arguments, on: subject, in: workspace, input: input, step: step)
-        guard outcome.succeeded else { throw .git(step: step, reason: outcome.reason) }
+        guard outcome.succeeded else { throw GitError.failed(step: step, reason: outcome.reason) }
         return outcome
     }
 

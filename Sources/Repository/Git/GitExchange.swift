@@ -52,15 +52,13 @@ package struct GitExchange {
     /// Runs git to its end.
     ///
     /// - Parameter output: takes git's standard output as it comes.
-    /// - Throws: ``RepositoryError``, and what `output` throws; git and all its children are gone
+    /// - Throws: ``GitError``, and what `output` throws; git and all its children are gone
     ///   then.
     package func run(
         _ arguments: [String], in workspace: borrowing Workspace, for client: GitProgram.Client,
         channel: Int32? = nil, output: (UnsafeRawBufferPointer) throws -> Void
     ) throws -> ChildProcess.Ending {
-        let started = try local(step) { () throws(SystemError) in
-            try start(arguments, in: workspace, for: client, channel: channel)
-        }
+        let started = try start(arguments, in: workspace, for: client, channel: channel)
         let child = started.child
         let reading = started.reading
         let feeding = started.feeding
@@ -74,7 +72,7 @@ package struct GitExchange {
             }
         } catch {
             close(feeding)
-            throw RepositoryError.local(step: step, error)
+            throw error
         }
 
         do {
@@ -91,11 +89,11 @@ package struct GitExchange {
         } catch {
             body.cancel()
             thread.join()
-            throw RepositoryError.local(step: step, error)
+            throw error
         }
         thread.join()
         if case .failed(let error) = feeder.state.withLock({ $0 }) {
-            throw RepositoryError.badBody(error)
+            throw GitError.badBody(error)
         }
         return ending
     }
@@ -134,17 +132,13 @@ package struct GitExchange {
             if let hangup = body.hangupDescriptor, !feeder.isRunning {
                 polled.append(pollfd(fd: hangup, events: PollEvents.hangup, revents: 0))
             }
-            _ = try local(step) { () throws(SystemError) in
-                try check("poll") { poll(&polled, nfds_t(polled.count), Self.interval) }
-            }
-            if polled.count > 1, polled[1].revents != 0 { throw RepositoryError.clientGone }
-            if ContinuousClock.now >= deadline { throw RepositoryError.gitTimedOut(step: step) }
+            _ = try check("poll") { poll(&polled, nfds_t(polled.count), Self.interval) }
+            if polled.count > 1, polled[1].revents != 0 { throw GitError.clientGone }
+            if ContinuousClock.now >= deadline { throw GitError.timedOut(step: step) }
             if polled[0].revents == 0 { continue }
 
-            let count = try local(step) { () throws(SystemError) in
-                try buffer.withMutableBytes { (bytes) throws(SystemError) in
-                    try readSome(reading, into: bytes)
-                }
+            let count = try buffer.withMutableBytes { (bytes) throws(SystemError) in
+                try readSome(reading, into: bytes)
             }
             if count == 0 { return }
             try buffer.withUnsafeBytes {

@@ -122,21 +122,17 @@ package struct GitProgram: Sendable {
     package func run(
         _ arguments: [String], in workspace: borrowing Workspace, for client: Client? = nil,
         input: String = "/dev/null", step: String, limit: Int = 1 << 30
-    ) throws(RepositoryError) -> (output: [UInt8], ending: ChildProcess.Ending) {
-        do {
-            let input = try OwnedDescriptor.open(input, O_RDONLY)
-            let errors = try workspace.openErrorFile()
-            let pipe = try OwnedDescriptor.pipe()
-            let child = try ChildProcess(
-                launch(
-                    arguments, in: workspace, for: client, input: input.raw,
-                    output: pipe.second.raw, error: errors.raw))
-            let reading = pipe.keepingFirst()
-            let output = try Files.readToEnd(reading.raw, limit: limit, subject: "git's output")
-            return (output, try child.wait())
-        } catch {
-            throw .local(step: step, error)
-        }
+    ) throws -> (output: [UInt8], ending: ChildProcess.Ending) {
+        let input = try OwnedDescriptor.open(input, O_RDONLY)
+        let errors = try workspace.openErrorFile()
+        let pipe = try OwnedDescriptor.pipe()
+        let child = try ChildProcess(
+            launch(
+                arguments, in: workspace, for: client, input: input.raw,
+                output: pipe.second.raw, error: errors.raw))
+        let reading = pipe.keepingFirst()
+        let output = try Files.readToEnd(reading.raw, limit: limit, subject: "git's output")
+        return (output, try child.wait())
     }
 }
 

@@ -24,9 +24,9 @@ package final class GitSlots: @unchecked Sendable {
 
     /// Waits for a slot.
     ///
-    /// - Throws: ``RepositoryError/busy`` if none became free in time.
-    package func take() throws(RepositoryError) -> Slot {
-        try monitor.locked { () throws(RepositoryError) in
+    /// - Throws: ``GitError/busy`` if none became free in time.
+    package func take() throws(GitError) -> Slot {
+        try monitor.locked { () throws(GitError) in
             guard monitor.wait(atMost: Self.patience, until: { free > 0 }) else { throw .busy }
             free -= 1
         }

@@ -48,12 +48,8 @@ package final class LearnedCapabilities: Sendable {
         let name = "\(service.rawValue)-\(version.rawValue)-\(format.rawValue)-\(scratch.rawValue)"
         if let learned = known.withLock({ $0[name] }) { return learned }
 
-        let directory = try local(
-            "read git's size and modification time"
-        ) { () throws(SystemError) in
-            try state.ensure()
-            return "\(state.path)/capabilities/\(try git.identity)"
-        }
+        try state.ensure()
+        let directory = try "\(state.path)/capabilities/\(git.identity)"
         let path = "\(directory)/\(name)"
         let learned: [UInt8]
         // A copy that is missing, or was cut by a crash, is learned anew.
@@ -61,12 +57,10 @@ package final class LearnedCapabilities: Sendable {
             learned = kept
         } else {
             learned = try learn(service, version, format, scratch)
-            try local("store the learned capabilities") { () throws(SystemError) in
-                try Files.makeDirectories(directory)
-                let temporary = "\(path).\(Hex.random(bytes: 8))"
-                try Files.write(learned, to: temporary)
-                _ = try check("rename", path) { rename(temporary, path) }
-            }
+            try Files.makeDirectories(directory)
+            let temporary = "\(path).\(Hex.random(bytes: 8))"
+            try Files.write(learned, to: temporary)
+            _ = try check("rename", path) { rename(temporary, path) }
         }
         known.withLock { $0[name] = learned }
         return learned
@@ -75,7 +69,7 @@ package final class LearnedCapabilities: Sendable {
     private func learn(
         _ service: GitService, _ version: ProtocolVersion, _ format: ObjectFormat,
         _ scratch: Scratch
-    ) throws(RepositoryError) -> [UInt8] {
+    ) throws -> [UInt8] {
         let head = RefName.main
         let workspace = try Workspace.empty(head: head, format: format, in: state)
         if scratch == .born {
@@ -90,11 +84,11 @@ package final class LearnedCapabilities: Sendable {
 
     private func run(
         _ arguments: [String], _ workspace: borrowing Workspace
-    ) throws(RepositoryError) -> String {
+    ) throws -> String {
         let step = "learn its capabilities"
         let result = try git.run(arguments, in: workspace, step: step)
         guard result.ending == .exited(0) else {
-            throw .git(step: step, reason: "\(result.ending): \(workspace.gitErrors())")
+            throw GitError.failed(step: step, reason: "\(result.ending): \(workspace.gitErrors())")
         }
         return String(decoding: result.output.prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self)
     }
@@ -115,13 +109,13 @@ extension GitProgram {
     /// The advertisement of a service, as `git http-backend` obtains it.
     package func advertisement(
         of service: GitService, in workspace: borrowing Workspace, for client: Client
-    ) throws(RepositoryError) -> [UInt8] {
+    ) throws -> [UInt8] {
         let step = "advertise \(service.rawValue)"
         let result = try run(
             [service.rawValue, "--http-backend-info-refs", "."], in: workspace, for: client,
             step: step)
         guard result.ending == .exited(0) else {
-            throw .git(step: step, reason: "\(result.ending): \(workspace.gitErrors())")
+            throw GitError.failed(step: step, reason: "\(result.ending): \(workspace.gitErrors())")
         }
         return result.output
     }

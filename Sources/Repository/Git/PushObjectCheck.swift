@@ -54,7 +54,7 @@ extension GitProgram {
     ///
     /// - Parameter accepted: messages of git-fsck(1), such as `zeroPaddedFilemode`, that are only
     ///   warnings.
-    /// - Throws: ``PushObjectCheck/BadMessage``, ``RepositoryError``, ``StoreError``.
+    /// - Throws: ``PushObjectCheck/BadMessage``, ``GitError``, ``StoreError``.
     package func checkingPushes(
         _ level: PushObjectCheck.Level, accepting accepted: [String] = [], in state: StateDirectory
     ) throws -> GitProgram {
@@ -78,20 +78,16 @@ extension GitProgram {
 
     /// The messages that can be made warnings.
     private func messages(in state: StateDirectory) throws -> [String] {
-        let path = try local("read git's size and modification time") { () throws(SystemError) in
-            "\(state.path)/capabilities/\(try identity)/fsck-messages"
-        }
+        let path = try "\(state.path)/capabilities/\(identity)/fsck-messages"
         // A list that is missing, or was truncated by a crash, is learned again.
         if let kept = try? Files.read(path), kept.last == UInt8(ascii: "\n") {
             return Self.words(kept)
         }
         let learned = try learnMessages(in: state)
-        try local("store the messages of git's checks") { () throws(SystemError) in
-            try Files.makeDirectories(Files.parent(of: path) ?? "/")
-            let temporary = "\(path).\(Hex.random(bytes: 8))"
-            try Files.write(Array(learned.map { "\($0)\n" }.joined().utf8), to: temporary)
-            _ = try check("rename", path) { rename(temporary, path) }
-        }
+        try Files.makeDirectories(Files.parent(of: path) ?? "/")
+        let temporary = "\(path).\(Hex.random(bytes: 8))"
+        try Files.write(Array(learned.map { "\($0)\n" }.joined().utf8), to: temporary)
+        _ = try check("rename", path) { rename(temporary, path) }
         return learned
     }
 
@@ -101,7 +97,7 @@ extension GitProgram {
         let workspace = try Workspace.empty(head: .main, format: .sha1, in: state)
         let result = try run(["help", "--config-for-completion"], in: workspace, step: step)
         guard result.ending == .exited(0) else {
-            throw RepositoryError.git(
+            throw GitError.failed(
                 step: step, reason: "\(result.ending): \(workspace.gitErrors())")
         }
         let prefix = "receive.fsck."

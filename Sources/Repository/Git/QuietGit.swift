@@ -39,7 +39,7 @@ package struct QuietGit: Sendable {
     ///   - configuration: more of it, `name=value`.
     ///   - input: its standard input.
     ///   - line: takes each line of its standard output, without the newline.
-    /// - Throws: ``RepositoryError``, also if git fails, or ``Cancellation/Cancelled``; git and its
+    /// - Throws: ``GitError``, also if git fails, or ``Cancellation/Cancelled``; git and its
     ///   children are gone then.
     package func run(
         _ arguments: [String], in workspace: borrowing Workspace, configuration: [String] = [],
@@ -47,22 +47,15 @@ package struct QuietGit: Sendable {
     ) throws {
         try cancellation.check()
         let inputFile = workspace.path + "/stdin"
+        try Files.write(input, to: inputFile)
         let options = (Self.configuration + configuration).flatMap { ["-c", $0] }
-        let started = try local(step) { () throws(SystemError) in
-            try Files.write(input, to: inputFile)
-            return try start(options + arguments, in: workspace, input: inputFile)
-        }
+        let started = try start(options + arguments, in: workspace, input: inputFile)
         let child = started.child
         setpriority(__priority_which_t(PRIO_PGRP.rawValue), id_t(child.identifier), Self.niceness)
         try readLines(from: started.reading.raw, step, line)
-        let ending: ChildProcess.Ending
-        do {
-            ending = try child.wait()
-        } catch {
-            throw RepositoryError.local(step: step, error)
-        }
+        let ending = try child.wait()
         guard ending == .exited(0) else {
-            throw RepositoryError.git(step: step, reason: "\(ending): \(workspace.gitErrors())")
+            throw GitError.failed(step: step, reason: "\(ending): \(workspace.gitErrors())")
         }
     }
 
@@ -93,14 +86,11 @@ package struct QuietGit: Sendable {
         while true {
             try cancellation.check()
             var polled = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-            let count = try local(step) { () throws(SystemError) -> Int? in
-                try check("poll") { poll(&polled, 1, Self.interval) }
-                if polled.revents == 0 { return nil }
-                return try chunk.withMutableBytes { (buffer) throws(SystemError) in
-                    try readSome(descriptor, into: buffer)
-                }
+            try check("poll") { poll(&polled, 1, Self.interval) }
+            if polled.revents == 0 { continue }
+            let count = try chunk.withMutableBytes { (buffer) throws(SystemError) in
+                try readSome(descriptor, into: buffer)
             }
-            guard let count else { continue }
             if count == 0 { break }
             var start = 0
             for end in chunk[..<count].indices where chunk[end] == UInt8(ascii: "\n") {

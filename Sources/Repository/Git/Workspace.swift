@@ -27,22 +27,20 @@ package struct Workspace: ~Copyable, Sendable {
     /// A bare repository without objects or refs. gitrepository-layout(5).
     package static func empty(
         head: RefName, format: ObjectFormat, in state: StateDirectory
-    ) throws(RepositoryError) -> Workspace {
-        try local("create a workspace") { () throws(SystemError) in
-            let workspace = try Workspace(in: state)
-            for directory in ["/refs", "/objects", "/objects/pack", "/objects/info"] {
-                let path = workspace.path + directory
-                _ = try check("mkdir", path) { mkdir(path, 0o700) }
-            }
-            try Files.write(
-                Array("ref: ".utf8) + head.bytes + [UInt8(ascii: "\n")],
-                to: workspace.path + "/HEAD")
-            let version = format == .sha1 ? 0 : 1
-            var config = "[core]\n\trepositoryformatversion = \(version)\n\tbare = true\n"
-            if format == .sha256 { config += "[extensions]\n\tobjectformat = sha256\n" }
-            try Files.write(Array(config.utf8), to: workspace.path + "/config")
-            return workspace
+    ) throws -> Workspace {
+        let workspace = try Workspace(in: state)
+        for directory in ["/refs", "/objects", "/objects/pack", "/objects/info"] {
+            let path = workspace.path + directory
+            _ = try check("mkdir", path) { mkdir(path, 0o700) }
         }
+        try Files.write(
+            Array("ref: ".utf8) + head.bytes + [UInt8(ascii: "\n")],
+            to: workspace.path + "/HEAD")
+        let version = format == .sha1 ? 0 : 1
+        var config = "[core]\n\trepositoryformatversion = \(version)\n\tbare = true\n"
+        if format == .sha256 { config += "[extensions]\n\tobjectformat = sha256\n" }
+        try Files.write(Array(config.utf8), to: workspace.path + "/config")
+        return workspace
     }
 
     /// Where git finds the packs.

@@ -24,11 +24,11 @@ package struct WorkspaceRefs {
     ///   A ref that is as in it peels as in it, and may point to a missing object; no other may.
     package static func read(
         from workspace: borrowing Workspace, git: GitProgram, knowing known: Manifest? = nil
-    ) throws(RepositoryError) -> WorkspaceRefs {
+    ) throws -> WorkspaceRefs {
         let listing = try git.run(
             ["for-each-ref", "--format=%(objectname) %(refname)"], in: workspace, step: step)
         guard listing.ending == .exited(0) else {
-            throw .git(step: step, reason: "\(listing.ending): \(workspace.gitErrors())")
+            throw GitError.failed(step: step, reason: "\(listing.ending): \(workspace.gitErrors())")
         }
         var refs = try WorkspaceRefs(parsing: listing.output)
         refs.takePeeled(of: known)
@@ -37,15 +37,18 @@ package struct WorkspaceRefs {
     }
 
     /// Takes lines of an id and a name.
-    init(parsing output: [UInt8]) throws(RepositoryError) {
+    init(parsing output: [UInt8]) throws {
         self.init()
         for line in output.split(separator: UInt8(ascii: "\n")) {
             guard let space = line.firstIndex(of: UInt8(ascii: " ")),
                 let id = ObjectID(line[..<space])
-            else { throw .git(step: Self.step, reason: "an invalid line in the list of refs") }
+            else {
+                throw GitError.failed(
+                    step: Self.step, reason: "an invalid line in the list of refs")
+            }
             let name = line[(space + 1)...]
             guard let ref = RefName(name) else {
-                throw .unproven("'\(String(decoding: name, as: UTF8.self))' is not a safe ref name")
+                throw GitError.unsafeRef(String(decoding: name, as: UTF8.self))
             }
             ids[ref] = id
         }
@@ -69,7 +72,7 @@ package struct WorkspaceRefs {
 
     private mutating func peel(
         in workspace: borrowing Workspace, git: GitProgram, knowing known: Manifest?
-    ) throws(RepositoryError) {
+    ) throws {
         let unknown = ids.filter { name, _ in
             !name.isBranch && (known?.peeled == nil || !isUnchanged(name, since: known))
         }
@@ -79,7 +82,7 @@ package struct WorkspaceRefs {
             if let target = targets[id] {
                 peeled[name] = target == id ? nil : target
             } else if !isUnchanged(name, since: known) {
-                throw .git(
+                throw GitError.failed(
                     step: Self.step, reason: "'\(name)' points to \(id), which lacks an object")
             }
         }
@@ -89,24 +92,22 @@ package struct WorkspaceRefs {
     /// targets are, are left out.
     private static func targets(
         of ids: Set<ObjectID>, in workspace: borrowing Workspace, git: GitProgram
-    ) throws(RepositoryError) -> [ObjectID: ObjectID] {
+    ) throws -> [ObjectID: ObjectID] {
         let asked = Array(ids)
         let input = workspace.path + "/peeling"
-        try local(step) { () throws(SystemError) in
-            try Files.write(Array(asked.map { "\($0)^{}\n" }.joined().utf8), to: input)
-        }
+        try Files.write(Array(asked.map { "\($0)^{}\n" }.joined().utf8), to: input)
         let result = try git.run(
             ["cat-file", "--batch-check=%(objectname)"], in: workspace, input: input, step: step)
         let lines = result.output.split(separator: UInt8(ascii: "\n"))
         guard result.ending == .exited(0), lines.count == asked.count else {
-            throw .git(step: step, reason: "\(result.ending): \(workspace.gitErrors())")
+            throw GitError.failed(step: step, reason: "\(result.ending): \(workspace.gitErrors())")
         }
         var targets: [ObjectID: ObjectID] = [:]
         for (id, line) in zip(asked, lines) {
             if let target = ObjectID(line) {
                 targets[id] = target
             } else if !line.elementsEqual("\(id)^{} missing".utf8) {
-                throw .git(step: step, reason: "an unexpected line about an object")
+                throw GitError.failed(step: step, reason: "an unexpected line about an object")
             }
         }
         return targets

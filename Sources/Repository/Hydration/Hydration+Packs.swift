@@ -61,19 +61,22 @@ extension Hydration {
         }
         // Nothing is claimed while others are waited for.
         for digest in awaited {
+            let claim: PackClaim?
             do {
-                guard let claim = try cache.waitToClaim(digest) else {
-                    log.warning(
-                        "gave up waiting for another download of a pack",
-                        metadata: ["pack.digest": "\(digest)"])
-                    unkept.append(digest)
-                    continue
-                }
-                if !take(digest, directory) {
-                    placed += try bring([claim], through: cache, fetch, in: workspace)
-                }
-            } catch is SystemError {
+                claim = try cache.waitToClaim(digest)
+            } catch {
                 unkept.append(digest)
+                continue
+            }
+            guard let claim else {
+                log.warning(
+                    "gave up waiting for another download of a pack",
+                    metadata: ["pack.digest": "\(digest)"])
+                unkept.append(digest)
+                continue
+            }
+            if !take(digest, directory) {
+                placed += try bring([claim], through: cache, fetch, in: workspace)
             }
         }
         return try placed + placeDirectly(unkept, fetch, in: workspace)
@@ -93,14 +96,12 @@ extension Hydration {
             // First the workspace: then whatever is evicted does not matter.
             let placed = "\(target)/pack-\(claim.digest.hex)"
             try makingRoom {
-                try local("place a pack") { () throws(SystemError) in
-                    try cache.files.place(claim.base + ".idx", at: placed + ".idx")
-                    do throws(SystemError) {
-                        try cache.files.place(claim.base + ".pack", at: placed + ".pack")
-                    } catch {
-                        unlink(placed + ".idx")
-                        throw error
-                    }
+                try cache.files.place(claim.base + ".idx", at: placed + ".idx")
+                do throws(SystemError) {
+                    try cache.files.place(claim.base + ".pack", at: placed + ".pack")
+                } catch {
+                    unlink(placed + ".idx")
+                    throw error
                 }
             }
             let pack = try describe(claim.digest, at: placed, fetch.format)
@@ -122,10 +123,8 @@ extension Hydration {
 
     private func describe(
         _ digest: Digest, at base: String, _ format: ObjectFormat
-    ) throws(RepositoryError) -> PlacedPack {
-        let objects = try local("inspect a pack") { () throws(SystemError) in
-            try PackIndex.objects(base + ".idx", forPack: base + ".pack", format: format)
-        }
+    ) throws -> PlacedPack {
+        let objects = try PackIndex.objects(base + ".idx", forPack: base + ".pack", format: format)
         return PlacedPack(digest: digest, objects: objects ?? 0)
     }
 
@@ -145,7 +144,7 @@ extension Hydration {
 
     private static func isFullDisk(_ error: any Error) -> Bool {
         switch error {
-        case StoreError.local(_, let error), RepositoryError.local(_, let error):
+        case StoreError.local(_, let error), let error as SystemError:
             error.code == ENOSPC || error.code == EDQUOT
         default: false
         }

@@ -32,7 +32,7 @@ package struct Hydration: Sendable {
 
     /// Makes a workspace to read from.
     ///
-    /// - Throws: ``StoreError`` or ``RepositoryError``; nothing is left behind then.
+    /// - Throws: ``StoreError``, ``GitError`` or ``SystemError``; nothing is left behind then.
     package func readWorkspace(_ snapshot: Snapshot, log: Logger) throws -> HydratedWorkspace {
         let manifest = snapshot.manifest
         let workspace = try empty(head: manifest.head, manifest.objectFormat)
@@ -45,7 +45,7 @@ package struct Hydration: Sendable {
     /// has packs and indexes only: a push must be checked against the objects themselves, not
     /// against what was derived of them.
     ///
-    /// - Throws: ``StoreError`` or ``RepositoryError``; nothing is left behind then.
+    /// - Throws: ``StoreError``, ``GitError`` or ``SystemError``; nothing is left behind then.
     package func writeWorkspace(on base: Base, log: Logger) throws -> WriteWorkspace {
         let manifest = base.manifest
         let workspace = try empty(head: manifest.head, manifest.objectFormat)
@@ -63,13 +63,11 @@ package struct Hydration: Sendable {
     }
 
     /// Makes git ask us before it takes a push.
-    private func installHook(in workspace: borrowing Workspace) throws(RepositoryError) {
+    private func installHook(in workspace: borrowing Workspace) throws {
         let path = workspace.path
-        try local("install the hook") { () throws(SystemError) in
-            try Files.makeDirectories(path + "/hooks")
-            let link = path + "/hooks/pre-receive"
-            try check("symlink", link) { symlink(hook, link) }
-        }
+        try Files.makeDirectories(path + "/hooks")
+        let link = path + "/hooks/pre-receive"
+        try check("symlink", link) { symlink(hook, link) }
     }
 
     /// Keeps a pack that was made here and then published, with what is derived of it, so that the
@@ -101,7 +99,7 @@ package struct Hydration: Sendable {
             ?? PackedRefs(manifest).bytes
         let path = workspace.path + "/packed-refs"
         try makingRoom {
-            try local("write refs") { () throws(SystemError) in try Files.write(refs, to: path) }
+            try Files.write(refs, to: path)
         }
         return packs
     }

@@ -14,7 +14,7 @@ struct PackFetch {
 
     /// Reads packs and indexes, all at once, into `<base>.pack` and `<base>.idx`.
     ///
-    /// - Throws: ``StoreError`` or ``RepositoryError``; some files may be there then.
+    /// - Throws: ``StoreError``, ``GitError`` or ``SystemError``; some files may be there then.
     func fetch(
         _ packs: [Digest], to base: (Digest) -> String, in workspace: borrowing Workspace
     ) throws {
@@ -43,11 +43,11 @@ struct PackFetch {
         _ digest: Digest, _ base: String, in workspace: borrowing Workspace,
         stored: StoredIndex
     ) throws {
-        let isGood = try local("check an index") { () throws(SystemError) in
-            guard stored == .present else { return false }
-            return try PackIndex.isGood(base + ".idx", forPack: base + ".pack", format: format)
+        if stored == .present,
+            try PackIndex.isGood(base + ".idx", forPack: base + ".pack", format: format)
+        {
+            return
         }
-        if isGood { return }
 
         _ = unlink(base + ".idx")
         let step = "index a pack"
@@ -57,11 +57,9 @@ struct PackFetch {
         guard result.ending == .exited(0) else {
             // The pack is what its name says. An index is rarely larger, and git has removed by now
             // what it wrote of it.
-            let needed = try local(step) { () throws(SystemError) in
-                try Files.size(of: base + ".pack") ?? 0
-            }
+            let needed = try Files.size(of: base + ".pack") ?? 0
             if let space = try? DiskSpace(at: workspace.path), space.isShort(of: needed) {
-                throw RepositoryError.local(step: step, SystemError("write", base, code: ENOSPC))
+                throw SystemError("write", base, code: ENOSPC)
             }
             throw StoreError.corrupt(
                 .pack(digest), reason: "git cannot index it: \(workspace.gitErrors())")

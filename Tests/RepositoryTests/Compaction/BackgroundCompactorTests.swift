@@ -127,7 +127,7 @@ struct BackgroundCompactorTests {
             exit 2
             """
         let packing = try bench.hydration(packingWith: script)
-        #expect(throws: RepositoryError.self) { try bench.compact(in: packing) }
+        #expect(throws: GitError.self) { try bench.compact(in: packing) }
         #expect(try Files.size(of: scratch.path + "/low") != nil)
 
         Files.removeTree(scratch.path + "/low")

@@ -135,8 +135,7 @@ extension CachedHydrationTests {
         let isThere = try bench.hydration().makingRoom {
             let isThere = access(dead, F_OK) == 0
             if isThere {
-                throw RepositoryError.local(
-                    step: "write", SystemError("write", dead, code: ENOSPC))
+                throw SystemError("write", dead, code: ENOSPC)
             }
             return isThere
         }

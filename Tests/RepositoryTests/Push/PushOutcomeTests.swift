@@ -54,7 +54,7 @@ struct PushOutcomeTests {
     ) {
         var changed = Case()
         change(&changed)
-        #expect(throws: RepositoryError.self, sourceLocation: sourceLocation) {
+        #expect(throws: PushError.self, sourceLocation: sourceLocation) {
             try changed.judge()
         }
     }

@@ -22,6 +22,8 @@ struct ReceivingTests {
             if case .received = try body() {
                 Issue.record("received", sourceLocation: sourceLocation)
             }
+        } catch is PushError {
+        } catch is GitError {
         } catch is RepositoryError {
         } catch is ProtocolError {
         }

@@ -185,7 +185,7 @@ package struct Ancestry {
 extension Manifest {
     /// The canonical bytes of a state that readers accept: a state that a writer accepts and a reader
     /// refuses could not be cloned.
-    package func bytesToPublish() throws(RepositoryError) -> [UInt8] {
+    package func bytesToPublish() throws -> [UInt8] {
         do {
             let bytes = try canonicalBytes()
             guard try Manifest(parsing: bytes) == self else {
@@ -193,7 +193,7 @@ extension Manifest {
             }
             return bytes
         } catch {
-            throw .unproven("the manifest cannot be encoded: \(error)")
+            throw RepositoryError.unpublishable(reason: "the manifest cannot be encoded: \(error)")
         }
     }
 }

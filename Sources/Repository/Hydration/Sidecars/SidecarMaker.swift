@@ -30,7 +30,7 @@ package struct SidecarMaker: Sendable {
     ///   - tips: what the history covered ends in: commits and tags of the pack. Others are
     ///     passed over.
     /// - Returns: nil where no commit is among them.
-    /// - Throws: ``RepositoryError`` if git cannot: the pack is not closed under reachability, for
+    /// - Throws: ``GitError`` if git cannot: the pack is not closed under reachability, for
     ///   one; ``Cancellation/Cancelled``.
     package func make(
         forPack base: String, tips: some Sequence<ObjectID>, format: ObjectFormat
@@ -38,36 +38,32 @@ package struct SidecarMaker: Sendable {
         let scratch = try Workspace.empty(head: .main, format: format, in: state)
         let pack = scratch.packDirectory + "/pack-only"
         let directory = scratch.packDirectory
-        let index = try local("link a pack") { () throws(SystemError) in
-            for suffix in [".pack", ".idx"] {
-                try check("symlink", pack + suffix) { symlink(base + suffix, pack + suffix) }
-            }
-            return try PackObjects(inIndex: pack + ".idx", format: format)
+        for suffix in [".pack", ".idx"] {
+            try check("symlink", pack + suffix) { symlink(base + suffix, pack + suffix) }
         }
         let step = "write a bitmap"
-        guard let index else { throw RepositoryError.git(step: step, reason: "no index") }
+        guard let index = try PackObjects(inIndex: pack + ".idx", format: format) else {
+            throw GitError.failed(step: step, reason: "no index")
+        }
         let packedRefs = Set(tips.filter { index.contains($0) }.map(\.hex)).sorted()
             .map { "\($0) refs/tips/\($0)\n" }.joined()
         if packedRefs.isEmpty { return nil }
         let refsFile = scratch.path + "/packed-refs"
-        try local(step) { () throws(SystemError) in
-            try Files.write(
-                Array("# pack-refs with: sorted \n".utf8) + Array(packedRefs.utf8), to: refsFile)
-        }
+        try Files.write(
+            Array("# pack-refs with: sorted \n".utf8) + Array(packedRefs.utf8), to: refsFile)
 
         // git writes a pack's own bitmap only together with the pack.
         try git.run(["multi-pack-index", "write", "--bitmap"], in: scratch, step: step)
-        let verified = try local(step) { () throws(SystemError) -> Int? in
-            let names = try Files.names(in: directory).filter { $0.hasPrefix("multi-pack-index") }
-            guard let made = names.first(where: { $0.hasSuffix(".bitmap") }),
-                try PackBitmap.write(
-                    from: "\(directory)/\(made)", forPack: pack + ".pack", format: format,
-                    to: pack + ".bitmap")
-            else { return nil }
-            for name in names { _ = unlink("\(directory)/\(name)") }
-            return try PackBitmap.firstCommit(in: pack + ".bitmap", format: format)
-        }
-        guard let verified, let commit = index[verified] else { return nil }
+        let names = try Files.names(in: directory).filter { $0.hasPrefix("multi-pack-index") }
+        guard let made = names.first(where: { $0.hasSuffix(".bitmap") }),
+            try PackBitmap.write(
+                from: "\(directory)/\(made)", forPack: pack + ".pack", format: format,
+                to: pack + ".bitmap")
+        else { return nil }
+        for name in names { _ = unlink("\(directory)/\(name)") }
+        guard let first = try PackBitmap.firstCommit(in: pack + ".bitmap", format: format),
+            let commit = index[first]
+        else { return nil }
         // A wrong bitmap would be a clone that lacks something: git compares one with a walk.
         try git.run(["rev-list", "--test-bitmap", commit.hex], in: scratch, step: "test a bitmap")
 
@@ -82,12 +78,10 @@ package struct SidecarMaker: Sendable {
     /// A file that was made, if it is still as it was written.
     private static func body(
         _ path: String, _ format: ObjectFormat
-    ) throws(RepositoryError) -> ObjectBody {
-        let file = try local("read a bitmap or commit graph") { () throws(SystemError) in
-            try ChecksummedFile(path, format: format)
-        }
+    ) throws -> ObjectBody {
+        let file = try ChecksummedFile(path, format: format)
         guard file.isIntact else {
-            throw .git(
+            throw GitError.failed(
                 step: "write a bitmap", reason: "'\(path)' does not match its own checksum")
         }
         return file.body
