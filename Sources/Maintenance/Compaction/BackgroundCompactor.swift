@@ -89,7 +89,8 @@ package final class BackgroundCompactor: @unchecked Sendable {
         do {
             _ = try Thread { [self] in
                 // On Linux of this thread alone; children have it from there. setpriority(2).
-                setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, QuietGit.niceness)
+                setpriority(
+                    __priority_which_t(PRIO_PROCESS.rawValue), 0, GitRun.Priority.low.rawValue)
                 while let repository = next() { compact(repository) }
             }
         } catch {
