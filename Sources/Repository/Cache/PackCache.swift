@@ -185,12 +185,6 @@ package final class PackCache: Sendable {
         Self.remove(base(of: digest), Suffix.all)
     }
 
-    /// Notes that it is known there is no such file, by one with this suffix.
-    func mark(_ digest: Digest, _ suffix: String) {
-        // Not noted: asked for again.
-        try? Files.write([], to: base(of: digest) + suffix)
-    }
-
     /// Sets a file's time of modification to now. An index's is the time of use: git sets that of
     /// a pack. utimensat(2). Of another user's file it cannot be set, and need not be.
     private func touch(_ path: String) {
@@ -211,5 +205,77 @@ package final class PackCache: Sendable {
             Suffix.all.filter(suffixes.contains), suffixes.filter { !Suffix.all.contains($0) }
         )
         for suffix in known + others { unlink(base + suffix) }
+    }
+}
+
+/// The right to add one pack to the cache, which one thread of one process holds at a time. The files
+/// of an attempt are removed with it.
+///
+/// A thread that holds claims never waits for another one, so no two threads wait for each other. A
+/// claim is a file lock and ends with its process.
+final class PackClaim: Sendable {
+    let digest: Digest
+    /// The path of the files in the making, without their suffixes.
+    let base: String
+    private let lock: FileLock
+
+    private init(_ digest: Digest, _ base: String, _ lock: consuming FileLock) {
+        self.digest = digest
+        self.base = base
+        self.lock = lock
+        // A killed process may have left files, which may be read-only by now.
+        PackCache.remove(base, PackCache.Suffix.all)
+    }
+
+    deinit {
+        // The lock's name goes last, while the lock is still held.
+        PackCache.remove(base, PackCache.Suffix.all + [".rev", Self.lockSuffix])
+    }
+
+    private static let lockSuffix = ".lock"
+
+    /// Claims a pack; nil if another thread or process holds the claim.
+    static func attempt(
+        _ digest: Digest, in directory: String
+    ) throws(SystemError) -> PackClaim? {
+        let base = "\(directory)/\(digest.hex)"
+        guard let lock = try FileLock.attempt(base + lockSuffix) else { return nil }
+        return PackClaim(digest, base, lock)
+    }
+
+    /// Waits until the claim is free, and takes it; nil if its holder made no progress for as long as
+    /// `patience`.
+    static func wait(
+        _ digest: Digest, in directory: String, patience: Duration
+    ) throws(SystemError) -> PackClaim? {
+        let base = "\(directory)/\(digest.hex)"
+        var last = progress(base)
+        var since = ContinuousClock.now
+        let lock = try FileLock.wait(for: base + lockSuffix) {
+            let current = progress(base)
+            if current != last { (last, since) = (current, .now) }
+            return .now - since > patience
+        }
+        guard let lock else { return nil }
+        return PackClaim(digest, base, lock)
+    }
+
+    /// A value that changes while the holder writes.
+    private static func progress(_ base: String) -> [Int] {
+        [PackCache.Suffix.pack, PackCache.Suffix.index].flatMap { suffix -> [Int] in
+            var status = stat()
+            guard stat(base + suffix, &status) == 0 else { return [] }
+            return [Int(status.st_size), status.st_mtim.tv_sec, status.st_mtim.tv_nsec]
+        }
+    }
+
+    /// Removes the files of dead processes.
+    static func sweep(_ directory: String) {
+        // Without a directory there is nothing to sweep.
+        guard let names = try? Files.names(in: directory) else { return }
+        for digest in Set(names.compactMap { Digest(hex: $0.utf8.prefix(64)) }) {
+            // A claim that is held, or belongs to another user, stays.
+            _ = try? attempt(digest, in: directory)
+        }
     }
 }

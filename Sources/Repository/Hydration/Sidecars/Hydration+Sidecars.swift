@@ -1,4 +1,4 @@
-package import Bytes
+import Bytes
 import GitProtocol
 import Glibc
 import Logging
@@ -55,7 +55,7 @@ extension Hydration {
         let index = "\(workspace.packDirectory)/pack-\(pack.hex).idx"
         for (position, sidecar) in sidecars.enumerated() {
             guard found[position] else {
-                cache?.packs.mark(pack, sidecar.absenceSuffix)
+                cache?.packs.markAbsent(sidecar, of: pack)
                 continue
             }
             let place = places[position]
@@ -63,7 +63,7 @@ extension Hydration {
                 log.warning(
                     "ignoring invalid bitmap or commit graph",
                     metadata: ["object.key": "\(sidecar.key(of: pack))"])
-                cache?.packs.mark(pack, sidecar.absenceSuffix)
+                cache?.packs.markAbsent(sidecar, of: pack)
                 continue
             }
             if let cache = cache?.packs, let claim {
@@ -74,38 +74,5 @@ extension Hydration {
                 try check("rename", target) { rename(place, target) }
             }
         }
-    }
-}
-
-extension PackCache {
-    /// What is known of a pack's sidecar.
-    enum SidecarKnowledge {
-        case kept(path: String)
-        /// There was none within the last hour.
-        case absent
-        case unknown
-    }
-
-    /// Seconds for which it is believed that there is none.
-    private static let absenceTime = 3600
-
-    /// Has a pack's sidecars looked for again: they were just made.
-    package func forgetAbsence(of pack: Digest) {
-        Self.remove(base(of: pack), PackSidecar.allCases.map(\.absenceSuffix))
-    }
-
-    /// Says what is known without asking the store.
-    func look(for sidecar: PackSidecar, of pack: Digest) -> SidecarKnowledge {
-        let base = base(of: pack)
-        var status = stat()
-        if lstat(base + sidecar.suffix, &status) == 0, status.st_mode & S_IFMT == S_IFREG {
-            return .kept(path: base + sidecar.suffix)
-        }
-        if lstat(base + sidecar.absenceSuffix, &status) == 0,
-            abs(time(nil) - status.st_mtim.tv_sec) < Self.absenceTime
-        {
-            return .absent
-        }
-        return .unknown
     }
 }

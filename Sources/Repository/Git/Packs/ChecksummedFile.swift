@@ -56,3 +56,14 @@ struct ChecksummedFile {
         hashLength = length
     }
 }
+
+extension MappedFile {
+    /// Whether the file ends in git's own hash of everything before it.
+    borrowing func endsInItsHash(_ format: ObjectFormat) -> Bool {
+        guard bytes.count > 2 * format.rawLength else { return false }
+        var hash = MessageDigest(format == .sha1 ? .sha1 : .sha256)
+        let end = bytes.count - format.rawLength
+        hash.update(UnsafeRawBufferPointer(rebasing: bytes[..<end]))
+        return bytes[end...].elementsEqual(hash.finish())
+    }
+}

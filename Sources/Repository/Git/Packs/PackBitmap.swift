@@ -1,13 +1,13 @@
 import Bytes
-import GitProtocol
+package import GitProtocol
 import Glibc
 import ObjectStore
-import Posix
+package import Posix
 
 /// A reachability bitmap as git writes it for a multi-pack-index. Where that has one pack, it is
 /// that pack's own bitmap but for the hash in its header, which names the index, not the pack: the
 /// objects are in the pack's order in both. gitformat-bitmap(5), gitformat-pack(5).
-struct PackBitmap {
+package enum PackBitmap {
     /// Writes the bitmap of a pack.
     ///
     /// - Parameters:
@@ -69,6 +69,20 @@ struct PackBitmap {
         }
         let entry = try read(4, at: offset)
         return entry.count == 4 ? number(entry[...]) : nil
+    }
+
+    /// Whether a file is the bitmap of the pack with this index: it ends in its own hash, and its header
+    /// contains the pack's trailer.
+    package static func isWhole(
+        _ bitmap: borrowing MappedFile, forIndex index: borrowing MappedFile,
+        _ format: ObjectFormat
+    ) -> Bool {
+        let length = format.rawLength
+        guard bitmap.endsInItsHash(format), bitmap.bytes.starts(with: signature),
+            bitmap.bytes.count >= hashOffset + 2 * length
+        else { return false }
+        let trailer = index.bytes.dropLast(length).suffix(length)
+        return bitmap.bytes[hashOffset..<hashOffset + length].elementsEqual(trailer)
     }
 
     private static func number(_ bytes: ArraySlice<UInt8>) -> Int {
