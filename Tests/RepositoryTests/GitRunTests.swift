@@ -1,4 +1,6 @@
+import GitProtocol
 import Glibc
+import ObjectStore
 import Posix
 import Synchronization
 import TestSupport
@@ -107,7 +109,7 @@ struct GitRunTests {
                     ["count-objects", "-v"], to: "count",
                     limits: .cancellable(by: cancellation)), in: workspace)
         }
-        _ = canceling.value
+        try canceling.value()
         try git.expectEnded()
     }
 
