@@ -1,6 +1,5 @@
-/// A JSON text read as bytes: strings stay byte strings, in the order and number in which they
-/// stand. RFC 8259. Foundation's decoder merges keys that are canonically equivalent, which would
-/// lose refs.
+/// A JSON text as bytes: strings stay byte strings, and members keep their order and number. RFC
+/// 8259. Foundation's decoder merges keys that are canonically equivalent, which would lose refs.
 package enum JSONBytes: Equatable {
     case string([UInt8])
     case number([UInt8])
@@ -21,14 +20,14 @@ package enum JSONBytes: Equatable {
         }
     }
 
-    /// Why a text is no JSON that we take.
+    /// The reason why a text is not valid JSON.
     package struct Failure: Error, CustomStringConvertible {
         let offset: Int
         let reason: String
         package var description: String { "\(reason) at byte \(offset)" }
     }
 
-    /// Reads one value that is the whole of `bytes`. Duplicate keys are refused.
+    /// Parses a text that consists of one value. Duplicate keys are refused.
     package init(parsing bytes: [UInt8]) throws(Failure) {
         var parser = Parser(bytes: bytes)
         self = try parser.value(depth: 0)
@@ -43,7 +42,7 @@ extension JSONBytes {
         .string(Array(text.description.utf8))
     }
 
-    /// A string, or null where there is none.
+    /// A string, or null for nil.
     package static func optional(_ text: (some CustomStringConvertible)?) -> JSONBytes {
         text.map { .text($0) } ?? .null
     }
@@ -53,7 +52,7 @@ extension JSONBytes {
         .number(Array(number.description.utf8))
     }
 
-    /// The text without white space, members in their order. RFC 8259.
+    /// The value as text without white space, members in their order. RFC 8259.
     package var written: [UInt8] {
         var json: [UInt8] = []
         append(to: &json)
@@ -85,7 +84,7 @@ extension JSONBytes {
         }
     }
 
-    /// `"`, `\` and control characters are escaped, all else stands as it is.
+    /// `"`, `\` and control characters are escaped; everything else stays as it is.
     private static func append(_ string: [UInt8], to json: inout [UInt8]) {
         json.append(UInt8(ascii: "\""))
         for byte in string {
@@ -105,7 +104,8 @@ private struct Parser {
     let bytes: [UInt8]
     var offset = 0
 
-    /// A manifest has three levels; what an unknown key holds may have some more.
+    /// The largest depth. A manifest has three levels; the value of an unknown key may have some
+    /// more.
     private let maximumDepth = 32
 
     init(bytes: [UInt8]) { self.bytes = bytes }

@@ -9,14 +9,14 @@ import Synchronization
 final class Body: ByteStream, @unchecked Sendable {
     private let connection: any Connection
     private let contentLength: Request.ContentLength
-    /// Bytes, encoded or decoded; 0: none.
+    /// The largest size in bytes, encoded or decoded; 0 for no limit.
     private let limit: Int64
-    /// When all of it must be in.
+    /// The time by which the whole body must have arrived.
     private let deadline: ContinuousClock.Instant
     private var gzip: GzipDecoder?
     private let framing: Framing
 
-    /// What the body must look like all through.
+    /// The required format of the body.
     enum Framing {
         /// pkt-lines.
         case pktLines

@@ -5,7 +5,7 @@ import Glibc
 package import Logging
 package import Posix
 
-/// Serves FastCGI on a listening socket with worker threads, until told to stop.
+/// Serves FastCGI on a listening socket with worker threads, until a signal arrives.
 package struct FastCGIServer: ~Copyable {
     private let listener: Listener
     private let responder: Responder
@@ -21,8 +21,8 @@ package struct FastCGIServer: ~Copyable {
         self.log = log
     }
 
-    /// Serves until SIGTERM, SIGINT, SIGHUP or SIGUSR1; then takes no more connections, finishes
-    /// what runs, and returns. A second such signal ends what runs.
+    /// Serves until SIGTERM, SIGINT, SIGHUP or SIGUSR1; then accepts no more connections, finishes
+    /// the running requests, and returns. A second such signal kills their git processes.
     package consuming func run() throws(SystemError) {
         FCGX_Init()
         // libfcgi takes over some signals; a broken connection must stay an error of write(2).

@@ -17,9 +17,10 @@ final class LineLimiter: Sendable {
         self.perSecond = perSecond
     }
 
-    /// Asks whether a line may be logged now.
+    /// Returns whether a line may be logged now.
     ///
-    /// - Returns: how many were suppressed since the last one; nil: this one is suppressed, too.
+    /// - Returns: the number of lines suppressed since the last one; nil if this one is suppressed
+    ///   as well.
     func admit(at now: ContinuousClock.Instant = .now) -> Int? {
         state.withLock { state in
             if let began = state.began, now - began < .seconds(1) {

@@ -12,7 +12,7 @@ package struct LineLogHandler: LogHandler {
     private let label: String
     private let write: @Sendable ([UInt8]) -> Void
 
-    /// - Parameter write: takes a line, its end included.
+    /// - Parameter write: writes a line, including its end.
     package init(
         label: String, write: @escaping @Sendable ([UInt8]) -> Void = Self.writeToStandardError
     ) {
@@ -66,7 +66,8 @@ struct LogLine {
     /// PIPE_BUF: a write(2) of so much to a pipe is never mixed with another.
     static let wholeSize = 4096
 
-    /// Bytes of one value; less where there are so many that the line would be too long.
+    /// The size in bytes of one value; less if there are so many values that the line would be too
+    /// long.
     private static let valueLimits = [1200, 400, 100, 24]
 
     init(

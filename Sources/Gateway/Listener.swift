@@ -4,7 +4,7 @@ package import Posix
 /// Where the web server connects.
 package struct Listener: ~Copyable, Sendable {
     let descriptor: OwnedDescriptor
-    /// The path of a Unix socket that we made, to be removed at the end.
+    /// The path of a Unix socket that this process created, to be removed at the end.
     private let path: String?
 
     /// An address to listen on.
@@ -33,7 +33,7 @@ package struct Listener: ~Copyable, Sendable {
         }
     }
 
-    /// Several workers wait for one connection, and all but one find none.
+    /// Several workers wait for one connection, and only one gets it.
     private static func nonBlocking(
         _ socket: consuming OwnedDescriptor, removing path: String? = nil
     ) throws(SystemError) -> Listener {
@@ -54,12 +54,12 @@ package struct Listener: ~Copyable, Sendable {
     /// Whether an address is of this machine alone.
     package static func isLoopback(_ host: String) -> Bool {
         if ["localhost", "::1", "[::1]"].contains(host) { return true }
-        // A name may begin like that, too.
+        // A host name may begin with '127.', too.
         var address = in_addr()
         return inet_pton(AF_INET, host, &address) == 1 && host.hasPrefix("127.")
     }
 
-    /// Removes the Unix socket that was made.
+    /// Removes the Unix socket that this process created.
     package func removeSocket() {
         if let path { _ = unlink(path) }
     }

@@ -11,7 +11,7 @@ package struct Request: Sendable {
     package let contentEncoding: String
     /// The Git-Protocol header.
     package let gitProtocol: String
-    /// `REMOTE_USER`: whatever we are told; the web server's to vouch for. nil: empty or absent.
+    /// `REMOTE_USER`, which the web server vouches for; nil if it is empty or absent.
     package let user: String?
     package let address: String
     /// Names the request in its answer and in the log.
@@ -21,12 +21,12 @@ package struct Request: Sendable {
     package enum ContentLength: Equatable, Sendable {
         /// Bytes.
         case known(Int64)
-        /// Absent or empty: a chunked body, or none.
+        /// Absent or empty: the body is chunked, or there is none.
         case unknown
         case invalid(String)
     }
 
-    /// Whether there may be a body: a GET has none unless it says so.
+    /// Whether the request may have a body: a GET has none unless it announces one.
     var mayHaveBody: Bool {
         switch contentLength {
         case .known(let length): length > 0
@@ -58,7 +58,7 @@ package struct Request: Sendable {
         }
     }
 
-    /// Keys and values as protocol(5) has them, `version=2` say; anything else counts as none.
+    /// Keys and values as in protocol(5), such as `version=2`; anything else is ignored.
     private static func safeProtocol(_ value: String) -> String {
         let isSafe =
             value.utf8.count <= 256

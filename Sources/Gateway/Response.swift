@@ -4,7 +4,7 @@
 final class Response {
     private let connection: any Connection
     private let request: Request
-    /// What the head said; nil: it is not out.
+    /// The status in the head; nil if the head was not sent yet.
     private(set) var status: Int?
     /// Bytes of the body that were sent.
     private(set) var bytes: Int64 = 0
@@ -17,7 +17,7 @@ final class Response {
     }
 
     /// Sends the head. Nothing may be cached: git-http-backend's `hdr_nocache`. A status of 200 is
-    /// what a web server takes an answer to have that names none. RFC 3875 §6.3.3.
+    /// omitted, as it is a web server's default. RFC 3875 §6.3.3.
     func begin(
         status: Int = 200, type: String, headers: [String] = []
     ) throws(RequestError) {
@@ -33,7 +33,7 @@ final class Response {
         try send(Array((lines.joined(separator: "\r\n") + "\r\n\r\n").utf8))
     }
 
-    /// Sends bytes of the body; to a HEAD request there is none.
+    /// Sends bytes of the body; the answer to a HEAD request has none.
     func write(_ bytes: UnsafeRawBufferPointer) throws(RequestError) {
         if request.method == "HEAD" { return }
         try connection.write(bytes)

@@ -1,7 +1,7 @@
 package import GitProtocol
 package import ObjectStore
 
-/// What a request asks for. gitprotocol-http(5); the dumb protocol is refused.
+/// The purpose of a request. gitprotocol-http(5); the dumb protocol is refused.
 package enum Route: Equatable, Sendable {
     /// `GET /OWNER/REPO/info/refs?service=git-…`.
     case advertise(GitService, RepositoryName)

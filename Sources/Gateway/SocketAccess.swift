@@ -1,11 +1,11 @@
 package import Glibc
 import Posix
 
-/// Who may connect to a Unix socket: anyone who may can name any user as `REMOTE_USER`.
+/// The users who can connect to a Unix socket: each of them can send any `REMOTE_USER`.
 package struct SocketAccess: Equatable, Sendable {
-    /// Permission bits; connecting takes the right to write. unix(7).
+    /// Permission bits; connecting requires write permission. unix(7).
     package var mode: mode_t
-    /// nil: the group of the process, or of a setgid directory.
+    /// nil for the group of the process, or of a setgid directory.
     package var group: gid_t?
 
     package init(mode: mode_t = 0o660, group: gid_t? = nil) {
@@ -13,7 +13,7 @@ package struct SocketAccess: Equatable, Sendable {
         self.group = group
     }
 
-    /// Makes the file that bind(2) creates for the socket its owner's alone.
+    /// Restricts the file that bind(2) creates for the socket to its owner.
     ///
     /// On Linux that file gets the mode of the socket itself, less the umask. The umask belongs to
     /// the whole process, whose other threads create files meanwhile.
@@ -22,7 +22,7 @@ package struct SocketAccess: Equatable, Sendable {
         try check("fchmod") { fchmod(raw, mode & 0o700) }
     }
 
-    /// Gives a bound socket, on which nobody listens yet, to those who may connect.
+    /// Opens a bound socket, on which nobody listens yet, to the users who can connect.
     func apply(to path: String) throws(SystemError) {
         // The group first: the mode must not hold for another one.
         if let group { try check("chown", path) { lchown(path, uid_t.max, group) } }

@@ -1,11 +1,11 @@
 /// The capabilities that the installed git advertises for a service in protocol v0 or v1, taken
 /// from an advertisement of its own. gitprotocol-pack(5), "Reference Discovery".
 package struct AdvertisedCapabilities: Equatable, Sendable {
-    /// Lines that stand before the first ref, `version 1` say, as pkt-lines.
+    /// The pkt-lines before the first ref, such as `version 1`.
     private let preface: [UInt8]
     private let words: [[UInt8]]
 
-    /// Takes what git advertised for a repository that has a ref.
+    /// Parses git's advertisement of a repository that has a ref.
     package init(parsing advertisement: [UInt8]) throws(ProtocolError) {
         var rest = advertisement[...]
         var preface: [UInt8] = []
@@ -26,7 +26,7 @@ package struct AdvertisedCapabilities: Equatable, Sendable {
         self.preface = preface
     }
 
-    /// The list for a repository whose HEAD resolves to `head`, nil where it does not resolve; in
+    /// The list for a repository whose HEAD resolves to `head`, nil if it does not resolve; in
     /// git's order, with the `symref` in its place.
     func list(head: RefName?) -> [UInt8] {
         let symref = Array("symref=".utf8)
@@ -40,7 +40,7 @@ package struct AdvertisedCapabilities: Equatable, Sendable {
     /// The beginning of an advertisement.
     var beginning: [UInt8] { preface }
 
-    /// The format that `object-format` names.
+    /// The format in `object-format`.
     var objectFormat: ObjectFormat {
         words.contains { $0.elementsEqual("object-format=sha256".utf8) } ? .sha256 : .sha1
     }

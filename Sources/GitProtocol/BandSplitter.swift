@@ -1,12 +1,12 @@
-/// Takes a side-band stream apart as its bytes come in.
+/// Splits a side-band stream as its bytes arrive.
 package struct BandSplitter: Sendable {
     private var pending: [UInt8] = []
-    /// Whether the flush that ends the stream has come.
+    /// Whether the flush at the stream's end has arrived.
     package private(set) var hasEnded = false
 
     package init() {}
 
-    /// Takes the next bytes and gives out the whole packets in them.
+    /// Takes the next bytes and returns the complete packets in them.
     package mutating func split(
         _ bytes: UnsafeRawBufferPointer, _ body: (Band, ArraySlice<UInt8>) throws -> Void
     ) throws {

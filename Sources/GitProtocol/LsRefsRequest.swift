@@ -1,22 +1,22 @@
-/// Protocol v2's `ls-refs`, with its arguments. gitprotocol-v2(5).
+/// A request for protocol v2's `ls-refs`, with its arguments. gitprotocol-v2(5).
 package struct LsRefsRequest: Equatable, Sendable {
     package private(set) var peel = false
     package private(set) var symrefs = false
     package private(set) var unborn = false
-    /// Sorted, and none begins with another, once the request is read.
+    /// Sorted, and without prefixes that begin with another one, once the request is read.
     private var prefixes: [[UInt8]] = []
 
-    /// As many prefixes as this, or more, count as none: git's `TOO_MANY_PREFIXES`.
+    /// The number of prefixes from which on all of them are ignored: git's `TOO_MANY_PREFIXES`.
     private static let tooManyPrefixes = 65_536
 
-    /// Bytes of a request that is read here: some 65,536 prefixes. What is read is kept in memory,
-    /// and anybody may send it.
+    /// The largest request in bytes, some 65,536 prefixes. The request is held in memory, and
+    /// anybody can send one.
     private static let maximumSize = 4 << 20
 
     /// Reads a request.
     ///
-    /// - Returns: nil for another command, and for anything out of the ordinary, too long a request
-    ///   included, which git is to answer in its own words.
+    /// - Returns: nil for another command, and for an unusual request, such as one that is too
+    ///   long, which git has to answer in its own words.
     package static func read(
         from reader: PktLineReader, format: ObjectFormat
     ) throws -> LsRefsRequest? {
@@ -25,14 +25,14 @@ package struct LsRefsRequest: Equatable, Sendable {
             let line = try reader.next()
             guard case .data(let payload) = line else { return line }
             size += payload.count + 4
-            // git reads C strings, which end where we would go on.
+            // git reads C strings, which end at a zero byte.
             return size > maximumSize || payload.contains(0) ? nil : line
         }
 
         guard case .data(let command)? = try next(),
             text(command).elementsEqual("command=ls-refs".utf8)
         else { return nil }
-        // Who names no format means SHA-1, and another one is refused.
+        // A client that specifies no format means SHA-1; another format is refused.
         var isFormatKnown = format == .sha1
         capabilities: while true {
             switch try next() {
@@ -62,7 +62,7 @@ package struct LsRefsRequest: Equatable, Sendable {
         }
     }
 
-    /// - Returns: false for an argument that is none.
+    /// - Returns: false for an invalid argument.
     private mutating func take(_ argument: ArraySlice<UInt8>) -> Bool {
         let prefix = Array("ref-prefix ".utf8)
         if argument.elementsEqual("peel".utf8) {
@@ -91,8 +91,8 @@ package struct LsRefsRequest: Equatable, Sendable {
         prefixes = arranged
     }
 
-    /// Whether a name is asked for. Of the prefixes only the last that does not sort after the name
-    /// can stand at its beginning: many prefixes and many refs must not multiply.
+    /// Whether the request includes a name. Only the last prefix that does not sort after the name
+    /// can be its beginning: many prefixes and many refs must not multiply.
     func matches(_ name: [UInt8]) -> Bool {
         if prefixes.isEmpty { return true }
         var (low, high) = (0, prefixes.count)

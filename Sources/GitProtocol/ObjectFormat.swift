@@ -1,9 +1,9 @@
-/// The hash that names a repository's objects. gitformat-signature aside, git's `objectFormat`.
+/// The hash function for a repository's object ids: git's `objectFormat`.
 package enum ObjectFormat: String, Sendable {
     case sha1
     case sha256
 
-    /// Digits of an object id.
+    /// The number of digits of an object id.
     package var hexLength: Int {
         switch self {
         case .sha1: 40
@@ -11,6 +11,6 @@ package enum ObjectFormat: String, Sendable {
         }
     }
 
-    /// Bytes of a hash, as packs and indexes carry it in their trailers.
+    /// The length of a hash in bytes, as in the trailers of packs and indexes.
     package var rawLength: Int { hexLength / 2 }
 }

@@ -1,11 +1,11 @@
 import Bytes
 
-/// The name of a git object: 40 (SHA-1) or 64 (SHA-256) lower-case hex digits.
+/// The id of a git object: 40 (SHA-1) or 64 (SHA-256) lowercase hex digits.
 ///
 /// It is stored as the hash's bytes, without an allocation of its own: repositories have millions of
 /// them.
 package struct ObjectID: Hashable, Sendable, CustomStringConvertible {
-    // The hash, first byte in the highest place; what SHA-1 leaves is zero. Four integers are
+    // The hash, with its first byte in the highest place and zeros after a SHA-1. Four integers are
     // smaller than a vector of them, which would be aligned.
     private let first: UInt64
     private let second: UInt64
@@ -14,7 +14,7 @@ package struct ObjectID: Hashable, Sendable, CustomStringConvertible {
     /// The format whose ids have this length.
     package let format: ObjectFormat
 
-    /// Takes the digits; nil for another number of them, or for anything else.
+    /// Parses the digits; nil if there are more or fewer, or other characters.
     package init?(_ bytes: some Collection<UInt8>) {
         switch bytes.count {
         case 40: format = .sha1
@@ -36,7 +36,7 @@ package struct ObjectID: Hashable, Sendable, CustomStringConvertible {
         (first, second, third, fourth) = (0, 0, 0, 0)
     }
 
-    /// The id of no object: in a command, "does not exist". gitprotocol-pack(5), `zero-id`.
+    /// The zero id: in a command it means "does not exist". gitprotocol-pack(5), `zero-id`.
     package static func zero(_ format: ObjectFormat) -> ObjectID { ObjectID(zero: format) }
 
     package var isZero: Bool { first | second | third | fourth == 0 }
@@ -50,7 +50,7 @@ package struct ObjectID: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
-    /// Adds the digits to bytes.
+    /// Appends the digits to bytes.
     package func appendHex(to bytes: inout [UInt8]) {
         let words = words
         for index in 0..<format.hexLength { bytes.append(Self.digit(at: index, of: words)) }

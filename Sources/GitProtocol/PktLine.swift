@@ -10,21 +10,23 @@ package enum PktLine: Equatable, Sendable {
     /// `0002`. gitprotocol-v2(5).
     case responseEnd
 
-    /// Bytes of payload. gitprotocol-common(5): a line is at most 65520 bytes with its length.
+    /// The largest payload in bytes. gitprotocol-common(5): a line has at most 65520 bytes
+    /// including its length.
     package static let maximumPayload = 65_516
 
-    /// Bytes of payload behind the band number. gitprotocol-capabilities(5), `side-band-64k`.
+    /// The largest payload in bytes after the band number. gitprotocol-capabilities(5),
+    /// `side-band-64k`.
     package static let maximumBandPayload = 65_515
 
-    /// Adds a line with `payload` to `bytes`; the payload must fit.
+    /// Appends a line with `payload`, which must fit, to `bytes`.
     package static func append(_ payload: some Collection<UInt8>, to bytes: inout [UInt8]) {
         precondition(payload.count <= maximumPayload)
         bytes.append(contentsOf: header(payload.count + 4))
         bytes.append(contentsOf: payload)
     }
 
-    /// Adds `payload` on `band`, in as many lines as it takes; an empty one is one empty line, a
-    /// keep-alive.
+    /// Appends `payload` on `band`, in as many lines as necessary. An empty payload is one empty
+    /// line, a keep-alive.
     package static func append(
         _ payload: some Collection<UInt8>, on band: Band, to bytes: inout [UInt8]
     ) {
@@ -45,14 +47,14 @@ package enum PktLine: Equatable, Sendable {
         [12, 8, 4, 0].map { Hex.digit(UInt8(truncatingIfNeeded: length >> $0)) }
     }
 
-    /// What a line's four length digits say.
+    /// The meaning of a line's four length digits.
     package enum Header: Equatable, Sendable {
         /// A line with this many bytes of payload.
         case payload(Int)
         case flush, delimiter, responseEnd
     }
 
-    /// Reads four length digits; upper case is accepted, as git does.
+    /// Parses four length digits; uppercase is accepted, as in git.
     package static func parseHeader(
         _ digits: some Collection<UInt8>
     ) throws(ProtocolError) -> Header {
@@ -74,7 +76,7 @@ package enum PktLine: Equatable, Sendable {
     }
 }
 
-/// A stream within the stream. gitprotocol-capabilities(5), `side-band-64k`.
+/// A substream of the answer. gitprotocol-capabilities(5), `side-band-64k`.
 package enum Band: UInt8, Sendable {
     /// Data: a push's report, a fetch's pack.
     case data = 1

@@ -1,12 +1,12 @@
-/// Follows the pkt-lines of a request that passes by in chunks, without keeping their bytes.
+/// Follows the pkt-lines of a request that passes by in chunks, without storing their bytes.
 package struct PktLineFraming: Sendable {
     private var digits: [UInt8] = []
     private var payloadLeft = 0
     /// The beginning of a line that would be long for a filter; nil for other lines.
     private var beginning: [UInt8]?
 
-    /// Bytes of a `filter` line. git's own have less than a hundred; it copies what follows once for
-    /// each `combine:` in it, so that 64 KiB of them take half a gigabyte of memory.
+    /// The largest `filter` line in bytes. git's own have less than a hundred. git copies the rest
+    /// once for each `combine:` in it, so that 64 KiB of them need half a gigabyte of memory.
     package static let maximumFilter = 1024
 
     private static let filter = Array("filter ".utf8)
@@ -16,8 +16,8 @@ package struct PktLineFraming: Sendable {
     /// Takes the next bytes.
     ///
     /// - Throws: ``ProtocolError`` for a malformed line, for a filter longer than
-    ///   ``maximumFilter``, and for `0002`: only responses end with it, and in a request git's server
-    ///   takes it for a bug of its own and aborts.
+    ///   ``maximumFilter``, and for `0002`. Only responses end with that; in a request git's server
+    ///   takes it for its own bug and aborts.
     package mutating func follow(_ bytes: UnsafeRawBufferPointer) throws(ProtocolError) {
         var index = 0
         while index < bytes.count {
@@ -54,9 +54,9 @@ package struct PktLineFraming: Sendable {
         beginning = all
     }
 
-    /// Says that the stream has ended.
+    /// Reports that the stream has ended.
     ///
-    /// - Throws: ``ProtocolError/truncated(_:)`` if that is within a line.
+    /// - Throws: ``ProtocolError/truncated(_:)`` if it ended within a line.
     package func end() throws(ProtocolError) {
         if payloadLeft > 0 { throw .truncated("a pkt-line") }
         if !digits.isEmpty { throw .truncated("a pkt-line's length") }

@@ -1,4 +1,4 @@
-/// Reads pkt-lines from a stream, taking not a byte more than they have.
+/// Reads pkt-lines from a stream, and not a byte more.
 package struct PktLineReader {
     private let read: (Int) throws -> [UInt8]
 
@@ -9,7 +9,7 @@ package struct PktLineReader {
 
     /// The next line; nil at the end of the stream.
     ///
-    /// - Throws: ``ProtocolError`` for a bad or cut line, and what reading throws.
+    /// - Throws: ``ProtocolError`` for a malformed or truncated line, and the errors of reading.
     package func next() throws -> PktLine? {
         let digits = try read(4)
         if digits.isEmpty { return nil }

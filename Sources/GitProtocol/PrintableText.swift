@@ -1,17 +1,17 @@
 import Bytes
 
-/// Text of unknown origin (a ref name, a header, git's own words) made fit for a line of the log or
-/// for a terminal: one line, without control characters, and bounded.
+/// Converts text of unknown origin (a ref name, a header, git's messages) for a log line or a
+/// terminal: one line, without control characters, of limited length.
 ///
-/// A byte is escaped as `\\`, `\"`, `\n`, `\r`, `\t`, or as `\x` and two lower-case hex digits, so
-/// that what was there can be read back.
+/// A byte is escaped as `\\`, `\"`, `\n`, `\r`, `\t`, or as `\x` and two lowercase hex digits, so
+/// that the original can be recovered.
 package enum PrintableText {
-    /// The value of a log line's `key=value`: as it is where it has printable ASCII characters
-    /// alone, but no space, `"`, `=` or `\`; otherwise between quotes, with every byte escaped that
-    /// is not printable ASCII. A value that is too long ends with `"+N` instead of `"`: N bytes of it
-    /// are left out.
+    /// Returns the value for a log line's `key=value`: unchanged if it consists of printable ASCII
+    /// characters except space, `"`, `=` and `\`; otherwise in quotes, with every other byte
+    /// escaped. A value that is too long ends with `"+N` instead of `"`, where N is the number of
+    /// omitted bytes.
     ///
-    /// - Parameter limit: bytes of the result, without the quotes and the mark.
+    /// - Parameter limit: the bytes of the result, without the quotes and the mark.
     package static func logValue(_ text: String, limit: Int) -> String {
         if !text.isEmpty, text.utf8.count <= limit, text.utf8.allSatisfy(isBare) { return text }
         var result = "\""
@@ -28,11 +28,11 @@ package enum PrintableText {
         return result + (left == 0 ? "\"" : "\"+\(left)")
     }
 
-    /// A sentence for a person's terminal. Letters, marks, numbers, punctuation and symbols of any
-    /// script stay; all else, `\` included, is escaped byte for byte. One that is too long says how
-    /// many bytes are left out.
+    /// Returns a sentence for a person's terminal. Letters, marks, numbers, punctuation and symbols
+    /// of any script stay; everything else, including `\`, is escaped byte by byte. A sentence that
+    /// is too long ends with the number of omitted bytes.
     ///
-    /// - Parameter limit: bytes of the result, without that.
+    /// - Parameter limit: the bytes of the result, without that number.
     package static func sentence(_ text: String, limit: Int = 4000) -> String {
         var result = ""
         var size = 0
@@ -49,9 +49,9 @@ package enum PrintableText {
         return left == 0 ? result : result + "... (\(left) more bytes)"
     }
 
-    /// A text as it is, but for its end where it is too long.
+    /// Returns a text, truncated if it is too long.
     ///
-    /// - Parameter limit: bytes.
+    /// - Parameter limit: the length in bytes.
     package static func shortened(_ text: String, to limit: Int) -> String {
         if text.utf8.count <= limit { return text }
         var result = ""

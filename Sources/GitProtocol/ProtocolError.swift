@@ -1,13 +1,13 @@
-/// A request, or an answer of git's, that breaks the protocol.
+/// A request, or an answer of git, that violates the protocol.
 package enum ProtocolError: Error, Equatable, Sendable, CustomStringConvertible {
-    /// The bytes end within something.
+    /// The bytes are truncated.
     case truncated(String)
     case badPktLine(String)
-    /// A push's command section that is none.
+    /// An invalid command section of a push.
     case badCommand(String)
-    /// More than the reader takes.
+    /// More data than the reader accepts.
     case tooLarge(String)
-    /// What git answered is not what gitprotocol-pack(5) says.
+    /// An answer of git that violates gitprotocol-pack(5).
     case badReport(String)
 
     package var description: String {

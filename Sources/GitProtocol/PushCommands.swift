@@ -1,7 +1,7 @@
-/// What a push asks for: everything of its request up to the pack. gitprotocol-pack(5),
+/// The commands of a push: everything in its request up to the pack. gitprotocol-pack(5),
 /// "Reference Update Request and Packfile Transfer".
 package struct PushCommands: Sendable {
-    /// One command as it came. The name is raw: it may not be a safe one.
+    /// One command as received. The name is raw: it may be unsafe.
     package struct Command: Equatable, Sendable {
         package let old: ObjectID
         package let new: ObjectID
@@ -12,7 +12,7 @@ package struct PushCommands: Sendable {
             RefName(rawName).map { RefUpdate(name: $0, old: old, new: new) }
         }
 
-        /// Adds `old-id new-id name` to bytes.
+        /// Appends `old-id new-id name` to bytes.
         func appendLine(to bytes: inout [UInt8]) {
             old.appendHex(to: &bytes)
             bytes.append(UInt8(ascii: " "))
@@ -27,30 +27,30 @@ package struct PushCommands: Sendable {
     package private(set) var pushOptions: [[UInt8]] = []
     /// The shallow lines, as pkt-lines.
     private var shallows: [UInt8] = []
-    /// Of the ids on the shallow lines.
+    /// The format of the ids on the shallow lines.
     package private(set) var shallowFormats: Set<ObjectFormat> = []
 
-    /// Bounds of what a request may ask this process to keep.
+    /// Limits on what a request can make this process store.
     package struct Limits: Sendable {
-        /// Bytes of the command and shallow lines.
+        /// The total size in bytes of the command and shallow lines.
         package var size = 64 << 20
-        /// Command and shallow lines. Each command also costs memory of its own later on, in the
+        /// The number of command and shallow lines. Each command also costs memory later on, in the
         /// checks, the report and the manifest.
         package var lines = 500_000
-        /// Bytes of the push options.
+        /// The total size in bytes of the push options.
         package var optionSize = 1 << 20
         package var options = 10_000
 
         package init() {}
     }
 
-    /// Bytes of the list of capabilities; git's has a few hundred.
+    /// The size in bytes of the list of capabilities; git's has a few hundred.
     private static let maximumCapabilities = 60_000
 
-    /// Reads the commands, and the push options where they were announced.
+    /// Reads the commands, and the push options if they were announced.
     ///
-    /// - Throws: ``ProtocolError`` for anything else, an empty request and a lone `0000` included,
-    ///   and what the reader throws.
+    /// - Throws: ``ProtocolError`` for anything else, including an empty request and a lone `0000`,
+    ///   and the errors of the reader.
     package static func read(
         from reader: PktLineReader, limits: Limits = Limits()
     ) throws -> PushCommands {
@@ -67,7 +67,7 @@ package struct PushCommands: Sendable {
         return push
     }
 
-    /// What is left of a limit on lines.
+    /// The remaining part of a limit on lines.
     private struct Budget {
         private let size: Int
         private let count: Int
@@ -80,7 +80,7 @@ package struct PushCommands: Sendable {
             (sizeLeft, countLeft) = (size, count)
         }
 
-        /// Takes a line's payload and its length digits into account.
+        /// Subtracts a line's payload and its length digits.
         mutating func charge(_ payload: [UInt8]) throws(ProtocolError) {
             sizeLeft -= payload.count + 4
             countLeft -= 1
@@ -119,7 +119,7 @@ package struct PushCommands: Sendable {
             throw .badCommand("a push certificate, which this server does not support")
         }
         if let zero = line.firstIndex(of: 0) {
-            // git lets any command carry capabilities; only the first one does in practice.
+            // git accepts capabilities on any command; in practice only the first one has them.
             if commands.isEmpty {
                 capabilities = try Self.capabilities(line[(zero + 1)...])
             }
@@ -141,16 +141,16 @@ package struct PushCommands: Sendable {
     private static func capabilities(
         _ list: ArraySlice<UInt8>
     ) throws(ProtocolError) -> PushCapabilities {
-        // git reads on to the next zero byte only: we and git must see one list.
+        // git reads up to the next zero byte: this program and git must see the same list.
         if list.contains(0) { throw .badCommand("a zero byte among the capabilities") }
-        // Another command may come to be the first one, and its name needs room beside the list.
+        // Another command may become the first one, and its name needs room beside the list.
         if list.count > maximumCapabilities {
             throw .badCommand("more than \(maximumCapabilities) bytes of capabilities")
         }
         return PushCapabilities(list)
     }
 
-    /// The first command's line, which grows where a report has to be asked for.
+    /// The first command's line, which grows if a report has to be requested.
     private func lineForGit(of first: some Collection<UInt8>) -> [UInt8] {
         Array(first) + [0] + capabilities.askingForReport.bytes
     }
@@ -160,8 +160,8 @@ package struct PushCommands: Sendable {
     ///
     /// - Parameters:
     ///   - isKept: whether the command with a raw name remains.
-    ///   - isFulfilled: whether an update has been made in the meantime. The new command starts from
-    ///     its result: git would refuse it for its old value.
+    ///   - isFulfilled: whether an update has been made in the meantime. The new command starts
+    ///     from its result, since git would refuse its old value.
     package func remaining(
         keeping isKept: ([UInt8]) -> Bool,
         fulfilled isFulfilled: (RefUpdate) -> Bool = { _ in false }
@@ -194,11 +194,11 @@ package struct PushCommands: Sendable {
         return push
     }
 
-    /// Whether a pack follows: not if every command deletes.
+    /// Whether a pack follows, which is the case unless every command deletes.
     package var bringsPack: Bool { commands.contains { !$0.new.isZero } }
 
-    /// The command section for git: as it came, but that a report is always asked for, because
-    /// what git reports is part of the proof that a push was received.
+    /// The command section for git, unchanged except that a report is always requested: git's
+    /// report is part of the proof that a push was received.
     package var requestForGit: [UInt8] {
         var bytes = shallows
         for index in commands.indices {

@@ -1,8 +1,8 @@
-/// What became of a push: git's report-status, as pkt-lines. gitprotocol-pack(5), "Report Status".
+/// The result of a push: git's report-status, as pkt-lines. gitprotocol-pack(5), "Report Status".
 package struct PushReport: Equatable, Sendable {
-    /// The report's own pkt-lines, as they stand within band 1, flush included.
+    /// The report's own pkt-lines, as within band 1, including the flush.
     package let bytes: [UInt8]
-    /// nil: `unpack ok`.
+    /// nil for `unpack ok`.
     package let unpackError: String?
     /// The refs reported `ok`, by raw name, in the report's order.
     package let accepted: [[UInt8]]
@@ -10,7 +10,7 @@ package struct PushReport: Equatable, Sendable {
     package let rejected: [Rejection]
     private let lines: [Line]
 
-    /// What the report says of one ref.
+    /// The report's line on one ref.
     private enum Line: Equatable, Sendable {
         /// With the `option` lines that follow it.
         case accepted([UInt8], options: [[UInt8]])
@@ -34,7 +34,7 @@ package struct PushReport: Equatable, Sendable {
             self.reason = Array(PrintableText.sentence(reason).utf8)
         }
 
-        /// Takes a reason that many refs share.
+        /// Stores a reason that many refs share.
         package init(rawName: [UInt8], reasonBytes: [UInt8]) {
             self.rawName = rawName
             reason = reasonBytes
@@ -99,7 +99,7 @@ package struct PushReport: Equatable, Sendable {
         lines.compactMap { if case .rejected(let rejection) = $0 { rejection } else { nil } }
     }
 
-    /// A report of our own.
+    /// Creates a report without git.
     ///
     /// - Parameters:
     ///   - unpackError: nil for `unpack ok`.

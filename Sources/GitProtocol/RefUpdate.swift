@@ -1,5 +1,5 @@
-/// One command of a push: a ref, what the client takes its value to be, and what it shall be.
-/// gitprotocol-pack(5), "Reference Update Request". The zero id stands for "does not exist".
+/// One command of a push: a ref, its value according to the client, and its new value.
+/// gitprotocol-pack(5), "Reference Update Request". The zero id means "does not exist".
 package struct RefUpdate: Hashable, Sendable {
     package let name: RefName
     package let old: ObjectID
@@ -16,7 +16,7 @@ package struct RefUpdate: Hashable, Sendable {
         Array("\(old) \(new) ".utf8) + name.bytes
     }
 
-    /// Takes such a line; nil for anything else.
+    /// Parses such a line; nil if it is invalid.
     package init?(line: some Collection<UInt8>) {
         let parts = line.split(
             separator: UInt8(ascii: " "), maxSplits: 2, omittingEmptySubsequences: false)

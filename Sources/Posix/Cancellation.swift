@@ -1,22 +1,23 @@
 import Synchronization
 
-/// Tells work that nobody waits for to end. It is looked at between steps and while git runs.
+/// A request to end work that nobody waits for. The work checks it between steps and while git
+/// runs.
 package final class Cancellation: Sendable {
     private let wanted = Mutex(false)
 
     package init() {}
 
-    /// Asks the work to end; once asked, it stays so.
+    /// Requests the end of the work, for good.
     package func cancel() { wanted.withLock { $0 = true } }
 
     package var isWanted: Bool { wanted.withLock { $0 } }
 
-    /// Returns if the work may go on.
+    /// Returns if the work may continue.
     package func check() throws(Cancelled) {
         if isWanted { throw Cancelled() }
     }
 
-    /// Work ended because it was asked to.
+    /// The work ended because that was requested.
     package struct Cancelled: Error, CustomStringConvertible {
         package var description: String { "The server is stopping." }
     }

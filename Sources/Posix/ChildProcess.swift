@@ -2,8 +2,8 @@ import CSystem
 package import Glibc
 import Synchronization
 
-/// A running child, leader of its own process group. Ended with its whole group, and waited for,
-/// when the owner goes.
+/// A running child process, the leader of its own process group. The whole group is killed, and
+/// waited for, when this value is destroyed.
 package struct ChildProcess: ~Copyable {
     package let identifier: pid_t
 
@@ -24,11 +24,11 @@ package struct ChildProcess: ~Copyable {
         }
     }
 
-    /// What a child is started with. Descriptors stay the caller's.
+    /// The parameters of a child. Descriptors stay the caller's.
     package struct Launch {
         package var path: String
         package var arguments: [String]
-        /// `NAME=value`, each; nothing is inherited.
+        /// A list of `NAME=value`; nothing is inherited.
         package var environment: [String]
         package var directory: String?
         package var input: Int32
@@ -77,10 +77,10 @@ package struct ChildProcess: ~Copyable {
         _ = gs3_wait(identifier)
     }
 
-    /// The children that have not been waited for: their numbers cannot name anything else yet.
+    /// The children that have not been waited for; their process ids cannot be reused yet.
     private static let running = Mutex<Set<pid_t>>([])
 
-    /// Ends every child of this process with its group, as a process that was told to go does.
+    /// Kills every child of this process with its group, for a process that was told to end.
     package static func endAll() {
         running.withLock { for child in $0 { _ = kill(-child, SIGKILL) } }
     }
@@ -90,7 +90,7 @@ package struct ChildProcess: ~Copyable {
         _ = kill(-identifier, signal)
     }
 
-    /// Waits for the end, and ends what is left of the group. waitid(2).
+    /// Waits for the child's end, and kills the rest of its group. waitid(2).
     package consuming func wait() throws(SystemError) -> Ending {
         Self.running.withLock { _ = $0.remove(identifier) }
         let status = gs3_wait(identifier)

@@ -1,16 +1,16 @@
 import Glibc
 
-/// How much room a file system has left for this user. statvfs(3).
+/// The free space of a file system for this user. statvfs(3).
 package struct DiskSpace: Sendable {
-    /// Bytes that this user can still write.
+    /// The bytes that this user can still write.
     package let freeBytes: Int64
     private let totalBytes: Int64
-    /// Files that this user can still create, and all that there can be; 0 where the file system
-    /// has no such limit.
+    /// The files that this user can still create, and their total number; 0 if the file system has
+    /// no such limit.
     private let freeFiles: Int64
     private let totalFiles: Int64
 
-    /// Looks at the file system of an existing path.
+    /// Reads the state of the file system of an existing path.
     package init(at path: String) throws(SystemError) {
         var space = statvfs()
         try check("statvfs", path) { statvfs(path, &space) }
@@ -25,14 +25,14 @@ package struct DiskSpace: Sendable {
         return isTooLarge ? .max : Int64(clamping: product)
     }
 
-    /// Bytes below which a large file system counts as full.
+    /// The free bytes below which a large file system counts as full.
     private static let reserve: Int64 = 64 << 20
 
-    /// Files below which a large file system counts as full.
+    /// The free files below which a large file system counts as full.
     private static let fileReserve: Int64 = 1000
 
-    /// A file system so small that the reserves would be most of it counts as full when this
-    /// fraction of it is left.
+    /// The free fraction below which a small file system counts as full, one that the reserves
+    /// above would mostly consist of.
     private static let fraction: Int64 = 50
 
     /// Whether the file system is full, or would be after `bytes` more were written.

@@ -1,23 +1,23 @@
 import Glibc
 
-/// Gives a file a second name, or makes a copy of it where that cannot be.
+/// Gives a file a second name, or copies it if that is impossible.
 package struct FileLink: Sendable {
-    /// link(2); 0 or the error's number.
+    /// Calls link(2) and returns 0 or the error number.
     package let hardLink: @Sendable (_ source: String, _ target: String) -> Int32
 
     package init(hardLink: @escaping @Sendable (_ source: String, _ target: String) -> Int32) {
         self.hardLink = hardLink
     }
 
-    /// The system's own.
+    /// The system's link(2).
     package static let system = FileLink { source, target in
         link(source, target) == 0 ? 0 : errno
     }
 
-    /// Puts the file at `source` at `target` as well, where nothing is yet.
+    /// Links the file at `source` to `target`, which must not exist.
     ///
-    /// Another file system, another owner (`fs.protected_hardlinks`), too many links, or a file
-    /// system without links: the target is a copy then.
+    /// The target is a copy if it is on another file system, the file has another owner
+    /// (`fs.protected_hardlinks`) or too many links, or the file system has no links.
     package func place(_ source: String, at target: String) throws(SystemError) {
         let code = hardLink(source, target)
         switch code {

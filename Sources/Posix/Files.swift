@@ -9,12 +9,12 @@ package enum Files {
         return try readToEnd(file.raw, limit: limit, subject: path)
     }
 
-    /// Reads what is left of an open file, at most `limit` bytes; more is EFBIG.
+    /// Reads the rest of an open file, at most `limit` bytes; more is EFBIG.
     package static func readToEnd(
         _ descriptor: Int32, limit: Int, subject: String
     ) throws(SystemError) -> [UInt8] {
         var bytes: [UInt8] = []
-        // Most of what is read whole is small.
+        // Most files that are read completely are small.
         try forEachChunk(descriptor, size: 1 << 16) { (chunk) throws(SystemError) in
             bytes.append(contentsOf: chunk)
             if bytes.count > limit { throw SystemError("read", subject, code: EFBIG) }
@@ -72,7 +72,7 @@ package enum Files {
     /// Whether data must survive a power loss.
     package enum Durability: Sendable { case unsynced, synced }
 
-    /// Writes a file, replacing what was there; not synced.
+    /// Writes a file, replacing an existing one; not synced.
     package static func write(
         _ bytes: [UInt8], to path: String, mode: mode_t = 0o600
     ) throws(SystemError) {
@@ -81,7 +81,7 @@ package enum Files {
         try file.close()
     }
 
-    /// Size in bytes, or nil if there is no such file. stat(2).
+    /// The size in bytes; nil if the file does not exist. stat(2).
     package static func size(of path: String) throws(SystemError) -> Int64? {
         var status = stat()
         if stat(path, &status) == 0 { return Int64(status.st_size) }
@@ -89,7 +89,7 @@ package enum Files {
         throw SystemError("stat", path)
     }
 
-    /// Makes a directory and those above it; one that is there already is fine. mkdir(2).
+    /// Creates a directory and its parents; an existing one is fine. mkdir(2).
     package static func makeDirectories(_ path: String, mode: mode_t = 0o700) throws(SystemError) {
         if mkdir(path, mode) == 0 || errno == EEXIST { return }
         guard errno == ENOENT, let parent = parent(of: path), parent != path else {
@@ -99,7 +99,7 @@ package enum Files {
         if mkdir(path, mode) != 0, errno != EEXIST { throw SystemError("mkdir", path) }
     }
 
-    /// The directory that holds `path`; nil where there is none to name.
+    /// The parent directory of `path`; nil if the path contains none.
     package static func parent(of path: String) -> String? {
         guard let slash = path.utf8.lastIndex(of: UInt8(ascii: "/")) else { return nil }
         return slash == path.startIndex ? "/" : String(path[..<slash])
@@ -116,7 +116,7 @@ package enum Files {
         try check("fsync", path) { gs3_sync(descriptor) }
     }
 
-    /// The names in a directory, but for `.` and `..`; unordered. readdir(3).
+    /// The names in a directory, except `.` and `..`; unordered. readdir(3).
     package static func names(in path: String) throws(SystemError) -> [String] {
         guard let stream = opendir(path) else { throw SystemError("opendir", path) }
         defer { closedir(stream) }
@@ -135,8 +135,8 @@ package enum Files {
         }
     }
 
-    /// Removes a file, or a directory with all that is in it; links are not followed. What cannot
-    /// be removed is left. nftw(3) would need state beyond its callback.
+    /// Removes a file, or a directory with its contents; links are not followed. Entries that
+    /// cannot be removed stay. nftw(3) would need state beyond its callback.
     package static func removeTree(_ path: String) {
         if unlink(path) == 0 || errno == ENOENT { return }
         if let names = try? names(in: path) {
@@ -145,8 +145,8 @@ package enum Files {
         _ = rmdir(path)
     }
 
-    /// Whether a path still leads to an open file or directory, and not to nothing or to what
-    /// somebody put in its place. fstat(2), lstat(2).
+    /// Whether a path still leads to an open file or directory, rather than to nothing or a
+    /// replacement. fstat(2), lstat(2).
     package static func isNamed(_ descriptor: Int32, _ path: String) -> Bool {
         var held = stat()
         var named = stat()
@@ -165,6 +165,6 @@ package enum Files {
         throw SystemError("flock", path)
     }
 
-    /// Whether a lock is waited for.
+    /// Whether to wait for a lock.
     package enum LockWait: Sendable { case never, untilFree }
 }

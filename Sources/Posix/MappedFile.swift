@@ -1,8 +1,8 @@
 import Glibc
 
-/// A file's bytes, mapped into memory as long as the owner lives. mmap(2).
+/// A file's bytes, mapped into memory while this value exists. mmap(2).
 ///
-/// Only for files that nobody cuts meanwhile: those that are under a claim or in a workspace.
+/// Only for files that nobody truncates in the meantime: those under a claim or in a workspace.
 package struct MappedFile: ~Copyable {
     package let bytes: UnsafeRawBufferPointer
 

@@ -2,8 +2,8 @@ import CSystem
 
 /// This process's memory.
 package enum Memory {
-    /// Returns free memory to the system, of which the allocator keeps much after large values were
-    /// dropped. Takes time in proportion to what is in use. malloc_trim(3).
+    /// Returns free memory to the system; the allocator keeps much of it after large values were
+    /// dropped. Takes time in proportion to the memory in use. malloc_trim(3).
     package static func giveBack() {
         gs3_trim_memory()
     }

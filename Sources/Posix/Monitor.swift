@@ -8,8 +8,7 @@ package final class Monitor: @unchecked Sendable {
     private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
     private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
 
-    /// The clock that waits are measured by: one that nobody sets, unlike the time of day.
-    /// clock_gettime(2).
+    /// The clock for waits: one that nobody sets, unlike the time of day. clock_gettime(2).
     static let clock = CLOCK_MONOTONIC
 
     package init() {
@@ -43,8 +42,8 @@ package final class Monitor: @unchecked Sendable {
         return try body()
     }
 
-    /// Waits, with the lock held, until `isTrue` or until the time is over; the lock is free in
-    /// the meantime. A step of the time of day neither shortens nor prolongs the wait.
+    /// Waits, with the lock held, until `isTrue` or the time is over; the lock is free in the
+    /// meantime. A change of the time of day neither shortens nor prolongs the wait.
     ///
     /// - Returns: whether it is true.
     package func wait(atMost time: Duration, until isTrue: () -> Bool) -> Bool {

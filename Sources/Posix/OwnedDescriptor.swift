@@ -1,7 +1,7 @@
 import CSystem
 package import Glibc
 
-/// A file descriptor with one owner; closed when the owner goes.
+/// A file descriptor with one owner. It is closed when this value is destroyed.
 package struct OwnedDescriptor: ~Copyable, Sendable {
     package let raw: Int32
 
@@ -13,15 +13,15 @@ package struct OwnedDescriptor: ~Copyable, Sendable {
         _ = Glibc.close(raw)
     }
 
-    /// Closes the descriptor and reports what close(2) says: on some file systems it is the first
-    /// to tell of a failed write.
+    /// Closes the descriptor and throws the error of close(2), which on some file systems is the
+    /// first to report a failed write.
     package consuming func close() throws(SystemError) {
         let raw = raw
         discard self
         if Glibc.close(raw) != 0 { throw SystemError("close") }
     }
 
-    /// Gives the descriptor away; the caller closes it.
+    /// Releases the descriptor to the caller, who closes it.
     package consuming func release() -> Int32 {
         let raw = raw
         discard self
@@ -52,18 +52,18 @@ package struct OwnedDescriptor: ~Copyable, Sendable {
             first: OwnedDescriptor(taking: ends[0]), second: OwnedDescriptor(taking: ends[1]))
     }
 
-    /// Two descriptors made together; of a pipe, `first` is the reading end.
+    /// Two descriptors created together; `first` is the reading end of a pipe.
     package struct Pair: ~Copyable {
         package let first: OwnedDescriptor
         package let second: OwnedDescriptor
 
-        /// Closes the second and gives out the first.
+        /// Closes the second and returns the first.
         package consuming func keepingFirst() -> OwnedDescriptor { first }
 
-        /// Closes the first and gives out the second.
+        /// Closes the first and returns the second.
         package consuming func keepingSecond() -> OwnedDescriptor { second }
 
-        /// Gives both away; the caller closes them.
+        /// Releases both to the caller, who closes them.
         package consuming func release() -> (first: Int32, second: Int32) {
             (first.release(), second.release())
         }

@@ -1,6 +1,6 @@
 import Glibc
 
-/// A system call that failed: what was tried, on what, and the error number. errno(3).
+/// A failed system call: its name, its subject, and the error number. errno(3).
 package struct SystemError: Error, Sendable, CustomStringConvertible {
     package let call: String
     package let subject: String

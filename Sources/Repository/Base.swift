@@ -2,14 +2,14 @@ package import Bytes
 package import GitProtocol
 package import ObjectStore
 
-/// What the next state is built on, and what its swap is predicated on.
+/// The state that the next one is built on, and that its swap is predicated on.
 package enum Base: Sendable {
     /// A published state.
     case published(Snapshot)
-    /// There is no repository: the push creates it.
+    /// No repository exists; the push creates it.
     ///
     /// - Parameters:
-    ///   - after: the tombstone of the deleted one, if there was one.
+    ///   - after: the tombstone of the deleted repository, if there was one.
     case nothing(of: RepositoryName, after: Snapshot?, ObjectFormat)
 
     package var repository: RepositoryName {
@@ -19,7 +19,7 @@ package enum Base: Sendable {
         }
     }
 
-    /// The state that the workspace was hydrated from: an empty one where there is no repository.
+    /// The state that the workspace was hydrated from; an empty one if no repository exists.
     package var manifest: Manifest {
         switch self {
         case .published(let snapshot): snapshot.manifest
@@ -35,7 +35,7 @@ package enum Base: Sendable {
         }
     }
 
-    /// The token that the pointer must have for a swap; nil if there must be no pointer.
+    /// The ETag that the pointer must have for a swap; nil if no pointer may exist.
     var etag: ETag? {
         switch self {
         case .published(let snapshot): snapshot.etag

@@ -3,9 +3,9 @@ import Posix
 
 /// A place at which a test build can be stopped or killed.
 ///
-/// `GIT_S3_BACKEND_FAULT` lists `point=action`, with commas: `kill` sends SIGKILL to the process
-/// itself, `barrier:DIR` leaves a file in DIR and waits for `DIR/go`. `NAME=MILLISECONDS` shortens a
-/// patience, so that no test waits for minutes. Release builds have none of it.
+/// `GIT_S3_BACKEND_FAULT` lists `point=action`, separated by commas: `kill` sends SIGKILL to the
+/// process itself, `barrier:DIR` creates a file in DIR and waits for `DIR/go`. `NAME=MILLISECONDS`
+/// shortens a time limit, so that no test waits for minutes. Release builds contain none of it.
 package enum FaultPoint: String, Sendable {
     case pushStarted = "push-started"
     case pushHydrated = "push-hydrated"
@@ -24,11 +24,11 @@ package enum FaultPoint: String, Sendable {
     case compactionSwapped = "compaction-swapped"
     /// An upload is about to be read back.
     case uploadVerified = "upload-verified"
-    /// The old name is a tombstone, the new one is not there yet.
+    /// The old name is a tombstone, and the new one does not exist yet.
     case renameTombstoned = "rename-tombstoned"
 
     #if FAULT_POINTS
-        /// Does what the environment asks for at this point.
+        /// Performs the action that the environment specifies for this point.
         package static func reach(_ point: FaultPoint) {
             guard let action = actions[point.rawValue] else { return }
             if action == "kill" {
@@ -41,7 +41,7 @@ package enum FaultPoint: String, Sendable {
             }
         }
 
-        /// Returns how long something is waited for: `duration`, unless the environment says otherwise.
+        /// Returns the length of a wait: `duration`, unless the environment specifies another.
         package static func patience(_ name: String, _ duration: Duration) -> Duration {
             actions[name].flatMap { Int64($0) }.map { .milliseconds($0) } ?? duration
         }

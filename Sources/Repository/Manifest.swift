@@ -5,10 +5,10 @@ import Posix
 
 /// The published state of a repository: its refs, and the packs that hold what they reach.
 ///
-/// Stored under the SHA-256 of its canonical bytes, and never changed. The bytes are those of
-/// ``ManifestFields``; this is what they mean, validated.
+/// A manifest is stored under the SHA-256 of its canonical bytes, and never changed. The bytes are
+/// those of ``ManifestFields``; this is their validated meaning.
 package struct Manifest: Equatable, Sendable {
-    /// What the pointer that names this manifest says of the repository.
+    /// What a pointer to this manifest says about the repository.
     package enum Kind: Equatable, Sendable {
         /// Version 1.
         case live
@@ -17,29 +17,30 @@ package struct Manifest: Equatable, Sendable {
     }
 
     package var kind: Kind
-    /// The branch that HEAD names; it may be unborn.
+    /// The branch that HEAD points to; it may be unborn.
     package var head: RefName
     package var refs: [RefName: ObjectID]
     /// The packs' digests.
     package var packs: Set<Digest>
     /// The manifest that this one supersedes; nil for the first.
     package var parent: Digest?
-    /// Annotated tag ref → the object that it fully peels to. nil: not known, as writers of the
-    /// older format leave it; a ref that is not listed does not peel otherwise.
+    /// Annotated tag ref → the object that it fully peels to; a ref that is not listed peels to
+    /// itself. nil if that is unknown, as writers of the older format leave it.
     package var peeled: [RefName: ObjectID]?
     package var objectFormat: ObjectFormat
-    /// Of a tombstone: tells it from any other on top of the same state. Without it two deletions at
-    /// once would publish the same bytes, and each take the other's swap for its own.
+    /// Distinguishes a tombstone from any other on top of the same state. Without it, two
+    /// concurrent deletions would publish the same bytes, and each would take the other's swap for
+    /// its own.
     package var mark: Digest?
-    /// Of a tombstone that a renaming leaves: where it goes on. Until that state is published there,
-    /// it is a claim: ``PastState/closeClaims(except:in:)``.
+    /// The new name and first state of a renamed repository, in the tombstone at its old name.
+    /// Until that state is published there it is a claim: ``PastState/closeClaims(except:in:)``.
     package var destination: Destination?
 
-    /// Where a renamed repository goes on.
+    /// The place where a renamed repository continues.
     package struct Destination: Hashable, Sendable {
         /// The new name.
         package let name: String
-        /// The first state there.
+        /// The first state under that name.
         package let digest: Digest
 
         package init(name: String, digest: Digest) {
@@ -63,7 +64,7 @@ package struct Manifest: Equatable, Sendable {
         self.mark = mark
     }
 
-    /// A tombstone for a state, unlike any other.
+    /// Returns a new tombstone for a state, different from any other.
     package static func tombstone(
         for state: Manifest, movingTo destination: Destination? = nil
     ) -> Manifest {
@@ -74,20 +75,20 @@ package struct Manifest: Equatable, Sendable {
         return tombstone
     }
 
-    /// Bytes that a manifest may have; 256 MiB are some two million refs.
+    /// The largest size of a manifest in bytes; 256 MiB hold some two million refs.
     package static let maximumSize = 256 << 20
 
-    /// Why some bytes are no manifest, or some values none.
+    /// The reason why bytes or values are not a valid manifest.
     package struct Invalid: Error, Equatable, CustomStringConvertible {
         package let description: String
 
         init(_ description: String) { self.description = description }
     }
 
-    /// Whether `peeled` must be there: as soon as a ref lies outside `refs/heads/`.
+    /// Whether `peeled` must be present: as soon as a ref is outside `refs/heads/`.
     package var needsPeeled: Bool { refs.keys.contains { !$0.isBranch } }
 
-    /// What must hold of a manifest before it is written, and after it was read.
+    /// Checks a manifest before it is written, and after it was read.
     func validate() throws(Invalid) {
         guard head.isBranch else { throw Invalid("its head is not under refs/heads/") }
         for (name, id) in refs {

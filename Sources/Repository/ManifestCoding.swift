@@ -5,7 +5,7 @@ import ObjectStore
 extension Manifest {
     /// The canonical bytes, ready to be stored under their digest.
     ///
-    /// - Throws: ``Invalid`` for what a reader would refuse.
+    /// - Throws: ``Invalid`` if a reader would refuse it.
     package func canonicalBytes(limit: Int = maximumSize) throws(Invalid) -> [UInt8] {
         try validate()
         if needsPeeled, peeled == nil, kind == .live {
@@ -76,7 +76,7 @@ extension Manifest {
             objectFormat = format
         default: throw Invalid("an unknown objectFormat")
         }
-        // It means nothing to readers, who pass over what they do not know.
+        // Readers skip it, as they skip all keys that they do not know.
         if kind == .tombstone, case .string(let hex) = member("mark") {
             mark = Digest(hex: hex)
         }
@@ -84,7 +84,7 @@ extension Manifest {
         try validate()
     }
 
-    /// A claim that is passed over would give one repository two names.
+    /// A claim that a reader skipped would give one repository two names.
     private static func destination(_ value: JSONBytes) throws(Invalid) -> Destination {
         guard case .array(let parts) = value, parts.count == 2,
             case .string(let name) = parts[0], case .string(let hex) = parts[1],
@@ -123,9 +123,9 @@ extension Manifest {
     }
 }
 
-/// A manifest's fields as they are serialised, and their canonical bytes: JSON in UTF-8, no white
-/// space, keys in a fixed order, names sorted by their bytes. The form is pinned: it names the
-/// manifests of existing buckets.
+/// A manifest's fields as they are serialized, and their canonical bytes: JSON in UTF-8, no white
+/// space, keys in a fixed order, names sorted by their bytes. The form is pinned, since it names
+/// the manifests of existing buckets.
 struct ManifestFields {
     var version: Int
     var head: [UInt8]

@@ -2,7 +2,7 @@ package import ObjectStore
 
 /// Why a repository cannot be served, or a state cannot be published.
 package enum RepositoryError: Error, CustomStringConvertible, Sendable {
-    /// A stored object is not what it must be.
+    /// A stored object is missing or corrupt.
     case damaged(RepositoryName, reason: String)
     /// Readers would refuse the state; it was not published.
     case unpublishable(reason: String)

@@ -1,25 +1,25 @@
 package import ObjectStore
 
-/// The repositories that a store has pointers of, in the byte order of their keys; those that were
-/// deleted are among them, as their pointers stay.
+/// The repositories whose pointers a store contains, in the byte order of their keys. Deleted ones
+/// are included, as their pointers stay.
 ///
-/// It is read page by page while it is walked through, so that a store may hold any number. What is
-/// created meanwhile may or may not be among them.
+/// The listing is read page by page during the iteration, so a store may contain any number.
+/// Repositories that are created in the meantime may or may not be included.
 package struct RepositoryListing: Sendable {
     private let store: any ObjectStore
     private var page: ArraySlice<ListedObject> = []
-    /// The key after which the next page begins; nil: at the first.
+    /// The key after which the next page begins; nil for the first page.
     private var last: String?
     private var isAtEnd = false
 
-    /// Begins at the first; reads nothing yet.
+    /// Starts at the first repository; reads nothing yet.
     package init(of store: any ObjectStore) {
         self.store = store
     }
 
-    /// The next repository; nil: there is no other.
+    /// Returns the next repository; nil at the end.
     ///
-    /// - Throws: ``StoreError`` where a page cannot be read. Asking again goes on from there.
+    /// - Throws: ``StoreError`` if a page cannot be read. Another call continues from there.
     package mutating func next() throws(StoreError) -> RepositoryName? {
         while true {
             while let object = page.popFirst() {
@@ -28,12 +28,12 @@ package struct RepositoryListing: Sendable {
             if isAtEnd { return nil }
             let objects = try store.list(prefix: Self.prefix, startingAfter: last)
             page = objects[...]
-            // A page may have fewer than it could; only one without any is the end.
+            // A page may contain fewer keys than it could; only an empty one is the end.
             if let end = objects.last { last = end.key } else { isAtEnd = true }
         }
     }
 
-    /// Does something with each repository.
+    /// Calls `body` with each repository.
     package static func forEach(
         in store: any ObjectStore, _ body: (RepositoryName) throws -> Void
     ) throws {
@@ -43,7 +43,7 @@ package struct RepositoryListing: Sendable {
 
     private static let prefix = "repos/"
 
-    /// The repository whose pointer has this key; nil: it is another object's.
+    /// The repository whose pointer has this key; nil if the key is another object's.
     private static func repository(ofPointer key: String) -> RepositoryName? {
         let suffix = "/pointer"
         guard key.hasPrefix(prefix), key.hasSuffix(suffix),

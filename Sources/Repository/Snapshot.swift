@@ -1,9 +1,9 @@
 package import Bytes
 package import ObjectStore
 
-/// One observation of a repository's pointer: the token, and the manifest that it names.
+/// One observation of a repository's pointer: its ETag, and the manifest that it points to.
 ///
-/// Everything downstream takes a snapshot; nobody reads the pointer again.
+/// Later steps receive the snapshot; none of them reads the pointer again.
 package struct Snapshot: Sendable {
     package let repository: RepositoryName
     package let etag: ETag
@@ -19,9 +19,9 @@ package struct Snapshot: Sendable {
 
     /// What a name resolves to.
     package enum Resolution: Sendable {
-        /// There never was such a repository.
+        /// No repository of this name ever existed.
         case absent
-        /// There was one: its pointer names a tombstone.
+        /// The repository was deleted or renamed: its pointer points to a tombstone.
         case deleted(Snapshot)
         case live(Snapshot)
 
@@ -29,7 +29,7 @@ package struct Snapshot: Sendable {
             self = snapshot.manifest.kind == .live ? .live(snapshot) : .deleted(snapshot)
         }
 
-        /// What the next state has as its parent; nil: it is the first.
+        /// The parent of the next state; nil if that is the first one.
         package var latest: Snapshot? {
             switch self {
             case .absent: nil

@@ -2,8 +2,8 @@ package import Bytes
 import GitProtocol
 import ObjectStore
 
-/// A repository's published state told as JSON, for programs. The members and their order are
-/// documented in Operations and only added to.
+/// A repository's published state as JSON, for programs. The members and their order are
+/// documented, and new members are only ever added.
 package struct StateDescription {
     private let snapshot: Snapshot
     private var manifest: Manifest { snapshot.manifest }
@@ -21,9 +21,9 @@ package struct StateDescription {
             ])
     }
 
-    /// All of it.
+    /// The whole description.
     ///
-    /// - Parameter sizes: bytes of each pack, where they were looked up.
+    /// - Parameter sizes: the size in bytes of each pack, if they were looked up.
     package func whole(sizes: [Digest: Int64]) -> JSONBytes {
         object(
             identity + [

@@ -5,9 +5,9 @@ import Glibc
 
 Signals.prepareProcess()
 
-// A CGI is recognised by its environment alone. Its arguments are the client's: a web server makes
-// them from a query string without '=' (RFC 3875 §4.4), and as a command line anyone could
-// give orders.
+// A CGI is recognized by its environment alone. Its arguments are the client's: a web server
+// derives them from a query string without '=' (RFC 3875 §4.4), and as a command line they would
+// let anyone run commands.
 if getenv("GATEWAY_INTERFACE") != nil, !Listener.isInherited {
     exit(CGIMode.run())
 }

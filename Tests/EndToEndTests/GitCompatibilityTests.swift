@@ -1,27 +1,14 @@
+import Glibc
 import Posix
 import TestSupport
 import Testing
 
 /// The map of git's tests to ours is prose: it must not outlive what it names.
 @Suite struct GitCompatibilityTests {
-    private static let root: String = {
-        "/" + #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
-    }()
-
-    @Test func everyTestThatTheMapNamesIsThere() throws {
-        let article = text(
-            try Files.read(
-                Self.root + "/Sources/git-s3-backend/Documentation.docc/GitCompatibility.md"))
-        var sources: [String: String] = [:]
-        for directory in try Files.names(in: Self.root + "/Tests")
-        where directory.hasSuffix("Tests") {
-            for file in try Files.names(in: "\(Self.root)/Tests/\(directory)") {
-                // `Suite+More.swift` extends the suite.
-                let suite = file.prefix { $0 != "." && $0 != "+" }
-                sources[String(suite), default: ""] += text(
-                    try Files.read("\(Self.root)/Tests/\(directory)/\(file)"))
-            }
-        }
+    @Test func everyTestThatTheMapNamesExists() throws {
+        let article = try Documentation.file(
+            "Sources/git-s3-backend/Documentation.docc/GitCompatibility.md")
+        let sources = try Self.sources(in: Documentation.root + "/Tests")
         var count = 0
         for match in article.matches(of: /`([A-Za-z]+Tests)(?:\.([A-Za-z0-9]+))?`/) {
             let source = try #require(sources[String(match.output.1)], "\(match.output.0)")
@@ -30,5 +17,27 @@ import Testing
             count += 1
         }
         #expect(count > 50)
+    }
+
+    /// The sources below a directory, by the suite that their files are named for.
+    private static func sources(in directory: String) throws -> [String: String] {
+        var sources: [String: String] = [:]
+        for name in try Files.names(in: directory) {
+            let path = "\(directory)/\(name)"
+            if name.hasSuffix(".swift") {
+                // `Suite+More.swift` extends the suite.
+                let suite = String(name.prefix { $0 != "." && $0 != "+" })
+                sources[suite, default: ""] += text(try Files.read(path))
+            } else if try Self.isDirectory(path) {
+                sources.merge(try Self.sources(in: path)) { $0 + $1 }
+            }
+        }
+        return sources
+    }
+
+    private static func isDirectory(_ path: String) throws -> Bool {
+        var status = stat()
+        try check("stat", path) { stat(path, &status) }
+        return status.st_mode & S_IFMT == S_IFDIR
     }
 }

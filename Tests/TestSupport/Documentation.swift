@@ -14,7 +14,8 @@ package enum Documentation {
         return ["README.md"] + names.sorted().map { "\(catalogue)/\($0)" }
     }
 
-    private static let root =
+    /// The directory of the repository.
+    package static let root =
         "/" + #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
 
     /// A page's indented block that begins with a line.

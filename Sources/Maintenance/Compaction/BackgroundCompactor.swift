@@ -4,33 +4,33 @@ package import Logging
 package import ObjectStore
 import Posix
 
-/// Compacts repositories on a thread of its own, one after the other, once pushes have left them
+/// Compacts repositories on a thread of its own, one after the other, after pushes have left them
 /// with more packs than a threshold. Nobody waits for it, and nothing depends on it.
 package final class BackgroundCompactor: @unchecked Sendable {
     private let hydration: Hydration
     private let threshold: Int
-    /// nil: what is published is not verified.
+    /// nil if published packs are not verified.
     private let verifier: UploadVerifier?
     private let log: Logger
     private let cancellation = Cancellation()
 
-    // What follows is read and written with the monitor's lock held.
+    // The properties below are used only with the monitor's lock held.
     private let monitor = Monitor()
     /// The first one is being compacted.
     private var line: [RepositoryName] = []
-    /// Whether the thread is there. It is not gone as soon as the line is empty.
+    /// Whether the thread runs. It goes on for a moment after the queue is empty.
     private var isRunning = false
     private var resting: [RepositoryName: Rest] = [:]
 
-    /// Repositories in line at most; those that come then have their turn after a later push.
+    /// The largest number of queued repositories; others are queued again by a later push.
     private static let longestLine = 1000
 
-    /// How long a stop waits for the thread. What it cannot interrupt is a transfer, which publishes
-    /// nothing by itself.
+    /// The longest wait for the thread when stopping. It cannot interrupt a transfer, which
+    /// publishes nothing by itself.
     private static let patience = Duration.seconds(3)
 
-    /// - Parameter threshold: packs that a repository may have; zero: any number, nothing is
-    ///   compacted.
+    /// - Parameter threshold: the number of packs from which on a repository is compacted; zero
+    ///   disables compaction.
     package init(
         _ hydration: Hydration, threshold: Int, verifier: UploadVerifier? = nil, log: Logger
     ) {
@@ -40,7 +40,7 @@ package final class BackgroundCompactor: @unchecked Sendable {
         self.log = log
     }
 
-    /// After a failure, or where there was nothing to do: pushes start nothing for a while.
+    /// The pause after a failure, or if there was nothing to do.
     private struct Rest {
         var times = 0
         var end = ContinuousClock.now
@@ -51,11 +51,11 @@ package final class BackgroundCompactor: @unchecked Sendable {
         }
     }
 
-    /// Takes note of a published push. Returns at once.
+    /// Records a published push. Returns at once.
     ///
     /// - Parameters:
-    ///   - packs: what the repository has now.
-    ///   - before: what the state had that this one was published on.
+    ///   - packs: the repository's current number of packs.
+    ///   - before: the number of packs of the state before the push.
     package func pushed(to repository: RepositoryName, packs: Int, before: Int) {
         guard Self.isDue(packs: packs, before: before, threshold: threshold) else { return }
         monitor.locked {
@@ -68,9 +68,9 @@ package final class BackgroundCompactor: @unchecked Sendable {
         }
     }
 
-    /// Whether what takes a repository from one number of packs to another starts a compaction:
-    /// the push that exceeds the threshold, and if nothing came of it, one every so many later. Of
-    /// all responders one passes a number, so only one of them starts.
+    /// Whether a push that changes the number of packs starts a compaction: the push that exceeds
+    /// the threshold, and if that failed, one in every few later ones. Only one of all instances
+    /// sees a given number, so only one of them starts.
     static func isDue(packs: Int, before: Int, threshold: Int) -> Bool {
         guard threshold > 0, packs > threshold else { return false }
         let step = max(threshold / 5, 1)
@@ -78,7 +78,7 @@ package final class BackgroundCompactor: @unchecked Sendable {
         return threshold + 1 + steps * step <= packs
     }
 
-    /// Ends what runs, and takes nothing more.
+    /// Ends the running compaction, and accepts no more repositories.
     package func stop() {
         cancellation.cancel()
         monitor.locked { _ = monitor.wait(atMost: Self.patience) { line.isEmpty } }
@@ -88,7 +88,8 @@ package final class BackgroundCompactor: @unchecked Sendable {
         isRunning = true
         do {
             _ = try Thread { [self] in
-                // On Linux of this thread alone; children have it from there. setpriority(2).
+                // On Linux this applies to the thread alone; its children inherit it.
+                // setpriority(2).
                 setpriority(
                     __priority_which_t(PRIO_PROCESS.rawValue), 0, GitRun.Priority.low.rawValue)
                 while let repository = next() { compact(repository) }
@@ -100,7 +101,7 @@ package final class BackgroundCompactor: @unchecked Sendable {
         }
     }
 
-    /// What is to be done next; nil: nothing, and the thread ends.
+    /// The next repository; nil if the queue is empty and the thread ends.
     private func next() -> RepositoryName? {
         monitor.locked {
             isRunning = !line.isEmpty

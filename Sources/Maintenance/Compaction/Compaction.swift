@@ -5,10 +5,10 @@ package import Logging
 package import ObjectStore
 package import Posix
 
-/// Folds the packs of one repository into few, and makes what is derived of the largest one.
+/// Merges the packs of one repository into few, and writes the derived files of the largest one.
 ///
 /// It drops no object, changes no ref, and deletes no pack. It publishes by the same swap as a
-/// push does, and gives way to any push.
+/// push, and gives precedence to any push.
 package struct Compaction: Sendable {
     package let repository: RepositoryName
     private let hydration: Hydration
@@ -25,42 +25,42 @@ package struct Compaction: Sendable {
         self.cancellation = cancellation
     }
 
-    /// What became of it.
+    /// The result of a compaction.
     package enum Outcome: Equatable, Sendable {
         case compacted(Result)
-        /// Only what is derived of the largest pack was missing.
+        /// Only derived files of the largest pack were missing.
         case madeSidecars
         case nothingToDo(packs: Int)
-        /// Others published too often, or folded the same packs; nothing changed.
+        /// Other writers published too often, or merged the same packs; nothing changed.
         case gaveWay
-        /// There is no such repository.
+        /// The repository does not exist.
         case notThere
     }
 
-    /// A compaction that is published.
+    /// A published compaction.
     package struct Result: Equatable, Sendable {
         package let digest: Digest
         /// The new pack.
         package let pack: Digest
         package let packsBefore: Int
         package let packsAfter: Int
-        /// In the new pack.
+        /// The number of objects in the new pack.
         package let objects: Int
-        /// Of the new pack.
+        /// The sidecars of the new pack.
         package let bytes: Int64
     }
 
-    /// What there is to do.
+    /// The work that a repository needs.
     package enum Need: Equatable, Sendable {
         case fold(packs: Int, of: Int)
         case sidecars
         case nothing(packs: Int)
-        /// An index that must be made anew first is missing.
+        /// An index is missing, and must be generated first.
         case unknown
         case notThere
     }
 
-    /// Finds out what there is to do from the packs' indexes alone.
+    /// Determines the necessary work from the packs' indexes alone.
     ///
     /// - Throws: ``StoreError`` or ``RepositoryError``.
     package func survey() throws -> Need {
@@ -70,7 +70,7 @@ package struct Compaction: Sendable {
         return try survey(base)
     }
 
-    /// Does what there is to do.
+    /// Performs the necessary work.
     ///
     /// - Throws: ``StoreError``, ``RepositoryError``, ``Fold/Mismatch``,
     ///   ``Cancellation/Cancelled``. What is not known to have been published may have been; no
@@ -148,13 +148,13 @@ package struct Compaction: Sendable {
             )
             .run(packs, in: hydrated.workspace)
         } catch {
-            // It may be a copy of this machine's that is damaged.
+            // The local copy may be damaged.
             if !cancellation.isWanted { hydrated.doubtPacks() }
             throw error
         }
     }
 
-    /// What was published is what the next request needs: it is here already.
+    /// The next request needs the published pack, which is already on this machine.
     private func keep(_ fold: Fold.Pack, with sidecars: consuming Sidecars?) {
         guard let sidecars else { return hydration.keep(fold.pack, index: fold.index) }
         hydration.keep(
@@ -165,11 +165,12 @@ package struct Compaction: Sendable {
 // MARK: Publishing
 
 extension Compaction {
-    /// Swaps that are tried at most.
+    /// The largest number of swaps that are tried.
     private static let attempts = 5
 
-    /// Publishes the state with the new pack in place of those folded. Where another writer came
-    /// first, the same is done to theirs, if it still has all of those.
+    /// Publishes the state with the new pack in place of those that were merged. If another writer
+    /// came first, the same is applied to its state, provided that it still contains all of those
+    /// packs.
     private func publish(
         _ fold: Fold.Pack, instead folded: Set<Digest>, of manifest: Manifest,
         on first: Snapshot
@@ -227,7 +228,7 @@ extension Compaction {
         return .nothing(packs: packs.count)
     }
 
-    /// The number of objects of each pack; nil where an index is none.
+    /// The number of objects of each pack; nil for an invalid index.
     private func count(
         _ indexes: [(pack: Digest, path: String)], _ format: ObjectFormat
     ) throws -> [Digest: Int]? {
@@ -239,7 +240,7 @@ extension Compaction {
         return counts
     }
 
-    /// Whether a pack is large enough for sidecars, and the bucket has not both.
+    /// Whether a pack is large enough for sidecars, and the bucket lacks one of them.
     private func lacksSidecars(_ pack: Digest, _ objects: [Digest: Int]) throws -> Bool {
         guard let count = objects[pack], count >= SidecarMaker.leastObjects else { return false }
         let answers = hydration.store.perform([.head(.packBitmap(pack)), .head(.commitGraph(pack))])
@@ -252,9 +253,9 @@ extension Compaction {
 // MARK: Sidecars
 
 extension Compaction {
-    /// Makes and stores a pack's sidecars: they are derived, so a failure to do so fails nothing.
+    /// Writes and stores a pack's sidecars. They are derived, so a failure is not an error.
     ///
-    /// - Returns: nil where they were not stored.
+    /// - Returns: nil if they were not stored.
     @discardableResult
     private func makeSidecars(
         of pack: Digest, at path: String, _ base: Snapshot, in workspace: borrowing Workspace,
@@ -281,8 +282,8 @@ extension Compaction {
         }
     }
 
-    /// What the published history inside a pack ends in: refs' objects, and commits whose children
-    /// are in other packs.
+    /// The tips of the published history inside a pack: the objects of refs, and commits whose
+    /// children are in other packs.
     private func tips(
         of path: String, _ base: Snapshot, in workspace: borrowing Workspace
     ) throws -> Set<ObjectID> {

@@ -5,15 +5,15 @@ import Glibc
 import ObjectStore
 import Posix
 
-/// Folds packs of a workspace into one that has every object of theirs and no other, reachable or
-/// not.
+/// Merges packs of a workspace into one that contains all their objects and no others, whether
+/// reachable or not.
 struct Fold: Sendable {
     let git: GitProgram
     let cancellation: Cancellation
     let format: ObjectFormat
     let state: StateDirectory
 
-    /// The pack made, inside the workspace, as long as that is there.
+    /// The resulting pack, which lives in the workspace.
     struct Pack: Sendable {
         /// Its path without `.pack`.
         let base: String
@@ -22,24 +22,25 @@ struct Fold: Sendable {
         let index: ObjectBody
     }
 
-    /// Why a fold is not used: it does not have the objects that it must have. Nothing is
+    /// The reason why a merged pack is not used: it does not contain the right objects. Nothing is
     /// published.
     struct Mismatch: Error, CustomStringConvertible {
         let description: String
     }
 
-    /// Makes the pack and compares its objects with those of the packs folded.
+    /// Creates the pack and compares its objects with those of the merged packs.
     ///
-    /// git copies objects by the names that the indexes give them, and writes those names into the
-    /// new index. An index is derived: a wrong one must not decide what the new pack has. So a second
-    /// index is made from the pack's bytes alone, and both must be equal.
+    /// git copies objects by the names in the indexes, and writes those names into the new index.
+    /// Indexes are derived, and a wrong one must not decide the contents of the new pack. So a
+    /// second index is generated from the pack's bytes alone, and both must be equal.
     func run(_ packs: Set<Digest>, in workspace: borrowing Workspace) throws -> Pack {
         let directory = workspace.path + "/folded"
         let step = "merge packs"
         try Files.makeDirectories(directory)
         let sorted = packs.sorted { $0.hex < $1.hex }
         var hashes: [String] = []
-        // Names of packs, on standard input: any number of them.
+        // The names of the packs are passed on standard input, since there can be any number of
+        // them.
         let names = sorted.map { "pack-\($0.hex).pack\n" }.joined()
         let packing = GitRun.packing(
             [
@@ -68,7 +69,7 @@ struct Fold: Sendable {
         return Pack(base: base, objects: objects, pack: pack.pack, index: pack.index)
     }
 
-    /// Binds the pack to the bytes that git wrote, after all that git does with it.
+    /// Records the digests of the bytes that git wrote, after git has finished with the pack.
     private func verify(_ base: String) throws -> VerifiedPack {
         do {
             return try VerifiedPack(base + ".pack", index: base + ".idx", format: format)
@@ -80,7 +81,7 @@ struct Fold: Sendable {
         }
     }
 
-    /// The digest of the index that git makes from a pack's bytes, where it has nothing else.
+    /// The digest of the index that git generates from a pack's bytes and nothing else.
     private func digestOfIndex(made base: String) throws -> Digest {
         let alone = try Workspace.empty(head: .main, format: format, in: state)
         let index = alone.path + "/checked.idx"
@@ -91,7 +92,7 @@ struct Fold: Sendable {
         return try ObjectBody.file(hashing: index).digest
     }
 
-    /// Makes sure that an index lists what others list together, and nothing else.
+    /// Checks that an index lists the same objects as others together, and nothing else.
     ///
     /// - Returns: the number of objects.
     func compare(_ result: String, with sources: [String]) throws -> Int {

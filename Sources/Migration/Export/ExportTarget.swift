@@ -5,18 +5,18 @@ import Glibc
 import ObjectStore
 import Posix
 
-/// A bare repository on this machine that is made equal to what is published. At every moment it is
-/// valid, and what it was or what it shall be.
+/// A local bare repository that is made equal to the published state. It is valid at every moment,
+/// either in its old or in its new state.
 struct ExportTarget: ~Copyable {
     let path: String
     let git: GitProgram
     let origin: Origin
-    /// Where git runs, and what it needs of room elsewhere.
+    /// The workspace in which git runs and stores temporary files.
     private let scratch: Workspace
-    /// Held by one export at a time.
+    /// The lock that one export holds at a time.
     private let lock: OwnedDescriptor
 
-    /// How it came to be.
+    /// How the directory was obtained.
     enum Origin: Sendable { case created, found }
 
     private var packDirectory: String { path + "/objects/pack" }
@@ -32,7 +32,7 @@ struct ExportTarget: ~Copyable {
         self.lock = lock
     }
 
-    /// Takes the bare repository at a path, or makes one where there is nothing yet.
+    /// Opens the bare repository at a path, or creates one if nothing exists there.
     static func open(
         _ path: String, head: RefName, format: ObjectFormat, git: GitProgram,
         state: StateDirectory
@@ -54,7 +54,7 @@ struct ExportTarget: ~Copyable {
 
     // MARK: The repository
 
-    /// Where there is nothing, the repository appears as a whole.
+    /// A new repository appears in one step.
     private static func make(
         _ path: String, head: RefName, format: ObjectFormat, git: GitProgram,
         in scratch: borrowing Workspace
@@ -94,7 +94,7 @@ struct ExportTarget: ~Copyable {
         return .created
     }
 
-    /// Refuses what is no bare repository, or cannot hold what is published.
+    /// Refuses a path that is not a bare repository, or cannot hold the published state.
     private static func refuseUnfit(
         _ path: String, format: ObjectFormat, git: GitProgram, in scratch: borrowing Workspace
     ) throws {
@@ -136,19 +136,19 @@ struct ExportTarget: ~Copyable {
 
     // MARK: Objects
 
-    /// Packs that are not there yet, or not with an index that fits.
+    /// The packs that do not exist yet, or lack a matching index.
     func missing(_ packs: Set<Digest>, format: ObjectFormat) -> Set<Digest> {
         packs.filter { digest in
             let base = "\(packDirectory)/pack-\(digest.hex)"
-            // What cannot be read is put there again.
+            // A file that cannot be read is replaced.
             let isGood = try? PackIndex.isGood(
                 base + ".idx", forPack: base + ".pack", format: format)
             return isGood != true
         }
     }
 
-    /// Takes packs and their indexes, which were verified, out of a workspace; all are synced on
-    /// return. git finds a pack by its index, which comes last.
+    /// Moves verified packs and their indexes out of a workspace; all are synced when this returns.
+    /// git finds a pack by its index, which comes last.
     func take(
         _ packs: Set<Digest>, from workspace: borrowing Workspace, progress: Progress
     ) throws {
@@ -168,11 +168,11 @@ struct ExportTarget: ~Copyable {
         try Files.syncDirectory(to)
     }
 
-    /// What an export that was cut off leaves; `git gc` removes such names, too.
+    /// The prefix of files that an interrupted export leaves; `git gc` removes such names as well.
     private static let temporary = "tmp_export_"
 
-    /// Moves a file, or copies one that others share: the cache's must not change its owner with
-    /// the exported repository's.
+    /// Moves a file, or copies one that is shared: the cache's file must not change its owner
+    /// together with the exported repository.
     private static func place(
         _ source: String, at target: String, by directory: String
     ) throws(SystemError) {
@@ -198,9 +198,9 @@ struct ExportTarget: ~Copyable {
 
     // MARK: Refs
 
-    /// Makes the refs and then HEAD those of a manifest whose packs are there.
+    /// Sets the refs and then HEAD to those of a manifest whose packs exist.
     ///
-    /// - Returns: whether anything was to be changed.
+    /// - Returns: whether anything changed.
     func publish(_ manifest: Manifest) throws -> Bool {
         let refs = try setRefs(manifest)
         FaultPoint.reach(.exportReferenced)
@@ -218,8 +218,8 @@ struct ExportTarget: ~Copyable {
         return true
     }
 
-    /// Puts all refs in place with one rename of `packed-refs`, which no transaction of git's does:
-    /// those go ref by ref, and refuse to make a branch `a/b` in the place of `a`.
+    /// Replaces all refs with one rename of `packed-refs`. git's own transactions go ref by ref,
+    /// and refuse to create a branch `a/b` in place of `a`.
     private func setRefs(_ manifest: Manifest) throws -> Bool {
         if try different(from: manifest).isEmpty { return false }
         if try LooseRefs.exist(in: path) {
@@ -231,7 +231,7 @@ struct ExportTarget: ~Copyable {
         }
         try PackedRefsFile(in: path).replace(by: PackedRefs(manifest).bytes)
 
-        // Symbolic refs are in no packed-refs, and hide what is.
+        // Symbolic refs are not in packed-refs, and hide refs there.
         let rest = try different(from: manifest)
         if rest.isEmpty { return true }
         try change(rest, to: manifest)
@@ -239,7 +239,7 @@ struct ExportTarget: ~Copyable {
         return true
     }
 
-    /// Refs that are not as in a manifest, those that it does not have included.
+    /// The refs that differ from a manifest, including those that it does not contain.
     private func different(from manifest: Manifest) throws -> Set<[UInt8]> {
         let outcome = try git.output(
             .foreign(
@@ -268,7 +268,7 @@ struct ExportTarget: ~Copyable {
             let id = RefName(name).flatMap { manifest.refs[$0] }
             input += Array(id == nil ? "delete ".utf8 : "update ".utf8) + name + [0]
             if let id { input += Array(id.hex.utf8) + [0] }
-            // The old value is any.
+            // Any old value is accepted.
             input.append(0)
         }
         try git.output(

@@ -3,15 +3,15 @@ package import Repository
 package import GitProtocol
 package import ObjectStore
 
-/// Publishes a repository of this machine in the place of what is published under a name.
+/// Publishes a local repository, replacing whatever is published under a name.
 package struct Import: Sendable {
     package let repository: RepositoryName
-    /// The branch that HEAD shall name; nil: that of the source.
+    /// The branch that HEAD will point to; nil for that of the source.
     package let defaultBranch: RefName?
-    /// Messages of git's checks, git-fsck(1), that are let pass.
+    /// The messages of git's checks, git-fsck(1), that are ignored.
     package let accepting: [String]
 
-    /// Attempts that other writers may foil.
+    /// The number of swaps that are tried.
     private static let attempts = 5
 
     package init(
@@ -22,21 +22,22 @@ package struct Import: Sendable {
         self.accepting = accepting
     }
 
-    /// What became of it.
+    /// The result of an import.
     package enum Outcome: Sendable {
-        /// What is published has the same refs and HEAD; nothing was written.
+        /// The published state has the same refs and HEAD; nothing was written.
         case upToDate
-        /// The new state, and the bytes of the pack that was stored for it; nil: it needed none.
+        /// The new state, and the size in bytes of the pack that was stored for it; nil if it
+        /// needed none.
         case published(Digest, Manifest, packBytes: Int64?)
     }
 
-    /// Imports a source as it was when it was opened, in one swap.
+    /// Imports a source, in the state in which it was opened, in one swap.
     ///
-    /// Objects that the published state has are neither packed nor stored again. A push that comes
-    /// in between is superseded like the state that was there at first: its objects are kept.
+    /// Objects of the published state are neither packed nor stored again. A concurrent push is
+    /// superseded like the state before it; its objects are kept.
     ///
-    /// - Throws: ``ImportError``, ``GitError`` or ``StoreError``. Unless that is
-    ///   ``StoreError/undetermined(_:reason:)`` nothing was published.
+    /// - Throws: ``ImportError``, ``GitError`` or ``StoreError``. Except for
+    ///   ``StoreError/undetermined(_:reason:)``, nothing was published.
     package func run(
         from source: ImportSource, into manifests: Manifests, git: GitProgram,
         state: StateDirectory, progress: Progress = .none
@@ -89,7 +90,7 @@ package struct Import: Sendable {
         }
     }
 
-    /// The state that is published; nil: there is none.
+    /// The published state; nil if there is none.
     private func published(
         _ resolution: Snapshot.Resolution, _ source: ImportSource
     ) throws(ImportError) -> Manifest? {

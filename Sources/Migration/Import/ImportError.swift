@@ -1,26 +1,26 @@
 package import ObjectStore
 
-/// Why a repository is not imported; what was published before is as it was.
+/// The reason why a repository is not imported. The published state stays as it was.
 package enum ImportError: Error, CustomStringConvertible, Sendable {
-    /// There is no repository, or git cannot read it as one.
+    /// No repository exists at the path, or git cannot read it.
     case notARepository(String, reason: String)
-    /// Its history is cut off.
+    /// The repository is shallow.
     case shallow(String)
-    /// Some of its objects are left to another server.
+    /// The repository is a partial clone, which lacks objects.
     case partial(String)
-    /// Objects or refs are missing or are not what they must be.
+    /// Objects or refs are missing or corrupt.
     case broken(String, reason: String)
-    /// A ref that no server of ours could publish.
+    /// A ref that cannot be published.
     case unsafeName(String, ref: String)
-    /// HEAD names a commit.
+    /// HEAD is detached.
     case detachedHead(String)
-    /// HEAD names a ref that is no branch.
+    /// HEAD points to a ref that is not a branch.
     case headElsewhere(String, ref: String)
-    /// The objects are there but git's checks refuse them, as they would in a push.
+    /// git's checks refuse objects, as they would in a push.
     case refused(String, reason: String, message: String?)
-    /// It is published already with the other kind of object names.
+    /// It is already published with the other object format.
     case otherFormat(RepositoryName, published: String, source: String)
-    /// Other writers were always first.
+    /// All swaps were lost to other writers.
     case overtaken(RepositoryName, times: Int)
 
     package var description: String {

@@ -3,23 +3,23 @@ package import GitProtocol
 import Glibc
 import Posix
 
-/// A repository on this machine as it was when it was looked at: its refs, its HEAD, and where its
-/// objects are.
+/// A local repository in the state in which it was opened: its refs, its HEAD, and the location of
+/// its objects.
 ///
-/// What is looked at is what `git clone --mirror` would take: every ref under `refs/`, but for those
-/// of one work tree alone.
+/// It contains what `git clone --mirror` would take: every ref under `refs/`, except those of a
+/// single work tree.
 package struct ImportSource: Sendable {
-    /// As the operator named it.
+    /// The path, as the operator specified it.
     package let path: String
     package let head: Head
     package let refs: [RefName: ObjectID]
     package let format: ObjectFormat
-    /// What is not imported as it is, a sentence each.
+    /// The parts that are not imported unchanged, a sentence each.
     package let warnings: [String]
-    /// The directory of its objects, from which others are found that it borrows.
+    /// The directory of its objects, which leads to those that it borrows.
     let objects: String
 
-    /// What its HEAD names.
+    /// The target of HEAD.
     package enum Head: Equatable, Sendable {
         case branch(RefName)
         case detached
@@ -27,14 +27,14 @@ package struct ImportSource: Sendable {
         case elsewhere(String)
     }
 
-    /// Whether a directory is a repository's: of a bare one, of a work tree, or one with a `.git`
-    /// file.
+    /// Whether a directory is a repository: a bare one, a `.git` directory, or a work tree, also
+    /// with a `.git` file.
     package static func isRepository(_ path: String) -> Bool {
         if access(path + "/.git", F_OK) == 0 { return true }
         return ["HEAD", "objects", "refs"].allSatisfy { access("\(path)/\($0)", F_OK) == 0 }
     }
 
-    /// Looks at the repository at a path, and refuses what cannot be published whole.
+    /// Opens the repository at a path, and refuses one that cannot be published completely.
     ///
     /// - Throws: ``ImportError``, ``GitError`` or ``SystemError``.
     package static func open(
@@ -46,9 +46,10 @@ package struct ImportSource: Sendable {
         ).read()
     }
 
-    /// The branch that HEAD shall be.
+    /// The branch that HEAD will point to.
     ///
-    /// - Parameter wish: the operator's; it needs to be given where HEAD names no branch.
+    /// - Parameter wish: the operator's choice, which is required if HEAD does not point to a
+    ///   branch.
     func head(wish: RefName?) throws(ImportError) -> RefName {
         if let wish { return wish }
         switch head {
@@ -59,7 +60,7 @@ package struct ImportSource: Sendable {
     }
 }
 
-/// Asks git, and the file system, what a repository is.
+/// Inspects a repository with git and through the file system.
 private struct SourceReader: ~Copyable {
     let path: String
     let git: GitProgram
@@ -83,7 +84,7 @@ private struct SourceReader: ~Copyable {
             warnings: listed.warnings + left, objects: facts.objects)
     }
 
-    /// The git directory of the very path, not of one above it.
+    /// The git directory of this path, not of a parent directory.
     private func gitDirectory() throws -> String {
         var status = stat()
         guard stat(path, &status) == 0 else {
@@ -102,7 +103,7 @@ private struct SourceReader: ~Copyable {
 
     private struct Facts {
         let format: ObjectFormat
-        /// Where the refs are that all work trees share.
+        /// The directory of the refs that all work trees share.
         let common: String
         let objects: String
     }
@@ -128,7 +129,7 @@ private struct SourceReader: ~Copyable {
         return Facts(format: format, common: lines[2], objects: lines[3])
     }
 
-    /// A partial clone may look whole to whoever does not ask for the objects that it lacks.
+    /// A partial clone may look complete until its missing objects are needed.
     private func refusePartial(_ directory: String, objects: String) throws {
         let outcome = try git.output(
             .foreign(
@@ -174,10 +175,10 @@ private struct SourceReader: ~Copyable {
         return .elsewhere(String(decoding: name, as: UTF8.self))
     }
 
-    /// Refs of one work tree alone. gitrepository-layout(5), git-worktree(1).
+    /// The refs of a single work tree. gitrepository-layout(5), git-worktree(1).
     private static let ofOneWorkTree = ["refs/bisect/", "refs/worktree/", "refs/rewritten/"]
 
-    /// Every ref with its value; no object is looked at.
+    /// Every ref with its value; objects are not read.
     private func refs(
         _ directory: String
     ) throws -> (refs: [RefName: ObjectID], warnings: [String]) {
@@ -185,7 +186,7 @@ private struct SourceReader: ~Copyable {
             .foreign(
                 ["for-each-ref", "--format=%(objectname) %(refname) %(symref)"],
                 on: .source(directory), to: "read its refs"), in: workspace)
-        // It passes over a broken ref with a warning, and what it does not list would be deleted.
+        // git skips a broken ref with a warning, and refs that it does not list would be deleted.
         guard outcome.ending.succeeded, outcome.ending.words.isEmpty else {
             throw ImportError.broken(path, reason: outcome.ending.reason)
         }

@@ -4,8 +4,8 @@ import Glibc
 import ObjectStore
 import Posix
 
-/// A workspace that borrows a source's objects and has its refs, and nothing else of it: no
-/// configuration, no grafts, no hooks. Packs are made here.
+/// A workspace that borrows the objects of a source and contains its refs, but neither its
+/// configuration nor its grafts and hooks. Packs are created here.
 final class ImportWorkspace {
     private let source: ImportSource
     private let git: GitProgram
@@ -13,7 +13,7 @@ final class ImportWorkspace {
     private let state: StateDirectory
     private let workspace: Workspace
 
-    /// A pack of a source's objects, complete in itself, with its index. The files go with the
+    /// A self-contained pack of a source's objects, with its index. The files are removed with the
     /// workspace.
     struct Pack {
         let pack: ObjectBody
@@ -48,7 +48,8 @@ final class ImportWorkspace {
 
     // MARK: What is there
 
-    /// Makes sure that the source has what its refs name, and that its branches name commits.
+    /// Checks that the source contains the objects of its refs, and that its branches point to
+    /// commits.
     ///
     /// - Returns: annotated tag ref → what it fully peels to.
     func checkRefs() throws -> [RefName: ObjectID] {
@@ -75,12 +76,12 @@ final class ImportWorkspace {
         return read.peeled
     }
 
-    /// Those of some objects that the source has.
+    /// The given objects that exist in the source.
     func present(_ ids: Set<ObjectID>) throws -> Set<ObjectID> {
         Set(try types(of: ids).keys)
     }
 
-    /// The types of the objects that are there.
+    /// The types of the existing objects.
     private func types(of ids: Set<ObjectID>) throws -> [ObjectID: String] {
         if ids.isEmpty { return [:] }
         let list = ids.map(\.hex).sorted().joined(separator: "\n") + "\n"
@@ -104,16 +105,17 @@ final class ImportWorkspace {
 
     // MARK: The pack
 
-    /// Packs what the refs reach and `published` does not, in one pack.
+    /// Packs the objects that the refs reach and `published` does not, in one pack.
     ///
-    /// git writes the names by which it found the objects into an index; a second one is made from
-    /// the pack's bytes alone, with every object checked as in a push. Only if the two are equal is
-    /// each object what it was taken for, and the pack complete.
+    /// git writes the names by which it found the objects into an index. A second index is
+    /// generated from the pack's bytes alone, with every object checked as in a push. Only if both
+    /// are equal is each object the right one, and the pack complete.
     ///
     /// - Parameters:
-    ///   - published: objects that the source has, and that are stored with all that they reach.
-    ///   - accepting: messages of git's checks, git-fsck(1), that are no errors.
-    /// - Returns: nil if all is published.
+    ///   - published: objects that the source contains, and that are stored with everything they
+    ///     reach.
+    ///   - accepting: the messages of git's checks, git-fsck(1), that are ignored.
+    /// - Returns: nil if everything is published already.
     func pack(without published: Set<ObjectID>, accepting: [String]) throws -> Pack? {
         let wanted = Set(source.refs.values).subtracting(published)
         if wanted.isEmpty { return nil }
@@ -134,8 +136,8 @@ final class ImportWorkspace {
 
         _ = unlink(workspace.path + "/checked.idx")
         if published.isEmpty {
-            // Complete in itself, so nothing of the source's is needed; and git would compare each
-            // object with the source's own once more.
+            // The pack is self-contained, so none of the source's objects is needed; git would
+            // compare each object with the source's again.
             let alone = try Workspace.empty(head: .main, format: source.format, in: state)
             try check(base + ".pack", accepting, in: alone)
         } else {
@@ -151,7 +153,7 @@ final class ImportWorkspace {
         return Pack(pack: pack.pack, index: pack.index)
     }
 
-    /// Binds the pack to the bytes that git wrote and checked.
+    /// Records the digests of the bytes that git wrote and checked.
     private func verify(_ pack: String, index: String) throws -> VerifiedPack {
         do {
             return try VerifiedPack(pack, index: index, format: source.format)
@@ -164,8 +166,8 @@ final class ImportWorkspace {
         }
     }
 
-    /// Makes an index of a pack, and has git check every object, and that what it refers to is
-    /// there.
+    /// Generates an index of a pack, and has git check every object and that the objects it refers
+    /// to exist.
     private func check(
         _ pack: String, _ accepting: [String], in place: borrowing Workspace
     ) throws {
@@ -180,13 +182,11 @@ final class ImportWorkspace {
         guard indexing.ending.succeeded else { throw checkFailure(indexing.ending) }
     }
 
-    /// The error after git failed. A git that was killed, or found no space, says nothing about the
-    /// source.
+    /// If git was killed, or the disk was full, its failure says nothing about the source.
     private func failure(_ what: String, _ ending: GitEnding) -> any Error {
-        if case .signalled = ending.status {
-            return GitError.failed(step: "pack the objects", reason: ending.reason)
-        }
-        if ending.words.reportLocalFailure {
+        var isKilled = false
+        if case .signalled = ending.status { isKilled = true }
+        if isKilled || ending.words.reportLocalFailure {
             return GitError.failed(step: "pack the objects", reason: ending.reason)
         }
         return ImportError.broken(source.path, reason: "it \(what): \(ending.reason)")

@@ -3,18 +3,18 @@ import Repository
 import GitProtocol
 import ObjectStore
 
-/// A pack that an import made, and what it was made on top of.
+/// A pack that was created by an import, and the state that it builds on.
 final class ImportedPack {
-    /// nil: all was there.
+    /// nil if every object was published already.
     let pack: ImportWorkspace.Pack?
-    /// Published packs that hold what the new one leaves out; empty: it leaves out nothing.
+    /// The published packs with the objects that the new one omits; empty if it omits none.
     private let base: Set<Digest>
-    /// Holds the files that are to be stored.
+    /// The workspace with the files to store.
     private var sidecars: Sidecars?
-    /// What is to be stored before the swap.
+    /// The objects to store before the swap.
     private(set) var writes: [ObjectWrite]
 
-    /// Packs what a state, nil for none, lacks.
+    /// Packs the objects that a state lacks; nil for no state.
     init(in workspace: ImportWorkspace, over live: Manifest?, accepting: [String]) throws {
         let shared = try workspace.present(Set(live?.refs.values.map { $0 } ?? []))
         pack = try workspace.pack(without: shared, accepting: accepting)
@@ -22,9 +22,9 @@ final class ImportedPack {
         writes = pack?.writes ?? []
     }
 
-    /// Makes a bitmap and a commit graph for a pack that leaves out nothing, and is large enough.
+    /// Writes a bitmap and a commit graph for a pack that omits nothing and is large enough.
     ///
-    /// They are derived: where git cannot make them nothing fails, clones are made without.
+    /// They are derived, so a failure of git is not an error; clones work without them.
     func makeSidecars(
         tips: Set<ObjectID>, _ format: ObjectFormat, git: GitProgram, state: StateDirectory
     ) {
@@ -39,12 +39,12 @@ final class ImportedPack {
         sidecars = consume made
     }
 
-    /// Whether a state, nil for none, has what the pack leaves out.
+    /// Whether a state contains the objects that the pack omits; nil for no state.
     func stillServes(_ live: Manifest?) -> Bool {
         base.isEmpty || live?.packs.isSuperset(of: base) == true
     }
 
-    /// The packs of the new state: none of a state that it has nothing in common with.
+    /// The packs of the new state; without those of a state that it shares nothing with.
     func packs(over live: Manifest?) -> Set<Digest> {
         var packs = base.isEmpty ? [] : live?.packs ?? []
         if let pack { packs.insert(pack.pack.digest) }

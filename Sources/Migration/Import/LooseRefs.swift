@@ -5,9 +5,9 @@ import Posix
 
 /// The refs of a repository that are files of their own. gitrepository-layout(5).
 enum LooseRefs {
-    /// Symbolic refs that git lists nothing for, since what they name is not there.
+    /// Symbolic refs that git does not list because their targets do not exist.
     ///
-    /// git passes over directories that it may not read, and lists no ref of theirs: here that is an
+    /// git skips directories that it cannot read, and does not list their refs. Here that is an
     /// error.
     static func strays(
         in gitDirectory: String, besides listed: Set<RefName>
@@ -21,7 +21,7 @@ enum LooseRefs {
         return strays.sorted()
     }
 
-    /// Whether there is any; leftover directories and locks are none.
+    /// Whether any exists; leftover directories and locks do not count.
     static func exist(in gitDirectory: String) throws -> Bool {
         var found = false
         try walk("refs", in: gitDirectory) { _ in found = true }
@@ -60,8 +60,7 @@ enum LooseRefs {
         }
     }
 
-    /// Whether a file is a symbolic ref, of the kind that is a link or of that which begins with
-    /// `ref:`.
+    /// Whether a file is a symbolic ref, either a symbolic link or a file that begins with `ref:`.
     private static func isSymbolic(_ path: String) throws(SystemError) -> Bool {
         var status = stat()
         if lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFLNK { return true }

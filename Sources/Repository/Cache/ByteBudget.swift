@@ -1,28 +1,29 @@
 import Posix
 
-/// Bounds the bytes that several threads work on at once. One alone may have more than that.
+/// Bounds the total of the bytes that several threads work on at once. A single thread may exceed
+/// it.
 final class ByteBudget: @unchecked Sendable {
-    /// Bytes.
+    /// The bound, in bytes.
     let limit: Int
-    // Guards what follows.
+    // Guards the properties below.
     private let monitor = Monitor()
     private var inUse = 0
-    /// The most that was in use at any time.
+    /// The largest number of bytes that was in use at any time.
     private(set) var peak = 0
 
     init(_ limit: Int) {
         self.limit = limit
     }
 
-    /// Waits while all of it is in use: a thread that does not know yet how much it needs should not
-    /// begin then.
+    /// Waits while the whole budget is in use. A thread that does not know yet how much it needs
+    /// should not begin then.
     func waitForSome() {
         monitor.locked {
             while !monitor.wait(atMost: .seconds(60), until: { inUse == 0 || inUse < limit }) {}
         }
     }
 
-    /// Runs `body` once that many bytes are left for it, or no other thread has any.
+    /// Runs `body` as soon as that many bytes are free, or no other thread uses any.
     func with<Value>(_ bytes: Int, _ body: () throws -> Value) rethrows -> Value {
         monitor.locked {
             while !monitor.wait(

@@ -2,32 +2,32 @@ import Glibc
 import Posix
 import Synchronization
 
-/// The room that local copies take, bounded, and shared by all processes of a state directory.
+/// The disk space of the cache, which is bounded and shared by all processes of a state directory.
 ///
-/// How much is used is written down in one small file, under its lock: who adds something adds its
-/// size there. Only where the sum goes over the limit, or is an hour old, are the directories read,
-/// and what was used least recently removed. A sum that a crash made wrong is right again then.
+/// One small file, the size file, records the total size under its lock; each addition is added to
+/// it. The directories are read only if the total exceeds the limit or is an hour old, and then the
+/// least recently used entries are removed. This also corrects a total that a crash left wrong.
 ///
-/// Removing a file hurts no request: a workspace has a name of its own for it.
+/// Removing a file does not affect requests, since a workspace has a hard link of its own.
 final class CacheSpace: Sendable {
-    /// Bytes.
+    /// The limit, in bytes.
     let limit: Int64
     private let directories: [String]
     private let sizeFile: String
-    /// Bytes that were added by this process and could not be written down; nil: none yet.
+    /// Bytes that this process added and could not record; nil if there are none yet.
     private let uncounted = Mutex<Int64?>(nil)
 
-    /// - Parameter directories: whose files are counted, and may be removed.
+    /// - Parameter directories: the directories whose files are counted, and may be removed.
     init(limit: Int64, sizeFile: String, directories: [String]) {
         self.limit = limit
         self.sizeFile = sizeFile
         self.directories = directories
     }
 
-    /// Seconds after which the sum is made anew.
+    /// The age in seconds from which on the total is recomputed.
     private static let maximumAge = 3600
 
-    /// Takes note of what was added, and makes room where that is more than may be.
+    /// Records an addition, and makes room if the total exceeds the limit.
     func note(added bytes: Int64) {
         let isNoted = withSizeFile { file in
             let entry = Self.read(file)
@@ -36,7 +36,8 @@ final class CacheSpace: Sendable {
             {
                 Self.write(entry.total + bytes, entry.time, to: file)
             } else {
-                // A little less than the limit, so that this is not done for each addition.
+                // Removes a little more than necessary, so that this does not happen with each
+                // addition.
                 Self.write(trim(over: limit, to: lowWater), time(nil), to: file)
             }
         }
@@ -45,7 +46,7 @@ final class CacheSpace: Sendable {
 
     private var lowWater: Int64 { limit / 8 * 7 }
 
-    /// Without the size file the directories are read now and then.
+    /// Without the size file the directories are read from time to time.
     private func noteAlone(_ bytes: Int64) {
         let isDue = uncounted.withLock { uncounted in
             let sum = uncounted.map { $0 + bytes }
@@ -56,9 +57,9 @@ final class CacheSpace: Sendable {
         if isDue { _ = trim(over: limit, to: lowWater) }
     }
 
-    /// Removes what was used least recently, because the disk is full.
+    /// Removes the least recently used entries, because the disk is full.
     ///
-    /// - Parameter share: how much of what is there may stay.
+    /// - Parameter share: the share of the current contents that may stay.
     func shrink(to share: Share) {
         let total = entries().reduce(0) { $0 + $1.bytes }
         let target = share == .half ? total / 2 : 0
@@ -66,24 +67,24 @@ final class CacheSpace: Sendable {
         _ = withSizeFile { Self.write(left, time(nil), to: $0) }
     }
 
-    /// How much may stay.
+    /// A share of the contents that may stay.
     enum Share: CaseIterable { case half, nothing }
 
-    /// What belongs together and is removed together: files of one name and several suffixes.
+    /// Files that are removed together: those of one name with several suffixes.
     struct Entry {
         let base: String
         var suffixes: [String] = []
         var bytes: Int64 = 0
-        /// When it was last used: an index's time of modification, which git leaves alone. That of
-        /// packs it freshens.
+        /// The time of the last use, which is an index's modification time. git does not change
+        /// that, but updates that of packs.
         var used = timespec()
         var isDated = false
     }
 
-    /// Everything that is kept.
+    /// All entries of the cache.
     func entries() -> [Entry] {
         directories.flatMap { directory -> [Entry] in
-            // Not there, or not ours to read: nothing is counted.
+            // A directory that does not exist, or cannot be read, counts as empty.
             guard let names = try? Files.names(in: directory) else { return [] }
             var found: [Substring: Entry] = [:]
             for name in names {
@@ -106,7 +107,7 @@ final class CacheSpace: Sendable {
         }
     }
 
-    /// - Returns: bytes that are left.
+    /// - Returns: the remaining size in bytes.
     private func trim(over bound: Int64, to target: Int64) -> Int64 {
         var entries = entries()
         var total = entries.reduce(0) { $0 + $1.bytes }
@@ -122,10 +123,10 @@ final class CacheSpace: Sendable {
         return total
     }
 
-    /// How long the size file is waited for: a scan of many thousand files takes no longer.
+    /// The longest wait for the size file; a scan of many thousands of files takes no longer.
     private static let patience = Duration.seconds(5)
 
-    /// - Returns: false: it cannot be made or opened, or is held too long.
+    /// - Returns: false if the size file cannot be created or opened, or is locked for too long.
     private func withSizeFile(_ body: (Int32) -> Void) -> Bool {
         let start = ContinuousClock.now
         guard
@@ -136,7 +137,7 @@ final class CacheSpace: Sendable {
         return true
     }
 
-    /// The sum and when it was made; nil: there is none, or no such text.
+    /// The total and the time at which it was computed; nil if the file does not contain them.
     private static func read(_ file: Int32) -> (total: Int64, time: Int)? {
         lseek(file, 0, SEEK_SET)
         guard let bytes = try? Files.readToEnd(file, limit: 1000, subject: "cache-size") else {
@@ -152,7 +153,7 @@ final class CacheSpace: Sendable {
     private static func write(_ total: Int64, _ time: Int, to file: Int32) {
         lseek(file, 0, SEEK_SET)
         ftruncate(file, 0)
-        // What cannot be written is no sum for the next reader, who makes it anew.
+        // If the write fails, the next reader finds no total and recomputes it.
         try? writeAll(file, Array("\(total) \(time) \n".utf8))
     }
 }

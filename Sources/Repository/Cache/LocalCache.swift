@@ -1,8 +1,8 @@
 import Posix
 
-/// What one machine keeps between requests: packs, manifests, and the size of both, which is bounded.
-/// Nothing in it is ever truth, and any of it may vanish at any time. Any number of processes may
-/// share it.
+/// The data that one machine keeps between requests: packs, manifests, and the size file that
+/// bounds both. It is never the truth, and any of it may vanish at any time. Any number of
+/// processes may share it.
 package struct LocalCache: Sendable {
     let space: CacheSpace
     package let packs: PackCache

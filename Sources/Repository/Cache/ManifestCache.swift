@@ -4,12 +4,12 @@ import ObjectStore
 import Posix
 import Synchronization
 
-/// Manifests, kept between requests: parsed ones in memory, bounded, and as they are stored under
-/// `<state>/manifests/<sha256>`, for other processes and later ones. They never change, and what
-/// is read from the disk is checked against its name.
+/// Manifests that are kept between requests: a bounded number of parsed ones in memory, and for
+/// other processes and later ones their bytes in `<state>/manifests/<sha256>`. Manifests never
+/// change, and bytes from the disk are checked against their digest.
 ///
-/// A manifest is read and parsed once however many ask for it at once, and what is parsed at once is
-/// bounded.
+/// A manifest is read and parsed once, however many threads need it at the same time, and the
+/// memory used for parsing is bounded.
 package final class ManifestCache: ManifestCaching {
     private let directory: String
     private let space: CacheSpace
@@ -19,15 +19,15 @@ package final class ManifestCache: ManifestCaching {
     private let parsed = SharedWork<Digest, Manifest>()
     private let listed = SharedWork<Digest, [UInt8]>()
 
-    /// Bytes in memory for each byte of JSON: names and ids as values of their own, in tables.
+    /// The bytes in memory for each byte of JSON: names and ids are separate values in tables.
     private static let memoryFactor = 5
-    /// Bytes that are worth giving back.
+    /// The number of freed bytes from which on memory is returned to the system.
     private static let large = 16 << 20
 
     /// - Parameters:
-    ///   - memoryLimit: bytes, about, of the manifests in memory, but for one larger one; of those
-    ///     that are being parsed, too.
-    ///   - parse: how bytes become a manifest.
+    ///   - memoryLimit: the approximate size in bytes of the manifests in memory, except for a
+    ///     single larger one; also the bound of those that are being parsed.
+    ///   - parse: turns bytes into a manifest.
     init(
         in state: String, space: CacheSpace, memoryLimit: Int = 128 << 20,
         parse: @escaping @Sendable ([UInt8]) throws -> Manifest = { try Manifest(parsing: $0) }
@@ -37,23 +37,24 @@ package final class ManifestCache: ManifestCaching {
         self.parse = parse
         memory = Mutex(ManifestMemory(limit: memoryLimit))
         parsing = ByteBudget(memoryLimit)
-        // Found out again with each manifest.
+        // A failure shows again with each manifest.
         try? Files.makeDirectories(directory)
     }
 
-    /// Threads that wait for a manifest which another one reads.
+    /// The number of threads that wait for a manifest that another thread reads.
     var waiting: Int { parsed.waiting }
 
-    /// A manifest from memory, from the disk, or, checked, from the store.
+    /// Returns a manifest from memory, from the disk, or, after a check, from the store.
     ///
-    /// - Throws: what `read` does, here or for another who asked first, and ``Manifest/Invalid``.
+    /// - Throws: the errors of `read`, called here or by the thread that came first, and
+    ///   ``Manifest/Invalid``.
     package func manifest(_ digest: Digest, reading read: () throws -> [UInt8]) throws -> Manifest {
         if let known = use(digest)?.manifest {
             StoreMeter.countCacheHit()
             return known
         }
         return try parsed.value(of: digest) {
-            // Another may have been done with it just now.
+            // Another thread may have added it in the meantime.
             if let known = use(digest)?.manifest { return known }
             return try make(digest, reading: read)
         }
@@ -73,12 +74,12 @@ package final class ManifestCache: ManifestCaching {
         let manifest = try parsing.with(cost) { try parse(bytes) }
         let dropped = memory.withLock { $0.remember(manifest, cost: cost, as: digest) }
         if cost + dropped >= Self.large { Memory.giveBack() }
-        // What it supersedes is not asked for any more, but where pushes race.
+        // The superseded manifest is not needed any more, unless pushes race.
         if let parent = manifest.parent { unlink(path(parent)) }
         return manifest
     }
 
-    /// A manifest's refs as a file of git's, made once for each manifest in memory.
+    /// A manifest's refs as git's `packed-refs` file, created once for each manifest in memory.
     func packedRefs(of digest: Digest, _ manifest: Manifest) throws -> [UInt8] {
         if let known = use(digest)?.packedRefs { return known }
         return try listed.value(of: digest) {
@@ -89,12 +90,12 @@ package final class ManifestCache: ManifestCaching {
         }
     }
 
-    /// Keeps a manifest's bytes on the disk. Whatever fails here fails nothing.
+    /// Writes a manifest's bytes to the disk. Failures are ignored.
     package func keep(_ bytes: [UInt8], as digest: Digest) {
         guard bytes.count <= space.limit else { return }
         let temporary = "\(directory)/\(Hex.random())"
         do {
-            // Somebody may have cleared the state directory while this runs.
+            // The state directory may have been cleared in the meantime.
             try Files.makeDirectories(directory)
             try Files.write(bytes, to: temporary, mode: 0o444)
             let target = path(digest)
@@ -107,16 +108,16 @@ package final class ManifestCache: ManifestCaching {
 
     private func path(_ digest: Digest) -> String { "\(directory)/\(digest.hex)" }
 
-    /// What the disk has, if it is that.
+    /// The bytes on the disk, if they match the digest.
     private func kept(_ digest: Digest) -> [UInt8]? {
         let path = path(digest)
-        // Not there, or not to be read: the store has it.
+        // If the file is missing or unreadable, the store has the manifest.
         guard let bytes = try? Files.read(path, limit: Manifest.maximumSize) else { return nil }
         guard Digest(of: bytes) == digest else {
             unlink(path)
             return nil
         }
-        // The time of its last use; another user's stays as it is.
+        // The time of the last use; that of another user's file stays as it is.
         utimensat(AT_FDCWD, path, nil, AT_SYMLINK_NOFOLLOW)
         return bytes
     }

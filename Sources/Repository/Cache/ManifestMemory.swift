@@ -7,14 +7,14 @@ struct ManifestMemory {
     /// Bytes, about.
     private let limit: Int
     private var entries: [Digest: Entry] = [:]
-    /// Of the entries within the bound.
+    /// The size of the entries within the bound.
     private var cost = 0
     private var uses = 0
 
     struct Entry {
         let manifest: Manifest
         var packedRefs: [UInt8]?
-        /// Bytes, about, of the manifest alone.
+        /// The approximate bytes of the manifest alone.
         let manifestCost: Int
         fileprivate var lastUse: Int
 
@@ -26,16 +26,16 @@ struct ManifestMemory {
         self.limit = limit
     }
 
-    /// What is kept, used now.
+    /// Returns an entry and marks it as used now.
     mutating func use(_ digest: Digest) -> Entry? {
         uses += 1
         entries[digest]?.lastUse = uses
         return entries[digest]
     }
 
-    /// Keeps a manifest, and drops others if it must.
+    /// Adds a manifest, and drops others if necessary.
     ///
-    /// - Returns: bytes, about, of what was dropped.
+    /// - Returns: the approximate bytes of the dropped manifests.
     mutating func remember(_ manifest: Manifest, cost: Int, as digest: Digest) -> Int {
         guard entries[digest] == nil else { return 0 }
         uses += 1
@@ -52,7 +52,7 @@ struct ManifestMemory {
         return shrink()
     }
 
-    /// Adds to what is kept of a manifest.
+    /// Adds to the entry of a manifest.
     mutating func add(packedRefs bytes: [UInt8], to digest: Digest) {
         guard let entry = entries[digest], entry.packedRefs == nil else { return }
         entries[digest]?.packedRefs = bytes
@@ -63,11 +63,12 @@ struct ManifestMemory {
 
     private func isOversized(_ entry: Entry) -> Bool { entry.manifestCost > limit }
 
-    /// Drops what was used longest ago, until the rest is within the bound.
+    /// Drops the least recently used entries until the rest is within the bound.
     private mutating func shrink() -> Int {
         guard cost > limit else { return 0 }
         let before = cost
-        // Somewhat more than must go, so that this is not done each time; never the last one.
+        // Drops somewhat more than necessary, so that this does not happen each time, but never the
+        // last entry.
         let oldestFirst = entries.filter { !isOversized($0.value) }
             .sorted { $0.value.lastUse < $1.value.lastUse }.dropLast()
         for (digest, entry) in oldestFirst where cost > limit / 8 * 7 {

@@ -4,34 +4,34 @@ import Glibc
 import ObjectStore
 import Posix
 
-/// Packs and what is derived of them, kept between requests: `<state>/packs/<sha256>.pack`, `.idx`
-/// and, where there are, `.bitmap` and `.graph`.
+/// Packs and their derived files, kept between requests: `<state>/packs/<sha256>.pack`, `.idx` and,
+/// if they exist, `.bitmap` and `.graph`.
 ///
 /// Packs never change and are named by their bytes, so nothing here is ever out of date, and an
-/// empty cache is a correct one. Any number of processes may share it.
+/// empty cache is correct. Any number of processes may share it.
 ///
-/// - What comes in is verified first, and renamed into place whole: the index before the pack, so
-///   that a pack which is there has one. Nothing is written in place; files are read-only.
-/// - What goes out is another name of the same file. Two looks at its ends find out whether it was
-///   cut, or lost its index. What was not used since this machine started is hashed again: a power
-///   cut may have taken bytes that were never synced. So is all once a day, and what git failed
-///   with, ``prove(_:_:)``.
-/// - Bytes that rot in between are found by git, where it unpacks them, and by the client, which
-///   hashes all that it receives. But git sends most of a pack on as it is, and does not hear of the
-///   client's complaint: hence the last.
+/// - Files are verified before they are added, and renamed into place: the index before the pack,
+///   so that every pack has one. Files are read-only and never modified in place.
+/// - A workspace gets a hard link to the same file. Two reads at a file's ends detect that it was
+///   truncated, or that it lost its index. A pack that was not used since the machine started is
+///   hashed again, since a power failure may have lost bytes that were never synced. So is every
+///   pack once a day, and those that git failed with, ``prove(_:_:)``.
+/// - Bytes that decay in the meantime are detected by git if it unpacks them, and by the client,
+///   which hashes everything. But git sends most of a pack unchanged, and never learns of the
+///   client's complaint. The daily hash is for that.
 package final class PackCache: Sendable {
     let space: CacheSpace
-    /// How a file gets into a workspace.
+    /// Links a file into a workspace.
     let files: FileLink
     private let directory: String
-    /// Where packs are before they are whole.
+    /// The directory of packs that are not complete yet.
     private let incoming: String
-    /// The file that says which packs were hashed lately because git had failed.
+    /// The file that lists the packs that were hashed recently because git had failed.
     let proofs: String
-    /// How long a claim of another is waited for while nothing moves.
+    /// The longest wait for another claim that makes no progress.
     private let patience: Duration
 
-    /// What the files' names end with.
+    /// The suffixes of the files' names.
     package enum Suffix {
         package static let pack = ".pack"
         package static let index = ".idx"
@@ -41,12 +41,12 @@ package final class PackCache: Sendable {
         static let noGraph = ".no-graph"
 
         static let sidecars = [bitmap, graph, noBitmap, noGraph]
-        /// In the order of removal: a pack that is there has its index.
+        /// In the order of removal: a pack that exists has its index.
         static let all = [pack] + sidecars + [index]
     }
 
-    /// Makes the directories, and sweeps what dead processes left. Where that cannot be, nothing is
-    /// kept, and requests fetch for themselves.
+    /// Creates the directories, and removes the files of dead processes. If that fails, nothing is
+    /// cached, and each request downloads its own packs.
     init(
         in state: String, space: CacheSpace, files: FileLink = .system,
         patience: Duration = .seconds(600)
@@ -57,7 +57,7 @@ package final class PackCache: Sendable {
         self.space = space
         self.files = files
         self.patience = patience
-        // Found out again with each pack.
+        // A failure shows again with each pack.
         try? Files.makeDirectories(incoming)
         PackClaim.sweep(incoming)
     }
@@ -66,8 +66,8 @@ package final class PackCache: Sendable {
 
     /// Puts a pack and its index into a workspace's pack directory.
     ///
-    /// - Returns: the number of its objects; nil: it is not here, or was not what it must be, and
-    ///   is gone now.
+    /// - Returns: the number of its objects; nil if it is not in the cache, or was invalid and has
+    ///   been removed.
     func take(_ digest: Digest, into target: String, format: ObjectFormat) -> Int? {
         let cached = base(of: digest)
         let placed = "\(target)/pack-\(digest.hex)"
@@ -76,7 +76,7 @@ package final class PackCache: Sendable {
         do {
             try files.place(cached + Suffix.index, at: placed + Suffix.index)
             try files.place(cached + Suffix.pack, at: placed + Suffix.pack)
-            // One hashes it, and the others go on as before.
+            // One thread hashes it, and the others go on as before.
             let turn = isDue(cached + Suffix.pack) ? try? claim(digest) : nil
             defer { withExtendedLifetime(turn) {} }
 
@@ -94,8 +94,9 @@ package final class PackCache: Sendable {
             }
             drop(digest)
         } catch let error as SystemError {
-            // Evicted meanwhile, unreadable, or the disk is full: it stays as it is. What cannot
-            // be read at all, or is no file, must go.
+            // A file that was evicted in the meantime or cannot be linked stays as it is, also if
+            // the disk is full. A file that cannot be read at all, or is not a regular file, is
+            // removed.
             if [EIO, ELOOP, EISDIR].contains(error.code) { drop(digest) }
         } catch {
             drop(digest)
@@ -104,19 +105,19 @@ package final class PackCache: Sendable {
         return nil
     }
 
-    /// Seconds after which a pack is hashed again.
+    /// The age in seconds from which on a pack is hashed again.
     private static let proofTime = 86_400
 
-    /// Whether it is long ago that a pack was made or hashed: its time of modification, which git
-    /// may set, too, when it finds an object there that it was about to write. Of another user's file
-    /// it could not be set after hashing.
+    /// Whether a pack was added or hashed long ago, by its modification time. git may set that as
+    /// well, when it finds an object in the pack that it was about to write. That of another user's
+    /// file cannot be set after hashing.
     private func isDue(_ pack: String) -> Bool {
         var status = stat()
         return lstat(pack, &status) == 0 && status.st_uid == geteuid()
             && abs(time(nil) - status.st_mtim.tv_sec) > Self.proofTime
     }
 
-    /// Whether a pack and its index are what their names say, byte for byte.
+    /// Whether a pack and its index match their names, byte for byte.
     func isWhole(_ base: String, _ digest: Digest, _ format: ObjectFormat) throws -> Bool {
         let body = try ObjectBody.file(hashing: base + Suffix.pack)
         guard body.digest == digest else { return false }
@@ -124,25 +125,26 @@ package final class PackCache: Sendable {
             base + Suffix.index, forPack: base + Suffix.pack, format: format)
     }
 
-    /// Claims a pack that is not here; nil: somebody else is at it.
+    /// Claims a pack that is not in the cache; nil if another thread or process holds the claim.
     func claim(_ digest: Digest) throws(SystemError) -> PackClaim? {
-        // Somebody may have cleared the state directory while this runs.
+        // The state directory may have been cleared in the meantime.
         try Files.makeDirectories(incoming)
         return try PackClaim.attempt(digest, in: incoming)
     }
 
-    /// Waits for whoever brings a pack in; nil: in vain.
+    /// Waits for the thread or process that adds a pack, and claims it then; nil if it made no
+    /// progress.
     func waitToClaim(_ digest: Digest) throws(SystemError) -> PackClaim? {
         try PackClaim.wait(digest, in: incoming, patience: patience)
     }
 
-    /// Takes over what was made under a claim: the pack and its index, verified. What is larger
-    /// than the whole cache is not kept, nor what cannot be.
+    /// Adds the verified pack and index that were created under a claim. A pack larger than the
+    /// whole cache is not added.
     func admit(_ claim: PackClaim) {
         admit(claim, [Suffix.index, Suffix.pack])
     }
 
-    /// The same for one file that belongs to a pack which is here.
+    /// Adds one file that belongs to a cached pack.
     func admit(_ claim: PackClaim, _ suffix: String) {
         admit(claim, [suffix])
     }
@@ -163,11 +165,11 @@ package final class PackCache: Sendable {
         space.note(added: bytes)
     }
 
-    /// Keeps a pack that was made here, as a push does: its files, by their suffixes, get another
-    /// name. It is derived work, so whatever fails here fails nothing.
+    /// Adds a pack that was created here, for example by a push: its files, by their suffixes, get
+    /// another name. The cache is derived, so failures are ignored.
     func keep(_ digest: Digest, _ files: [(suffix: String, path: String)]) {
         guard access(base(of: digest) + Suffix.pack, F_OK) != 0,
-            // Somebody is at it, or nothing can be kept.
+            // Another thread holds the claim, or the cache cannot be written.
             let claim = try? claim(digest)
         else { return }
         for file in files {
@@ -175,24 +177,25 @@ package final class PackCache: Sendable {
                 return
             }
         }
-        // The pack last, when what belongs to it is there.
+        // The pack comes last, when the files that belong to it exist.
         let suffixes = files.map(\.suffix)
         admit(claim, Suffix.all.reversed().filter(suffixes.contains))
     }
 
-    /// Removes a pack and all that belongs to it.
+    /// Removes a pack and all its files.
     func drop(_ digest: Digest) {
         Self.remove(base(of: digest), Suffix.all)
     }
 
-    /// Sets a file's time of modification to now. An index's is the time of use: git sets that of
-    /// a pack. utimensat(2). Of another user's file it cannot be set, and need not be.
+    /// Sets a file's modification time to now. An index's is the time of the last use, since git
+    /// sets a pack's. utimensat(2). That of another user's file cannot be set, and does not have to
+    /// be.
     private func touch(_ path: String) {
         utimensat(AT_FDCWD, path, nil, AT_SYMLINK_NOFOLLOW)
     }
 
-    /// Seconds since 1970, by the clock as it is now: a file used after the machine started stays so
-    /// when the clock is set. clock_gettime(2).
+    /// The time of the machine's start in seconds since 1970, by the current clock: a file used
+    /// since then stays so if the clock is set. clock_gettime(2).
     private static var startOfMachine: Int {
         var sinceStart = timespec()
         clock_gettime(CLOCK_BOOTTIME, &sinceStart)

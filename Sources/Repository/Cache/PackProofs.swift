@@ -4,27 +4,27 @@ import Glibc
 import ObjectStore
 import Posix
 
-/// Hashing cached packs after git failed with them. A client can make git fail as often as it likes,
-/// so this is bounded: one thread of all processes hashes at a time, the others go on without, and a
-/// pack that was hashed for this reason within the last minutes is not hashed again. Whatever
-/// clients do, all that is cached is read once in that time.
+/// Hashing of cached packs after git failed with them. A client can make git fail as often as it
+/// likes, so this is bounded: one thread of all processes hashes at a time while the others go on
+/// without, and a pack that was hashed for this reason within the last minutes is not hashed again.
+/// Whatever clients do, the whole cache is read at most once in that time.
 extension PackCache {
-    /// Seconds for which a pack is not doubted again.
+    /// The time in seconds for which a pack is not doubted again.
     private static let proofTime = 600
 
     /// The maximum size of the file of proofs, in bytes; a larger one is started again.
     private static let proofLimit = 1 << 22
 
-    /// Hashes packs where they are, with their indexes and sidecars. Those that are damaged are
-    /// dropped; the others stay as they are.
+    /// Hashes cached packs with their indexes and sidecars. Damaged ones are dropped; the others
+    /// stay as they are.
     func prove(_ packs: [Digest], _ format: ObjectFormat) {
-        // Somebody is at it, or nothing can be written down: nothing is hashed.
+        // If another thread is hashing, or nothing can be recorded, nothing is hashed.
         guard let turn = try? FileLock.attempt(proofs) else { return }
         var proven = Self.proofs(in: turn.file.raw)
         guard (try? Self.rewrite(proven, in: turn.file.raw)) != nil else { return }
         for digest in packs where proven[digest] == nil {
             let now = time(nil)
-            // Noted first: a process that is ended in the middle must not have it begun again.
+            // Recorded first: after a process is killed during the hash, it must not start over.
             guard (try? writeAll(turn.file.raw, Self.line(digest, now))) != nil else { return }
             proven[digest] = now
             prove(digest, format)
@@ -44,7 +44,7 @@ extension PackCache {
         } catch let error as SystemError where error.code == EIO {
             drop(digest)
         } catch {
-            // Not here, evicted meanwhile, or not to be read: it stays as it is.
+            // A pack that is missing, was evicted, or cannot be read stays as it is.
         }
     }
 

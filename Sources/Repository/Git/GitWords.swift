@@ -32,17 +32,21 @@ package struct GitWords: Equatable, Sendable {
         // serve.c
         "unknown request", "invalid command", "no command requested",
         "after already requesting command", "unknown capability", "unknown object format",
-        "mismatched object format",
+        "mismatched object format", "requires an argument",
         // upload-pack.c
-        "ambiguous deepen-not", "no commits selected for shallow requests",
+        "ambiguous deepen-not",
         "(or deepen-not) cannot be used together", "invalid shallow line",
         "invalid shallow object", "filtering capability not negotiated", "Invalid deepen",
-        "expected SHA1", "unexpected line", "expected flush", "' not supported",
+        "expected SHA1", "' not supported",
+        // upload-pack.c, ls-refs.c
+        "unexpected line", "expected flush",
+        // shallow.c
+        "no commits selected for shallow requests",
         // pkt-line.c
         "protocol error", "hung up unexpectedly", "remote error: ",
         // list-objects-filter-options.c
         "filter-spec", "expected 'tree:<depth>'", "'object:type=<type>'", "sparse:path filters",
-        "expected something after combine", "requires an argument",
+        "expected something after combine",
     ]
 
     /// Whether upload-pack failed because of its request, and not because of the stored repository.
@@ -80,7 +84,7 @@ package struct GitWords: Equatable, Sendable {
     }
 
     /// Whether a check of objects failed. index-pack.c, unpack-objects.c: `fsck error in packed
-    /// object`; fsck.c: `object <id>: <message>: <words>`.
+    /// object`; fsck.c and builtin/fsck.c: `object <id>: <message>: <words>`.
     package var reportBadObject: Bool { text.contains("fsck error") }
 
     /// The message of git-fsck(1) with which an object was refused; nil if there is none.

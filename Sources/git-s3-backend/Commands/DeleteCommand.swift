@@ -39,7 +39,7 @@ struct DeleteCommand: StoreCommand {
         )
     }
 
-    /// Shows what there is, and asks.
+    /// Shows the repository, and asks for confirmation.
     private func confirm(in manifests: Manifests) throws {
         switch try manifests.resolve(repository) {
         case .absent: throw LifecycleError.absent(repository, location: manifests.store.location)

@@ -33,7 +33,7 @@ struct ExportCommand: StoreCommand {
 
     @OptionGroup var storeOptions: StoreOptions
 
-    /// What is to be exported, and where.
+    /// The repositories to export, and their directories.
     private enum Order {
         case one(RepositoryName, String)
         case all(String)

@@ -82,7 +82,7 @@ struct RepairCommand: StoreCommand {
             do {
                 if try repair(name, copies, tools) { whole += 1 } else { others += 1 }
             } catch LifecycleError.deleted {
-                // Its objects are those of earlier states alone.
+                // Its objects belong only to earlier states.
             } catch {
                 others += 1
                 Failure.say("\(error)")
@@ -114,7 +114,7 @@ struct RepairCommand: StoreCommand {
     }
 }
 
-/// What a person reads of a repository that was checked.
+/// The report on a checked repository, for a person.
 struct RepairReport {
     let repository: RepositoryName
     let outcome: RepairOutcome
@@ -128,7 +128,7 @@ struct RepairReport {
             + "repaired."
     }
 
-    /// What helps where something could not be repaired, a sentence or two each.
+    /// The remedies for damage that could not be repaired, a sentence or two each.
     var advice: [String] {
         guard let refs = outcome.incompleteRefs else { return [copiesElsewhere] }
         var advice: [String] = []

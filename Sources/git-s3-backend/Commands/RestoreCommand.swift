@@ -5,7 +5,7 @@ import Maintenance
 import ObjectStore
 
 extension Digest: ExpressibleByArgument {
-    /// Takes 64 hexadecimal digits. ArgumentParser wants it public.
+    /// Parses 64 hexadecimal digits. ArgumentParser requires it to be public.
     public init?(argument: String) {
         self.init(hex: argument)
     }

@@ -5,7 +5,7 @@ import Gateway
 import Logging
 import ObjectStore
 
-/// `serve`: FastCGI until told to stop.
+/// `serve`: serves FastCGI until a signal arrives.
 struct ServeCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "serve",

@@ -91,7 +91,7 @@ struct ShowCommand: StoreCommand {
         }
     }
 
-    /// A name as a terminal may have it: whoever pushes has chosen it.
+    /// A name that is safe for a terminal: a client has chosen it.
     private static func printable(_ name: RefName) -> String {
         PrintableText.sentence("\(name)")
     }

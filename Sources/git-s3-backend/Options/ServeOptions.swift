@@ -152,7 +152,7 @@ struct ServeOptions: ParsableArguments {
             ?? 50
     }
 
-    /// Whether what was published is read back.
+    /// Whether published packs are read back.
     func verification(_ environment: [String: String]) throws -> UploadVerification {
         try Setting(option: verifyUploads, "verify-uploads", in: environment)?.choice() ?? .auto
     }

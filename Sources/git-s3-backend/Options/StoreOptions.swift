@@ -5,7 +5,7 @@ import Posix
 import Repository
 import S3Store
 
-/// Which store, and where local state may be kept.
+/// The store, and the directory for local state.
 struct StoreOptions: ParsableArguments {
     @Option(help: "URL of the store: file:///path or s3://bucket/prefix.")
     var store: String?
@@ -39,7 +39,7 @@ struct StoreOptions: ParsableArguments {
                 return try FileStore(location: setting.text)
             }
         } catch {
-            // Nothing was sent: it is what was given that will not do.
+            // Nothing was sent, so the settings are wrong.
             throw ValidationError("\(error)")
         }
         throw ValidationError(
@@ -53,7 +53,7 @@ struct StoreOptions: ParsableArguments {
                 + "path can read and change the stored data. Use an https:// endpoint.")
     }
 
-    /// What is said where no store is named.
+    /// The error if no store is specified.
     ///
     /// A site that comes from `git http-backend` has its variable set.
     static func noStore(_ environment: [String: String]) -> String {
@@ -73,7 +73,7 @@ struct StoreOptions: ParsableArguments {
         try? Files.makeDirectories(path)
         let allowed = Setting(option: nil, "allow-shared-state-dir", in: environment)
         if try allowSharedStateDir || allowed?.flag() == true { return path }
-        // Missing, or not to be looked at: the same.
+        // A missing directory and an unreadable one are treated alike.
         guard let isPrivate = try? StateDirectory.isPrivate(path), !isPrivate else { return path }
         throw ValidationError(
             "Other users own the state directory '\(path)' or can write to it, and could change "

@@ -33,10 +33,7 @@ package final class Nginx: Sendable {
     }
 
     /// The configuration files under test.
-    private static let directory: String = {
-        let here = #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
-        return "/\(here)/nginx"
-    }()
+    private static let directory = Documentation.root + "/nginx"
     private static let shipped = directory + "/git-s3-backend.conf"
 
     /// The configuration for `upstream`: the shipped file itself, or, since fcgiwrap has to be told

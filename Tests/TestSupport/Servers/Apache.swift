@@ -144,10 +144,7 @@ package final class Apache: Sendable {
     /// A restart that cuts off what runs. httpd(8), `restart`.
     package func restart() { service.signal(SIGHUP) }
 
-    private static let shipped: String = {
-        let here = #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
-        return "/\(here)/apache"
-    }()
+    private static let shipped = Documentation.root + "/apache"
 
     private static func configuration(
         _ way: Way, _ port: UInt16, _ directory: String, _ program: String, _ account: Account?,
