@@ -12,22 +12,26 @@ package struct ManifestAnswers: Sendable {
 
     /// A service's advertisement; nil if the manifest does not contain enough for it.
     package func advertisement(
-        of service: GitService, _ version: ProtocolVersion, _ manifest: Manifest
+        of service: GitService, _ version: ProtocolVersion, _ manifest: Manifest,
+        limits: GitLimits
     ) throws -> [UInt8]? {
         let format = manifest.objectFormat
         switch service {
         case .receivePack:
             // receive-pack does not know version 2 and answers as in version 0.
             let version = version == .v2 ? .v0 : version
-            let capabilities = try learned.capabilities(of: service, version, format)
+            let capabilities = try learned.capabilities(
+                of: service, version, format, limits: limits)
             return RefListing(manifest, peeled: [:]).receivePackAdvertisement(capabilities)
         case .uploadPack:
             if version == .v2 || manifest.refs.isEmpty {
-                return try learned.advertisementWithoutRefs(of: service, version, format)
+                return try learned.advertisementWithoutRefs(
+                    of: service, version, format, limits: limits)
             }
             guard let peeled = manifest.knownPeeled else { return nil }
             return RefListing(manifest, peeled: peeled).uploadPackAdvertisement(
-                try learned.capabilities(of: service, version, format))
+                try learned.capabilities(
+                    of: service, version, format, limits: limits))
         }
     }
 

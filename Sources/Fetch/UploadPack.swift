@@ -17,11 +17,12 @@ package struct UploadPack {
     /// - Returns: how git ended. Its output reports protocol errors to the client.
     package func answer(
         _ body: any ByteStream, in workspace: borrowing Workspace,
-        deadline: ContinuousClock.Instant, output: (UnsafeRawBufferPointer) throws -> Void
-    ) throws -> ChildProcess.Ending {
-        let exchange = GitExchange(
-            git: git, step: "answer a fetch", preamble: [], body: body, deadline: deadline)
-        return try exchange.run(
-            ["upload-pack", "--stateless-rpc", "."], in: workspace, for: client, output: output)
+        limits: GitLimits, output: (UnsafeRawBufferPointer) throws -> Void
+    ) throws -> GitEnding {
+        try git.run(
+            GitRun(
+                ["upload-pack", "--stateless-rpc", "."], to: "answer a fetch", limits: limits,
+                input: .stream(body, after: []), client: client),
+            in: workspace, output: output)
     }
 }

@@ -15,19 +15,21 @@ extension Responder {
         case .receivePack: try authorize(rule.write(name, by: requester))
         }
         let version = ProtocolVersion(header: request.gitProtocol)
+        let gitLimits = GitLimits.until(deadline)
         let advertisement: [UInt8]
         let resolution = try manifests.resolve(name)
         call.mark(.resolved)
         switch resolution {
         case .live(let snapshot):
             advertisement =
-                try answers.advertisement(of: service, version, snapshot.manifest)
-                ?? advertiseByGit(service, snapshot, call)
+                try answers.advertisement(
+                    of: service, version, snapshot.manifest, limits: gitLimits)
+                ?? advertiseByGit(service, snapshot, gitLimits, call)
         case .absent, .deleted:
             // Advertise an empty repository in the usual object format.
             guard service == .receivePack, limits.missingRepository == .creates,
                 let empty = try answers.advertisement(
-                    of: service, version, Manifest(head: .main))
+                    of: service, version, Manifest(head: .main), limits: gitLimits)
             else { throw RequestError.notFound }
             advertisement = empty
         }
@@ -44,16 +46,18 @@ extension Responder {
 
     /// Advertises with git, if the manifest does not contain what its refs peel to.
     private func advertiseByGit(
-        _ service: GitService, _ snapshot: Snapshot, _ call: Call
+        _ service: GitService, _ snapshot: Snapshot, _ gitLimits: GitLimits, _ call: Call
     ) throws -> [UInt8] {
         let slot = try slots.take()
         defer { _ = slot }
         call.mark(.slot)
 
-        let hydrated = try hydration.readWorkspace(snapshot, log: call.log)
+        let hydrated = try hydration.readWorkspace(
+            snapshot, log: call.log, limits: gitLimits)
         call.mark(.hydrated)
         defer { call.mark(.git) }
         return try git.advertisement(
-            of: service, in: hydrated.workspace, for: client(of: call.request))
+            of: service, in: hydrated.workspace, for: client(of: call.request),
+            limits: gitLimits)
     }
 }

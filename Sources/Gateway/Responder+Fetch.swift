@@ -16,31 +16,6 @@ extension Responder {
     /// Bytes of the request that are read before a git process is taken: nearly always all of them.
     private static let fetchReadAhead = 1 << 20
 
-    /// Messages of upload-pack about a request that is the client's fault. git's serve.c, upload-pack.c,
-    /// ls-refs.c, pkt-line.c, shallow.c, list-objects-filter-options.c.
-    private static let complaints = [
-        "protocol error", "unknown request", "invalid command", "no command requested",
-        "ambiguous deepen-not", "no commits selected for shallow requests",
-        "(or deepen-not) cannot be used together", "invalid shallow line",
-        "invalid shallow object", "expected SHA1", "filtering capability not negotiated",
-        "filter-spec", "expected 'tree:<depth>'", "'object:type=<type>'", "sparse:path filters",
-        "expected something after combine",
-        "after already requesting command", "unknown capability", "unknown object format",
-        "mismatched object format", "requires an argument", "unexpected line", "expected flush",
-        "Invalid deepen", "hung up unexpectedly", "remote error: ", "' not supported",
-    ]
-
-    /// Whether a fetch failed because of its request, and not because of the stored repository. The
-    /// client may have chosen the words, so they decide only how the request is logged and answered.
-    private static func isClients(_ errors: String, of manifest: Manifest) -> Bool {
-        if let match = errors.firstMatch(of: /not our ref ([0-9a-f]+)/) {
-            // A repository that lacks an object of its own refs is damaged.
-            guard let id = ObjectID(match.output.1.utf8) else { return true }
-            return !manifest.refs.values.contains(id)
-        }
-        return complaints.contains { errors.contains($0) }
-    }
-
     /// `git-upload-pack`: a fetch, or protocol v2's `ls-refs`.
     func fetch(from name: RepositoryName, _ call: Call) throws {
         let (request, response) = (call.request, call.response)
@@ -75,41 +50,41 @@ extension Responder {
         defer { _ = slot }
         call.mark(.slot)
 
-        let hydrated = try hydration.readWorkspace(snapshot, log: call.log)
+        let hydrated = try hydration.readWorkspace(
+            snapshot, log: call.log, limits: .until(deadline))
         call.mark(.hydrated)
         FaultPoint.reach(.fetchHydrated)
         defer { call.mark(.git) }
         let ending = try UploadPack(git: git, client: client(of: request)).answer(
-            body, in: hydrated.workspace, deadline: deadline
+            body, in: hydrated.workspace, limits: .until(deadline)
         ) { bytes in
             if !response.hasBegun { try response.begin(type: type) }
             try response.write(bytes)
         }
         if response.hasBegun {
             // The client gets a truncated answer; the log gets the cause.
-            if ending != .exited(0) {
+            if !ending.succeeded {
                 hydrated.doubtPacks()
-                let errors = hydrated.workspace.gitErrors()
+                let words = ending.words
                 let error = GitError.failed(
-                    step: "finish a fetch", reason: "\(ending): \(errors)")
-                if Self.isClients(errors, of: snapshot.manifest) {
-                    call.fail(error, ErrorAnswer(status: 400, text: errors))
+                    step: "finish a fetch", reason: "\(ending.status): \(words.text)")
+                if words.blameClient(havingRefs: snapshot.manifest.refs.values) {
+                    call.fail(error, ErrorAnswer(status: 400, text: words.text))
                 } else {
                     call.fail(error)
                 }
             }
             return
         }
-        if ending == .exited(0) {
+        if ending.succeeded {
             try response.begin(type: type)
             return
         }
-        let errors = hydrated.workspace.gitErrors()
-        if Self.isClients(errors, of: snapshot.manifest) {
+        if ending.words.blameClient(havingRefs: snapshot.manifest.refs.values) {
             throw ProtocolError.badPktLine("git does not understand the request")
         }
         hydrated.doubtPacks()
-        throw GitError.failed(step: "answer a fetch", reason: "\(ending): \(errors)")
+        throw ending.failure
     }
 
     private func resolve(_ name: RepositoryName) throws -> Snapshot {

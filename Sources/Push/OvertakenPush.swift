@@ -42,16 +42,17 @@ struct OvertakenPush: ~Copyable {
     /// - Throws: ``StoreError``, ``PushError`` or ``GitError``; nothing was published.
     consuming func receive(
         with hydration: Hydration, client: GitProgram.Client, bridge: any PreReceiveBridge,
-        deadline: ContinuousClock.Instant, hangup: Int32?, log: Logger,
+        limits: GitLimits, hangup: Int32?, log: Logger,
         progress: (ArraySlice<UInt8>) throws -> Void
     ) throws -> Reception {
         // Its file must exist until git has read it.
         defer { _ = workspace.path }
-        let target = try hydration.writeWorkspace(on: .published(winner), log: log)
+        let target = try hydration.writeWorkspace(
+            on: .published(winner), log: log, limits: limits)
         let body = try packBody(winner.manifest.objectFormat, hangup: hangup)
         return try ReceivedPush.receive(
             commands, body: body, in: target, git: hydration.git, client: client, bridge: bridge,
-            deadline: deadline, rejected: rejected,
+            limits: limits, rejected: rejected,
             stored: pack.map { [$0.pack.digest] } ?? [], progress: progress)
     }
 

@@ -120,19 +120,22 @@ package struct Push {
         defer { _ = slot }
         context.mark(.slot)
 
-        let workspace = try hydration.writeWorkspace(on: base, log: context.log)
+        let workspace = try hydration.writeWorkspace(
+            on: base, log: context.log, limits: context.gitLimits)
         context.mark(.hydrated)
         FaultPoint.reach(.pushHydrated)
         defer { context.mark(.git) }
         let commands = commands.without(Set(refused.map(\.rawName)))
         return try ReceivedPush.receive(
             commands, body: body, in: workspace, git: hydration.git, client: context.client,
-            bridge: bridge(commands), deadline: context.limits.deadline, rejected: refused,
+            bridge: bridge(commands), limits: context.gitLimits, rejected: refused,
             progress: progress)
     }
 }
 
 extension Push.Context {
+    fileprivate var gitLimits: GitLimits { .until(limits.deadline) }
+
     /// Publishes a push that was received, and receives it again as often as necessary.
     ///
     /// - Parameters:
@@ -185,7 +188,7 @@ extension Push.Context {
         defer { mark(.git) }
         let bridge = bridge(overtaken.commands)
         return try overtaken.receive(
-            with: hydration, client: client, bridge: bridge, deadline: limits.deadline,
+            with: hydration, client: client, bridge: bridge, limits: gitLimits,
             hangup: hangup, log: log, progress: progress)
     }
 }

@@ -6,7 +6,7 @@ import Posix
 
 /// A push that git and the bridge accepted in a workspace, to be published or dropped.
 ///
-/// Only ``receive(_:body:in:git:client:bridge:deadline:rejected:stored:progress:)`` makes one: it
+/// Only ``receive(_:body:in:git:client:bridge:limits:rejected:stored:progress:)`` makes one: it
 /// proves that the workspace changed as the commands, git's report and the bridge agree.
 struct ReceivedPush: ~Copyable {
     /// Holds the kept pack until it is stored, and the state that the push was received on.
@@ -51,7 +51,7 @@ struct ReceivedPush: ~Copyable {
     static func receive(
         _ commands: PushCommands, body: any ByteStream, in target: consuming WriteWorkspace,
         git: GitProgram, client: GitProgram.Client, bridge: any PreReceiveBridge,
-        deadline: ContinuousClock.Instant, rejected: [PushReport.Rejection] = [],
+        limits: GitLimits, rejected: [PushReport.Rejection] = [],
         stored: Set<Digest> = [], progress: (ArraySlice<UInt8>) throws -> Void
     ) throws -> Reception {
         let parent = target.base
@@ -65,35 +65,31 @@ struct ReceivedPush: ~Copyable {
         var output = ReceivePackOutput(sideBand: commands.capabilities.reporting.sideBand)
         let streamed = StreamedPack(body)
         let allowance = try BridgeRun(broken.bridge(to: bridge, commands))
-        let exchange = GitExchange(
-            git: git, step: "receive a push",
-            preamble: broken.commandsForGit(commands).requestForGit, body: streamed,
-            deadline: deadline)
-        let ending: ChildProcess.Ending
+        let run = GitRun(
+            ["receive-pack", "--stateless-rpc", "."], to: "receive a push", limits: limits,
+            input: .stream(streamed, after: broken.commandsForGit(commands).requestForGit),
+            client: client, channel: allowance.hookEnd)
+        let ending: GitEnding
         do {
-            ending = try exchange.run(
-                ["receive-pack", "--stateless-rpc", "."], in: target.hydrated.workspace,
-                for: client,
-                channel: allowance.hookEnd
-            ) { try output.take($0, progress: progress) }
+            ending = try git.run(run, in: target.hydrated.workspace) {
+                try output.take($0, progress: progress)
+            }
         } catch {
             _ = allowance.finish()
             throw error
         }
         let allowed = allowance.finish()
 
-        guard ending == .exited(0) else {
+        guard ending.succeeded else {
             target.hydrated.lookForTrouble()
-            throw GitError.failed(
-                step: "receive a push",
-                reason: "\(ending): \(target.hydrated.workspace.gitErrors())")
+            throw ending.failure
         }
         let report = try output.report()
         // git exits with 0 if it could not unpack or did not find objects, whatever the cause.
         target.hydrated.lookForTrouble(after: report)
         try BrokenRefs.explainRefusal(of: commands, report, in: target.hydrated.workspace, parent)
         var refs = try WorkspaceRefs.read(
-            from: target.hydrated.workspace, git: git, knowing: parent.manifest)
+            from: target.hydrated.workspace, git: git, limits: limits, knowing: parent.manifest)
         try broken.restore(into: &refs, besides: report.accepted, parent.manifest)
         let outcome = try PushOutcome(
             commands: commands, report: report, allowed: allowed, parent: parent.manifest,

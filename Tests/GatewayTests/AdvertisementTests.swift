@@ -132,7 +132,8 @@ struct AdvertisementTests {
             _ version: ProtocolVersion
         ) throws -> [UInt8] {
             let client = GitProgram.Client(user: "", address: "", protocolVersion: version.header)
-            return try git.advertisement(of: service, in: workspace, for: client)
+            return try git.advertisement(
+                of: service, in: workspace, for: client, limits: .none)
         }
 
         /// git's answers to protocol v2 requests, all on one connection.
@@ -209,7 +210,8 @@ struct AdvertisementTests {
             let refs = try GeneratedRefs(seed: UInt64(seed), from: comparison.pool)
             let workspace = try comparison.repository(
                 refs, seed % 2 == 0 && refs.refs.count < 100 ? .loose : .packed)
-            let peeled = try WorkspaceRefs.read(from: workspace, git: comparison.git).peeled
+            let peeled = try WorkspaceRefs.read(from: workspace, git: comparison.git, limits: .none)
+                .peeled
             let name = "owner/r\(seed)"
             try comparison.publish(refs, peeled: peeled, as: name)
 
@@ -253,7 +255,8 @@ struct AdvertisementTests {
         let comparison = try Comparison(.sha1)
         let refs = try GeneratedRefs(seed: 7, from: comparison.pool)
         let workspace = try comparison.repository(refs, .packed)
-        let peeled = try WorkspaceRefs.read(from: workspace, git: comparison.git).peeled
+        let peeled = try WorkspaceRefs.read(from: workspace, git: comparison.git, limits: .none)
+            .peeled
         try comparison.publish(refs, peeled: peeled, as: "owner/repo")
         var body: [UInt8] = []
         PktLine.append(Array("command=ls-refs\n".utf8), to: &body)
@@ -278,7 +281,8 @@ struct AdvertisementTests {
         let comparison = try Comparison(format)
         let refs = try GeneratedRefs(seed: 4, from: comparison.pool)
         let workspace = try comparison.repository(refs, .loose)
-        let peeled = try WorkspaceRefs.read(from: workspace, git: comparison.git).peeled
+        let peeled = try WorkspaceRefs.read(from: workspace, git: comparison.git, limits: .none)
+            .peeled
         try comparison.publish(refs, peeled: peeled, as: "owner/repo")
 
         let named = "object-format=\(format.rawValue)"

@@ -24,7 +24,7 @@ extension Bench {
 
     /// Every object of the published state, reachable or not.
     func objects() throws -> Set<String> {
-        let workspace = try hydration().readWorkspace(try published(), log: Self.log)
+        let workspace = try hydration().readWorkspace(try published(), log: Self.log, limits: .none)
         let listed = try Tool.git().run(
             ["cat-file", "--batch-all-objects", "--batch-check=%(objectname)"], in: workspace.path)
         return Set(listed.text.split(separator: "\n").map(String.init))

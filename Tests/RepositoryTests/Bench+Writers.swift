@@ -31,7 +31,7 @@ extension Bench {
     /// Folds all packs into one, as a compaction does.
     func fold(_ unreachable: Unreachable = .kept) throws {
         let base = try published()
-        let workspace = try hydration().readWorkspace(base, log: Self.log)
+        let workspace = try hydration().readWorkspace(base, log: Self.log, limits: .none)
         let git = try Tool.git()
         try git.run(
             ["repack", "-q", "-a", "-d"] + (unreachable == .kept ? ["-k"] : []), in: workspace.path)

@@ -142,11 +142,12 @@ final class Bench: Sendable {
         let commands = try PushCommands.read(from: reader)
         let hydration = try hydration ?? self.hydration(hook: hook)
         let workspace = try hydration.writeWorkspace(
-            on: try new ?? .published(try snapshot ?? published()), log: Self.log)
+            on: try new ?? .published(try snapshot ?? published()), log: Self.log, limits: .none)
         try prepare(workspace)
         return try ReceivedPush.receive(
             commands, body: body ?? PushBody(push.pack), in: workspace, git: git,
-            client: Self.client, bridge: bridge(answering, commands), deadline: .now + deadline,
+            client: Self.client, bridge: bridge(answering, commands),
+            limits: .until(.now + deadline),
             progress: progress)
     }
 
@@ -236,7 +237,7 @@ final class Bench: Sendable {
 
     /// Reads the published repository as a stranger would, and has git check all of it.
     func check() throws -> String {
-        let workspace = try hydration().readWorkspace(try published(), log: Self.log)
+        let workspace = try hydration().readWorkspace(try published(), log: Self.log, limits: .none)
         let git = try Tool.git()
         try git.run(["fsck", "--full", "--strict", "--no-dangling"], in: workspace.path)
         return try git.attempt(["show-ref", "-d"], in: workspace.path).text

@@ -90,7 +90,8 @@ package final class BackgroundCompactor: @unchecked Sendable {
             _ = try Thread { [self] in
                 // On Linux this applies to the thread alone; its children inherit it.
                 // setpriority(2).
-                setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, QuietGit.niceness)
+                setpriority(
+                    __priority_which_t(PRIO_PROCESS.rawValue), 0, GitRun.Priority.low.rawValue)
                 while let repository = next() { compact(repository) }
             }
         } catch {

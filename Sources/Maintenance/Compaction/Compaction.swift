@@ -86,7 +86,8 @@ package struct Compaction: Sendable {
             return .nothingToDo(packs: packs)
         }
         try cancellation.check()
-        let hydrated = try hydration.readWorkspace(base, log: log)
+        let hydrated = try hydration.readWorkspace(
+            base, log: log, limits: .cancellable(by: cancellation))
         let directory = hydrated.packDirectory
         let packs = base.manifest.packs.map { ($0, "\(directory)/pack-\($0.hex).idx") }
         guard let objects = try count(packs, base.manifest.objectFormat) else {
@@ -125,8 +126,10 @@ package struct Compaction: Sendable {
         FaultPoint.reach(.compactionStored)
         var state = base.manifest
         if state.peeled == nil, state.needsPeeled {
-            state.peeled = try WorkspaceRefs.read(from: hydrated.workspace, git: hydration.git)
-                .peeled
+            state.peeled = try WorkspaceRefs.read(
+                from: hydrated.workspace, git: hydration.git,
+                limits: .cancellable(by: cancellation)
+            ).peeled
         }
         let outcome = try publish(fold, instead: plan.folded, of: state, on: base)
         if case .compacted = outcome {
@@ -138,10 +141,12 @@ package struct Compaction: Sendable {
     private func fold(
         _ packs: Set<Digest>, _ format: ObjectFormat, in hydrated: borrowing HydratedWorkspace
     ) throws -> Fold.Pack {
-        let git = QuietGit(git: hydration.git, cancellation: cancellation)
         do {
-            return try Fold(git: git, format: format, state: hydration.state)
-                .run(packs, in: hydrated.workspace)
+            return try Fold(
+                git: hydration.git, cancellation: cancellation, format: format,
+                state: hydration.state
+            )
+            .run(packs, in: hydrated.workspace)
         } catch {
             // The local copy may be damaged.
             if !cancellation.isWanted { hydrated.doubtPacks() }
@@ -286,14 +291,14 @@ extension Compaction {
         var tips = Set(manifest.refs.values).union((manifest.peeled ?? [:]).values)
         let objects = try PackObjects(inIndex: path + ".idx", format: manifest.objectFormat)
         guard let objects else { return tips }
-        let git = QuietGit(git: hydration.git, cancellation: cancellation)
-        try git.run(
-            ["rev-list", "--all", "--parents"], in: workspace, step: "list commits"
-        ) { line in
+        let run = GitRun.packing(
+            ["rev-list", "--all", "--parents"], to: "list commits", cancellation: cancellation)
+        let ending = try hydration.git.lines(run, in: workspace) { line in
             let ids = line.split(separator: UInt8(ascii: " ")).compactMap { ObjectID($0) }
             guard let commit = ids.first, ids.count > 1, !objects.contains(commit) else { return }
             tips.formUnion(ids.dropFirst())
         }
+        try ending.require()
         return tips
     }
 }

@@ -8,7 +8,8 @@ import Posix
 /// Merges packs of a workspace into one that contains all their objects and no others, whether
 /// reachable or not.
 struct Fold: Sendable {
-    let git: QuietGit
+    let git: GitProgram
+    let cancellation: Cancellation
     let format: ObjectFormat
     let state: StateDirectory
 
@@ -40,13 +41,15 @@ struct Fold: Sendable {
         var hashes: [String] = []
         // The names of the packs are passed on standard input, since there can be any number of
         // them.
-        try git.run(
+        let names = sorted.map { "pack-\($0.hex).pack\n" }.joined()
+        let packing = GitRun.packing(
             [
                 "pack-objects", "--stdin-packs", "--delta-base-offset", "--quiet",
                 directory + "/pack",
-            ], in: workspace,
-            input: Array(sorted.map { "pack-\($0.hex).pack\n" }.joined().utf8), step: step
-        ) { hashes.append(String(decoding: $0, as: UTF8.self)) }
+            ], to: step, cancellation: cancellation, input: .bytes(Array(names.utf8)))
+        try git.lines(packing, in: workspace) {
+            hashes.append(String(decoding: $0, as: UTF8.self))
+        }.require()
         guard let hash = hashes.first, hashes.count == 1 else {
             throw GitError.failed(step: step, reason: "it wrote \(hashes.count) packs")
         }
@@ -82,9 +85,10 @@ struct Fold: Sendable {
     private func digestOfIndex(made base: String) throws -> Digest {
         let alone = try Workspace.empty(head: .main, format: format, in: state)
         let index = alone.path + "/checked.idx"
-        try git.run(
-            ["index-pack", "-o", index, base + ".pack"], in: alone,
-            step: "check the merged pack")
+        let indexing = GitRun.packing(
+            ["index-pack", "-o", index, base + ".pack"], to: "check the merged pack",
+            cancellation: cancellation)
+        try git.output(indexing, in: alone).ending.require()
         return try ObjectBody.file(hashing: index).digest
     }
 
@@ -95,7 +99,7 @@ struct Fold: Sendable {
         let objects = try open(result)
         var isFound = [Bool](repeating: false, count: objects.count)
         for source in sources {
-            try git.cancellation.check()
+            try cancellation.check()
             let folded = try open(source)
             var position = 0
             for wanted in 0..<folded.count {

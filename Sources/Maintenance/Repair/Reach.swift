@@ -17,14 +17,16 @@ struct Reach {
         if manifest.refs.isEmpty { return [] }
         let path = workspace.path + "/packed-refs"
         try Files.write(PackedRefs(manifest).bytes, to: path)
-        if try isComplete(["--all"], in: workspace) { return [] }
+        let all = try walk(["--all"], in: workspace)
+        if all.succeeded { return [] }
 
         var complete: [ObjectID] = []
         var incomplete: [RefName] = []
         for (name, id) in manifest.refs.sorted(by: { $0.key < $1.key }).prefix(Self.lookedAt) {
             // Objects that complete refs reach need not be walked again.
             let known = complete.suffix(Self.leftOut).map(\.hex)
-            if try isComplete([id.hex] + (known.isEmpty ? [] : ["--not"] + known), in: workspace) {
+            let range = [id.hex] + (known.isEmpty ? [] : ["--not"] + known)
+            if try walk(range, in: workspace).succeeded {
                 complete.append(id)
             } else {
                 incomplete.append(name)
@@ -32,18 +34,21 @@ struct Reach {
             }
         }
         if incomplete.isEmpty {
-            throw GitError.failed(step: "walk the history", reason: workspace.gitErrors())
+            throw GitError.failed(step: Self.step, reason: all.words.text)
         }
         return incomplete
     }
 
-    /// Whether all objects exist that the revisions reach. git-rev-list(1).
-    private func isComplete(
+    private static let step = "walk the history"
+
+    /// Walks all objects that the revisions reach, and succeeds if they exist. git-rev-list(1).
+    private func walk(
         _ revisions: [String], in workspace: borrowing Workspace
-    ) throws -> Bool {
-        try git.run(
-            ["rev-list", "--objects", "--quiet"] + revisions, in: workspace,
-            step: "walk the history"
-        ).ending == .exited(0)
+    ) throws -> GitEnding {
+        try git.output(
+            GitRun(
+                ["rev-list", "--objects", "--quiet"] + revisions, to: Self.step, limits: .none),
+            in: workspace
+        ).ending
     }
 }

@@ -83,11 +83,14 @@ extension Repair {
 
         _ = unlink(base + ".idx")
         progress.begin("indexing '\(ObjectKey.pack(digest))'")
-        let made = try hydration.git.run(
-            ["index-pack", "--object-format=\(format.rawValue)", base + ".pack"], in: workspace,
-            step: "index a pack")
-        guard made.ending == .exited(0) else {
-            let reason = "git cannot index the pack: \(workspace.gitErrors())"
+        let ending = try hydration.git.output(
+            GitRun(
+                ["index-pack", "--object-format=\(format.rawValue)", base + ".pack"],
+                to: "index a pack", limits: .none),
+            in: workspace
+        ).ending
+        guard ending.succeeded else {
+            let reason = "git cannot index the pack: \(ending.words.text)"
             note(.init(key: key, fault, .none(reason: reason)), &outcome)
             return false
         }

@@ -109,7 +109,8 @@ package final class UploadVerifier: @unchecked Sendable {
         do {
             _ = try Thread { [self] in
                 // On Linux this affects only this thread. setpriority(2).
-                setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, QuietGit.niceness)
+                setpriority(
+                    __priority_which_t(PRIO_PROCESS.rawValue), 0, GitRun.Priority.low.rawValue)
                 while let upload = next() { verify(upload) }
             }
         } catch {

@@ -41,15 +41,15 @@ package struct Export: Sendable {
         let manifest = snapshot.manifest
         let target = try ExportTarget.open(
             path, head: manifest.head, format: manifest.objectFormat,
-            git: OperatorGit(program: hydration.git, progress: progress), state: hydration.state)
+            git: hydration.git, state: hydration.state)
         FaultPoint.reach(.exportCreated)
 
         let missing = target.missing(manifest.packs, format: manifest.objectFormat)
         if !missing.isEmpty {
             progress.begin("fetching packs: \(missing.count)")
             let hydrated = try hydration.readWorkspace(
-                try snapshot.reduced(to: missing), log: log)
-            try target.take(missing, from: hydrated.workspace)
+                try snapshot.reduced(to: missing), log: log, limits: .none)
+            try target.take(missing, from: hydrated.workspace, progress: progress)
         }
         FaultPoint.reach(.exportFetched)
         let isChanged = try target.publish(manifest)

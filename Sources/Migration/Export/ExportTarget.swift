@@ -9,7 +9,7 @@ import Posix
 /// either in its old or in its new state.
 struct ExportTarget: ~Copyable {
     let path: String
-    let git: OperatorGit
+    let git: GitProgram
     let origin: Origin
     /// The workspace in which git runs and stores temporary files.
     private let scratch: Workspace
@@ -22,7 +22,7 @@ struct ExportTarget: ~Copyable {
     private var packDirectory: String { path + "/objects/pack" }
 
     private init(
-        path: String, git: OperatorGit, origin: Origin, scratch: consuming Workspace,
+        path: String, git: GitProgram, origin: Origin, scratch: consuming Workspace,
         lock: consuming OwnedDescriptor
     ) {
         self.path = path
@@ -34,7 +34,7 @@ struct ExportTarget: ~Copyable {
 
     /// Opens the bare repository at a path, or creates one if nothing exists there.
     static func open(
-        _ path: String, head: RefName, format: ObjectFormat, git: OperatorGit,
+        _ path: String, head: RefName, format: ObjectFormat, git: GitProgram,
         state: StateDirectory
     ) throws -> ExportTarget {
         let scratch = try Workspace.empty(head: head, format: format, in: state)
@@ -56,7 +56,7 @@ struct ExportTarget: ~Copyable {
 
     /// A new repository appears in one step.
     private static func make(
-        _ path: String, head: RefName, format: ObjectFormat, git: OperatorGit,
+        _ path: String, head: RefName, format: ObjectFormat, git: GitProgram,
         in scratch: borrowing Workspace
     ) throws -> Origin {
         let names: [String]?
@@ -76,11 +76,13 @@ struct ExportTarget: ~Copyable {
         let made = names == nil ? "\(path).new-\(Hex.random(bytes: 4))" : path
         let branch = String(decoding: head.bytes.dropFirst("refs/heads/".utf8.count), as: UTF8.self)
         do {
-            _ = try git.output(
-                [
-                    "init", "--quiet", "--bare", "--template=",
-                    "--object-format=\(format.rawValue)", "--initial-branch=\(branch)", made,
-                ], in: scratch, step: "make the repository")
+            try git.output(
+                .foreign(
+                    [
+                        "init", "--quiet", "--bare", "--template=",
+                        "--object-format=\(format.rawValue)", "--initial-branch=\(branch)", made,
+                    ], to: "make the repository"), in: scratch
+            ).ending.require()
             for name in ["HEAD", "config"] { try sync("\(made)/\(name)") }
             for name in ["objects", "refs", ""] { try Files.syncDirectory("\(made)/\(name)") }
             if made != path { _ = try check("rename", path) { rename(made, path) } }
@@ -94,33 +96,35 @@ struct ExportTarget: ~Copyable {
 
     /// Refuses a path that is not a bare repository, or cannot hold the published state.
     private static func refuseUnfit(
-        _ path: String, format: ObjectFormat, git: OperatorGit, in scratch: borrowing Workspace
+        _ path: String, format: ObjectFormat, git: GitProgram, in scratch: borrowing Workspace
     ) throws {
         let step = "inspect the repository"
-        let found = try git.run(["rev-parse", "--resolve-git-dir", path], in: scratch, step: step)
-        guard found.succeeded else { throw ExportError.occupied(path) }
-        let facts = try git.run(
-            [
-                "rev-parse", "--is-bare-repository", "--is-shallow-repository",
-                "--show-object-format",
-            ], on: .target(path), in: scratch, step: step)
-        guard facts.succeeded, facts.lines.count == 3 else {
-            throw ExportError.unfit(path, reason: facts.reason)
+        let found = try git.output(
+            .foreign(["rev-parse", "--resolve-git-dir", path], to: step), in: scratch)
+        guard found.ending.succeeded else { throw ExportError.occupied(path) }
+        let facts = try git.output(
+            .foreign(
+                [
+                    "rev-parse", "--is-bare-repository", "--is-shallow-repository",
+                    "--show-object-format",
+                ], on: .target(path), to: step), in: scratch)
+        guard facts.ending.succeeded, facts.text.count == 3 else {
+            throw ExportError.unfit(path, reason: facts.ending.reason)
         }
-        guard facts.lines[0] == "true" else {
+        guard facts.text[0] == "true" else {
             throw ExportError.unfit(path, reason: "it has a work tree")
         }
-        guard facts.lines[1] == "false" else {
+        guard facts.text[1] == "false" else {
             throw ExportError.unfit(path, reason: "it is a shallow clone")
         }
-        guard facts.lines[2] == format.rawValue else {
+        guard facts.text[2] == format.rawValue else {
             throw ExportError.unfit(
-                path, reason: "its object format is \(facts.lines[2]), not \(format.rawValue)")
+                path, reason: "its object format is \(facts.text[2]), not \(format.rawValue)")
         }
-        let storage = try git.run(
-            ["config", "--get", "extensions.refStorage"], on: .target(path), in: scratch,
-            step: step)
-        guard storage.output.isEmpty || storage.lines == ["files"] else {
+        let storage = try git.output(
+            .foreign(["config", "--get", "extensions.refStorage"], on: .target(path), to: step),
+            in: scratch)
+        guard storage.bytes.isEmpty || storage.text == ["files"] else {
             throw ExportError.unfit(path, reason: "it does not keep its refs in files")
         }
     }
@@ -145,10 +149,11 @@ struct ExportTarget: ~Copyable {
 
     /// Moves verified packs and their indexes out of a workspace; all are synced when this returns.
     /// git finds a pack by its index, which comes last.
-    func take(_ packs: Set<Digest>, from workspace: borrowing Workspace) throws {
+    func take(
+        _ packs: Set<Digest>, from workspace: borrowing Workspace, progress: Progress
+    ) throws {
         let from = workspace.packDirectory
         let to = packDirectory
-        let progress = git.progress
         try Files.makeDirectories(to, mode: 0o777)
         for name in try Files.names(in: to) where name.hasPrefix(Self.temporary) {
             _ = unlink("\(to)/\(name)")
@@ -203,9 +208,11 @@ struct ExportTarget: ~Copyable {
         let path = path
         let current = try Files.read(path + "/HEAD", limit: 1 << 16)
         if current == head { return refs }
-        _ = try git.output(
-            ["symbolic-ref", "HEAD", manifest.head.description], on: .target(path), in: scratch,
-            step: "set HEAD")
+        try git.output(
+            .foreign(
+                ["symbolic-ref", "HEAD", manifest.head.description], on: .target(path),
+                to: "set HEAD"), in: scratch
+        ).ending.require()
         try Self.sync(path + "/HEAD")
         try Files.syncDirectory(path)
         return true
@@ -216,9 +223,11 @@ struct ExportTarget: ~Copyable {
     private func setRefs(_ manifest: Manifest) throws -> Bool {
         if try different(from: manifest).isEmpty { return false }
         if try LooseRefs.exist(in: path) {
-            _ = try git.output(
-                ["pack-refs", "--all", "--prune"], on: .target(path), in: scratch,
-                step: "pack the refs")
+            try git.output(
+                .foreign(
+                    ["pack-refs", "--all", "--prune"], on: .target(path), to: "pack the refs"),
+                in: scratch
+            ).ending.require()
         }
         try PackedRefsFile(in: path).replace(by: PackedRefs(manifest).bytes)
 
@@ -232,16 +241,17 @@ struct ExportTarget: ~Copyable {
 
     /// The refs that differ from a manifest, including those that it does not contain.
     private func different(from manifest: Manifest) throws -> Set<[UInt8]> {
-        let outcome = try git.run(
-            ["for-each-ref", "--format=%(objectname) %(refname) %(symref)"], on: .target(path),
-            in: scratch, step: "read its refs")
-        guard outcome.succeeded, outcome.errors.isEmpty else {
-            throw ExportError.unfit(path, reason: outcome.reason)
+        let outcome = try git.output(
+            .foreign(
+                ["for-each-ref", "--format=%(objectname) %(refname) %(symref)"], on: .target(path),
+                to: "read its refs"), in: scratch)
+        guard outcome.ending.succeeded, outcome.ending.words.isEmpty else {
+            throw ExportError.unfit(path, reason: outcome.ending.reason)
         }
         var expected: [[UInt8]: ObjectID] = [:]
         for (name, id) in manifest.refs { expected[name.bytes] = id }
         var different: Set<[UInt8]> = []
-        for line in outcome.output.split(separator: UInt8(ascii: "\n")) {
+        for line in outcome.bytes.split(separator: UInt8(ascii: "\n")) {
             let parts = line.split(
                 separator: UInt8(ascii: " "), maxSplits: 2, omittingEmptySubsequences: false)
             guard parts.count == 3 else { throw ExportError.changing(path) }
@@ -261,10 +271,10 @@ struct ExportTarget: ~Copyable {
             // Any old value is accepted.
             input.append(0)
         }
-        let file = scratch.path + "/changes"
-        try Files.write(input, to: file)
-        _ = try git.output(
-            ["update-ref", "-z", "--no-deref", "--stdin"], on: .target(path), in: scratch,
-            input: file, step: "change refs")
+        try git.output(
+            .foreign(
+                ["update-ref", "-z", "--no-deref", "--stdin"], on: .target(path), to: "change refs",
+                input: .bytes(input)), in: scratch
+        ).ending.require()
     }
 }

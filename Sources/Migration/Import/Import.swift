@@ -60,7 +60,7 @@ package struct Import: Sendable {
                 workspace = opened
             } else {
                 workspace = try ImportWorkspace(
-                    source, git: OperatorGit(program: git, progress: progress), state: state)
+                    source, git: git, state: state, progress: progress)
                 opened = workspace
                 progress.begin("reading '\(source.path)'")
                 peeled = try workspace.checkRefs()

@@ -41,7 +41,7 @@ package struct ImportSource: Sendable {
         _ path: String, git: GitProgram, state: StateDirectory
     ) throws -> ImportSource {
         try SourceReader(
-            path: path, git: OperatorGit(program: git, progress: .none),
+            path: path, git: git,
             workspace: .empty(head: .main, format: .sha1, in: state)
         ).read()
     }
@@ -63,10 +63,10 @@ package struct ImportSource: Sendable {
 /// Inspects a repository with git and through the file system.
 private struct SourceReader: ~Copyable {
     let path: String
-    let git: OperatorGit
+    let git: GitProgram
     let workspace: Workspace
 
-    init(path: String, git: OperatorGit, workspace: consuming Workspace) {
+    init(path: String, git: GitProgram, workspace: consuming Workspace) {
         self.path = path
         self.git = git
         self.workspace = workspace
@@ -92,11 +92,11 @@ private struct SourceReader: ~Copyable {
         }
         var reason = "it contains neither '.git' nor a bare repository"
         for candidate in [path + "/.git", path] where access(candidate, F_OK) == 0 {
-            let outcome = try git.run(
-                ["rev-parse", "--resolve-git-dir", candidate], in: workspace,
-                step: "find the repository")
-            if outcome.succeeded, let directory = outcome.lines.first { return directory }
-            if candidate != path { reason = outcome.reason }
+            let outcome = try git.output(
+                .foreign(["rev-parse", "--resolve-git-dir", candidate], to: "find the repository"),
+                in: workspace)
+            if outcome.ending.succeeded, let directory = outcome.text.first { return directory }
+            if candidate != path { reason = outcome.ending.reason }
         }
         throw ImportError.notARepository(path, reason: reason)
     }
@@ -109,15 +109,16 @@ private struct SourceReader: ~Copyable {
     }
 
     private func facts(_ directory: String) throws -> Facts {
-        let outcome = try git.run(
-            [
-                "rev-parse", "--path-format=absolute", "--show-object-format",
-                "--is-shallow-repository", "--git-common-dir", "--git-path", "objects",
-            ], on: .source(directory), in: workspace, step: "inspect the repository")
-        guard outcome.succeeded else {
-            throw ImportError.notARepository(path, reason: outcome.reason)
+        let outcome = try git.output(
+            .foreign(
+                [
+                    "rev-parse", "--path-format=absolute", "--show-object-format",
+                    "--is-shallow-repository", "--git-common-dir", "--git-path", "objects",
+                ], on: .source(directory), to: "inspect the repository"), in: workspace)
+        guard outcome.ending.succeeded else {
+            throw ImportError.notARepository(path, reason: outcome.ending.reason)
         }
-        let lines = outcome.lines
+        let lines = outcome.text
         guard lines.count == 4, let format = ObjectFormat(rawValue: lines[0]) else {
             throw ImportError.notARepository(path, reason: "its path or format is out of the way")
         }
@@ -130,15 +131,19 @@ private struct SourceReader: ~Copyable {
 
     /// A partial clone may look complete until its missing objects are needed.
     private func refusePartial(_ directory: String, objects: String) throws {
-        let outcome = try git.run(
-            [
-                "config", "--null", "--get-regexp",
-                #"^(extensions\.partialclone|remote\..*\.promisor|extensions\.refstorage)$"#,
-            ], on: .source(directory), in: workspace, step: "read its configuration")
-        guard outcome.succeeded || (outcome.ending == .exited(1) && outcome.errors.isEmpty) else {
-            throw ImportError.notARepository(path, reason: outcome.reason)
+        let outcome = try git.output(
+            .foreign(
+                [
+                    "config", "--null", "--get-regexp",
+                    #"^(extensions\.partialclone|remote\..*\.promisor|extensions\.refstorage)$"#,
+                ], on: .source(directory), to: "read its configuration"), in: workspace)
+        guard
+            outcome.ending.succeeded
+                || (outcome.ending.status == .exited(1) && outcome.ending.words.isEmpty)
+        else {
+            throw ImportError.notARepository(path, reason: outcome.ending.reason)
         }
-        for entry in outcome.output.split(separator: 0) {
+        for entry in outcome.bytes.split(separator: 0) {
             let text = String(decoding: entry, as: UTF8.self)
             let parts = text.split(separator: "\n", maxSplits: 1, omittingEmptySubsequences: false)
             let value = parts.count > 1 ? parts[1].lowercased() : "true"
@@ -158,12 +163,14 @@ private struct SourceReader: ~Copyable {
     }
 
     private func head(_ directory: String) throws -> ImportSource.Head {
-        let outcome = try git.run(
-            ["symbolic-ref", "--quiet", "HEAD"], on: .source(directory), in: workspace,
-            step: "read HEAD")
-        if outcome.ending == .exited(1), outcome.errors.isEmpty { return .detached }
-        guard outcome.succeeded else { throw ImportError.broken(path, reason: outcome.reason) }
-        let name = outcome.output.prefix { $0 != UInt8(ascii: "\n") }
+        let outcome = try git.output(
+            .foreign(["symbolic-ref", "--quiet", "HEAD"], on: .source(directory), to: "read HEAD"),
+            in: workspace)
+        if outcome.ending.status == .exited(1), outcome.ending.words.isEmpty { return .detached }
+        guard outcome.ending.succeeded else {
+            throw ImportError.broken(path, reason: outcome.ending.reason)
+        }
+        let name = outcome.bytes.prefix { $0 != UInt8(ascii: "\n") }
         if let branch = RefName(name), branch.isBranch { return .branch(branch) }
         return .elsewhere(String(decoding: name, as: UTF8.self))
     }
@@ -175,16 +182,17 @@ private struct SourceReader: ~Copyable {
     private func refs(
         _ directory: String
     ) throws -> (refs: [RefName: ObjectID], warnings: [String]) {
-        let outcome = try git.run(
-            ["for-each-ref", "--format=%(objectname) %(refname) %(symref)"],
-            on: .source(directory), in: workspace, step: "read its refs")
+        let outcome = try git.output(
+            .foreign(
+                ["for-each-ref", "--format=%(objectname) %(refname) %(symref)"],
+                on: .source(directory), to: "read its refs"), in: workspace)
         // git skips a broken ref with a warning, and refs that it does not list would be deleted.
-        guard outcome.succeeded, outcome.errors.isEmpty else {
-            throw ImportError.broken(path, reason: outcome.reason)
+        guard outcome.ending.succeeded, outcome.ending.words.isEmpty else {
+            throw ImportError.broken(path, reason: outcome.ending.reason)
         }
         var refs: [RefName: ObjectID] = [:]
         var warnings: [String] = []
-        for line in outcome.output.split(separator: UInt8(ascii: "\n")) {
+        for line in outcome.bytes.split(separator: UInt8(ascii: "\n")) {
             let parts = line.split(
                 separator: UInt8(ascii: " "), maxSplits: 2, omittingEmptySubsequences: false)
             guard parts.count == 3, let id = ObjectID(parts[0]) else {

@@ -8,7 +8,8 @@ import Posix
 /// configuration nor its grafts and hooks. Packs are created here.
 final class ImportWorkspace {
     private let source: ImportSource
-    private let git: OperatorGit
+    private let git: GitProgram
+    private let progress: Progress
     private let state: StateDirectory
     private let workspace: Workspace
 
@@ -21,7 +22,10 @@ final class ImportWorkspace {
         var writes: [ObjectWrite] { [.pack(pack), .packIndex(of: pack.digest, index)] }
     }
 
-    init(_ source: ImportSource, git: OperatorGit, state: StateDirectory) throws {
+    init(
+        _ source: ImportSource, git: GitProgram, state: StateDirectory, progress: Progress
+    ) throws {
+        self.progress = progress
         self.source = source
         self.git = git
         self.state = state
@@ -62,7 +66,7 @@ final class ImportWorkspace {
         }
         let read: WorkspaceRefs
         do {
-            read = try WorkspaceRefs.read(from: workspace, git: git.program)
+            read = try WorkspaceRefs.read(from: workspace, git: git, limits: .none)
         } catch GitError.failed(_, let reason) {
             throw ImportError.broken(source.path, reason: reason)
         }
@@ -81,13 +85,14 @@ final class ImportWorkspace {
     private func types(of ids: Set<ObjectID>) throws -> [ObjectID: String] {
         if ids.isEmpty { return [:] }
         let list = ids.map(\.hex).sorted().joined(separator: "\n") + "\n"
-        try write(Array(list.utf8), to: "asked")
         let step = "look for its objects"
         let outcome = try git.output(
-            ["cat-file", "--batch-check=%(objectname) %(objecttype)"], in: workspace,
-            input: workspace.path + "/asked", step: step)
+            .foreign(
+                ["cat-file", "--batch-check=%(objectname) %(objecttype)"], to: step,
+                input: .bytes(Array(list.utf8))), in: workspace)
+        try outcome.ending.require()
         var types: [ObjectID: String] = [:]
-        for line in outcome.output.split(separator: UInt8(ascii: "\n")) {
+        for line in outcome.bytes.split(separator: UInt8(ascii: "\n")) {
             let parts = line.split(separator: UInt8(ascii: " "), maxSplits: 1)
             guard parts.count == 2, let id = ObjectID(parts[0]) else {
                 throw GitError.failed(step: step, reason: "an unexpected line about an object")
@@ -117,16 +122,16 @@ final class ImportWorkspace {
         let list =
             wanted.map { "\($0)\n" }.sorted().joined()
             + published.map { "^\($0)\n" }.sorted().joined()
-        try write(Array(list.utf8), to: "wanted")
-        let progress = git.progress.isWatched ? "--progress" : "-q"
-        let packing = try git.run(
-            [
-                "pack-objects", "--revs", "--non-empty", "--delta-base-offset", progress,
-                workspace.path + "/pack",
-            ], in: workspace, input: workspace.path + "/wanted", title: "packing",
-            step: "pack the objects")
-        guard packing.succeeded else { throw failure("could not be packed", packing) }
-        guard let name = packing.lines.first else { return nil }
+        let watched = progress.isWatched ? "--progress" : "-q"
+        let packing = try git.output(
+            .foreign(
+                [
+                    "pack-objects", "--revs", "--non-empty", "--delta-base-offset", watched,
+                    workspace.path + "/pack",
+                ], to: "pack the objects", input: .bytes(Array(list.utf8)),
+                errors: .progress(progress, title: "packing")), in: workspace)
+        guard packing.ending.succeeded else { throw failure("could not be packed", packing.ending) }
+        guard let name = packing.text.first else { return nil }
         let base = "\(workspace.path)/pack-\(name)"
 
         _ = unlink(workspace.path + "/checked.idx")
@@ -167,38 +172,31 @@ final class ImportWorkspace {
         _ pack: String, _ accepting: [String], in place: borrowing Workspace
     ) throws {
         let strict = accepting.map { "\($0)=warn" }.joined(separator: ",")
-        let indexing = try git.run(
-            [
-                "index-pack", strict.isEmpty ? "--strict" : "--strict=\(strict)",
-                "-o", workspace.path + "/checked.idx",
-            ] + (git.progress.isWatched ? ["-v"] : []) + [pack],
-            in: place, title: "checking", step: "check the objects")
-        guard indexing.succeeded else { throw checkFailure(indexing) }
+        let indexing = try git.output(
+            .foreign(
+                [
+                    "index-pack", strict.isEmpty ? "--strict" : "--strict=\(strict)",
+                    "-o", workspace.path + "/checked.idx",
+                ] + (progress.isWatched ? ["-v"] : []) + [pack], to: "check the objects",
+                errors: .progress(progress, title: "checking")), in: place)
+        guard indexing.ending.succeeded else { throw checkFailure(indexing.ending) }
     }
 
     /// If git was killed, or the disk was full, its failure says nothing about the source.
-    private func failure(_ what: String, _ outcome: OperatorGit.Outcome) -> any Error {
-        if case .signalled = outcome.ending {
-            return GitError.failed(step: "pack the objects", reason: outcome.reason)
+    private func failure(_ what: String, _ ending: GitEnding) -> any Error {
+        var isKilled = false
+        if case .signalled = ending.status { isKilled = true }
+        if isKilled || ending.words.reportLocalFailure {
+            return GitError.failed(step: "pack the objects", reason: ending.reason)
         }
-        for code in [ENOSPC, EDQUOT, EFBIG, ENOMEM] {
-            if outcome.errors.contains(String(cString: strerror(code))) {
-                return GitError.failed(step: "pack the objects", reason: outcome.reason)
-            }
-        }
-        return ImportError.broken(source.path, reason: "it \(what): \(outcome.reason)")
+        return ImportError.broken(source.path, reason: "it \(what): \(ending.reason)")
     }
 
-    /// git's checks print `object <id>: <message>: <words>`.
-    private func checkFailure(_ outcome: OperatorGit.Outcome) -> any Error {
-        guard outcome.errors.contains("fsck error") else {
-            return failure("could not be checked", outcome)
+    private func checkFailure(_ ending: GitEnding) -> any Error {
+        guard ending.words.reportBadObject else {
+            return failure("could not be checked", ending)
         }
-        let words = outcome.errors.split(separator: " ")
-        let place = words.firstIndex(of: "object").map { $0 + 2 }
-        let message = place.flatMap { $0 < words.count ? words[$0] : nil }.flatMap { word in
-            word.hasSuffix(":") ? String(word.dropLast()) : nil
-        }
-        return ImportError.refused(source.path, reason: outcome.errors, message: message)
+        return ImportError.refused(
+            source.path, reason: ending.words.text, message: ending.words.refusedMessage)
     }
 }

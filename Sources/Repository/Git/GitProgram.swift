@@ -1,5 +1,5 @@
 import Glibc
-package import Posix
+import Posix
 
 /// The installed git, run under a pinned configuration and an environment built from nothing.
 package struct GitProgram: Sendable {
@@ -68,13 +68,13 @@ package struct GitProgram: Sendable {
     /// The pinned configuration, as it goes into the identity of what is learned under it.
     var pinned: [String] { Self.configuration + pushCheck.configuration }
 
-    /// The arguments and environment for one command in a workspace; descriptors are the caller's.
-    package func launch(
-        _ arguments: [String], in workspace: borrowing Workspace, for client: Client? = nil,
-        input: Int32, output: Int32, error: Int32, channel: Int32? = nil
+    /// The arguments and the environment of a run; the caller owns the descriptors.
+    func launch(
+        _ run: GitRun, in workspace: borrowing Workspace, input: Int32, output: Int32, error: Int32
     ) -> ChildProcess.Launch {
-        let pinned = (self.pinned + ["core.hooksPath=\(workspace.path)/hooks"])
-            .flatMap { ["-c", $0] }
+        let configuration =
+            pinned + ["core.hooksPath=\(workspace.path)/hooks"] + run.settings.configuration
+        let options = configuration.flatMap { ["-c", $0] }
         let directory = Files.parent(of: path) ?? "/usr/bin"
         var environment = [
             "PATH=\(directory):/usr/local/bin:/usr/bin:/bin",
@@ -90,13 +90,14 @@ package struct GitProgram: Sendable {
             // refs/replace/ is anybody's to push: what is checked, peeled and sent is what is there.
             "GIT_NO_REPLACE_OBJECTS=1",
         ]
-        if let client {
+        environment += run.settings.environment(in: workspace)
+        if let client = run.client {
             environment += Self.environment(of: client)
         }
         return ChildProcess.Launch(
-            path: path, arguments: pinned + arguments, environment: environment,
+            path: path, arguments: options + run.arguments, environment: environment,
             directory: workspace.path, input: input, output: output, error: error,
-            channel: channel)
+            channel: run.channel)
     }
 
     /// As `git http-backend` sets them, git-http-backend(1).
@@ -113,32 +114,5 @@ package struct GitProgram: Sendable {
             environment.append("GIT_PROTOCOL=\(client.protocolVersion)")
         }
         return environment
-    }
-
-    /// Runs a short command in a workspace to its end.
-    ///
-    /// - Parameter input: the file that is its standard input.
-    /// - Returns: its standard output, at most `limit` bytes, and how it ended.
-    package func run(
-        _ arguments: [String], in workspace: borrowing Workspace, for client: Client? = nil,
-        input: String = "/dev/null", step: String, limit: Int = 1 << 30
-    ) throws -> (output: [UInt8], ending: ChildProcess.Ending) {
-        let input = try OwnedDescriptor.open(input, O_RDONLY)
-        let errors = try workspace.openErrorFile()
-        let pipe = try OwnedDescriptor.pipe()
-        let child = try ChildProcess(
-            launch(
-                arguments, in: workspace, for: client, input: input.raw,
-                output: pipe.second.raw, error: errors.raw))
-        let reading = pipe.keepingFirst()
-        let output = try Files.readToEnd(reading.raw, limit: limit, subject: "git's output")
-        return (output, try child.wait())
-    }
-}
-
-extension Workspace {
-    /// The file that git's standard error goes to.
-    func openErrorFile() throws(SystemError) -> OwnedDescriptor {
-        try OwnedDescriptor.open(path + "/" + Self.errorFile, O_WRONLY | O_CREAT | O_APPEND)
     }
 }

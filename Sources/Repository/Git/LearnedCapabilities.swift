@@ -28,22 +28,24 @@ package final class LearnedCapabilities: Sendable {
 
     /// The capabilities of a service in protocol v0 or v1.
     package func capabilities(
-        of service: GitService, _ version: ProtocolVersion, _ format: ObjectFormat
+        of service: GitService, _ version: ProtocolVersion, _ format: ObjectFormat,
+        limits: GitLimits
     ) throws -> AdvertisedCapabilities {
         try AdvertisedCapabilities(
-            parsing: advertisement(of: service, version, format, from: .born))
+            parsing: advertisement(of: service, version, format, from: .born, limits))
     }
 
     /// A whole advertisement for a repository without refs: which in version 2 is that of any.
     package func advertisementWithoutRefs(
-        of service: GitService, _ version: ProtocolVersion, _ format: ObjectFormat
+        of service: GitService, _ version: ProtocolVersion, _ format: ObjectFormat,
+        limits: GitLimits
     ) throws -> [UInt8] {
-        try advertisement(of: service, version, format, from: .empty)
+        try advertisement(of: service, version, format, from: .empty, limits)
     }
 
     private func advertisement(
         of service: GitService, _ version: ProtocolVersion, _ format: ObjectFormat,
-        from scratch: Scratch
+        from scratch: Scratch, _ limits: GitLimits
     ) throws -> [UInt8] {
         let name = "\(service.rawValue)-\(version.rawValue)-\(format.rawValue)-\(scratch.rawValue)"
         if let learned = known.withLock({ $0[name] }) { return learned }
@@ -56,7 +58,7 @@ package final class LearnedCapabilities: Sendable {
         if let kept = try? Files.read(path), kept.suffix(4).elementsEqual(PktLine.flushBytes) {
             learned = kept
         } else {
-            learned = try learn(service, version, format, scratch)
+            learned = try learn(service, version, format, scratch, limits)
             try Files.makeDirectories(directory)
             let temporary = "\(path).\(Hex.random(bytes: 8))"
             try Files.write(learned, to: temporary)
@@ -68,29 +70,28 @@ package final class LearnedCapabilities: Sendable {
 
     private func learn(
         _ service: GitService, _ version: ProtocolVersion, _ format: ObjectFormat,
-        _ scratch: Scratch
+        _ scratch: Scratch, _ limits: GitLimits
     ) throws -> [UInt8] {
         let head = RefName.main
         let workspace = try Workspace.empty(head: head, format: format, in: state)
         if scratch == .born {
-            let tree = try run(["hash-object", "-w", "-t", "tree", "/dev/null"], workspace)
+            let tree = try run(["hash-object", "-w", "-t", "tree", "/dev/null"], limits, workspace)
             let identity = ["-c", "user.name=git-s3-backend", "-c", "user.email=none@invalid"]
-            let commit = try run(identity + ["commit-tree", "-m", "scratch", tree], workspace)
-            _ = try run(["update-ref", head.description, commit], workspace)
+            let commit = try run(
+                identity + ["commit-tree", "-m", "scratch", tree], limits, workspace)
+            _ = try run(["update-ref", head.description, commit], limits, workspace)
         }
         let client = GitProgram.Client(user: "", address: "", protocolVersion: version.header)
-        return try git.advertisement(of: service, in: workspace, for: client)
+        return try git.advertisement(of: service, in: workspace, for: client, limits: limits)
     }
 
     private func run(
-        _ arguments: [String], _ workspace: borrowing Workspace
+        _ arguments: [String], _ limits: GitLimits, _ workspace: borrowing Workspace
     ) throws -> String {
-        let step = "learn its capabilities"
-        let result = try git.run(arguments, in: workspace, step: step)
-        guard result.ending == .exited(0) else {
-            throw GitError.failed(step: step, reason: "\(result.ending): \(workspace.gitErrors())")
-        }
-        return String(decoding: result.output.prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self)
+        let result = try git.output(
+            GitRun(arguments, to: "learn its capabilities", limits: limits), in: workspace)
+        try result.ending.require()
+        return result.text.first ?? ""
     }
 }
 
@@ -108,15 +109,15 @@ extension GitProgram {
 
     /// The advertisement of a service, as `git http-backend` obtains it.
     package func advertisement(
-        of service: GitService, in workspace: borrowing Workspace, for client: Client
+        of service: GitService, in workspace: borrowing Workspace, for client: Client,
+        limits: GitLimits
     ) throws -> [UInt8] {
-        let step = "advertise \(service.rawValue)"
-        let result = try run(
-            [service.rawValue, "--http-backend-info-refs", "."], in: workspace, for: client,
-            step: step)
-        guard result.ending == .exited(0) else {
-            throw GitError.failed(step: step, reason: "\(result.ending): \(workspace.gitErrors())")
-        }
-        return result.output
+        let result = try output(
+            GitRun(
+                [service.rawValue, "--http-backend-info-refs", "."],
+                to: "advertise \(service.rawValue)", limits: limits, client: client),
+            in: workspace)
+        try result.ending.require()
+        return result.bytes
     }
 }

@@ -93,15 +93,15 @@ extension GitProgram {
 
     /// git lists the messages among its variables. Those that are always fatal are found by trying.
     private func learnMessages(in state: StateDirectory) throws -> [String] {
-        let step = "learn the messages of git's checks"
         let workspace = try Workspace.empty(head: .main, format: .sha1, in: state)
-        let result = try run(["help", "--config-for-completion"], in: workspace, step: step)
-        guard result.ending == .exited(0) else {
-            throw GitError.failed(
-                step: step, reason: "\(result.ending): \(workspace.gitErrors())")
-        }
+        let result = try output(
+            GitRun(
+                ["help", "--config-for-completion"], to: "learn the messages of git's checks",
+                limits: .none),
+            in: workspace)
+        try result.ending.require()
         let prefix = "receive.fsck."
-        return try Self.words(result.output).filter { $0.hasPrefix(prefix) }
+        return try Self.words(result.bytes).filter { $0.hasPrefix(prefix) }
             .map { String($0.dropFirst(prefix.count)) }
             // A file of objects, which is no message.
             .filter { $0 != "skipList" }
@@ -111,12 +111,13 @@ extension GitProgram {
     /// Why git does not let a message be a warning, in its words; nil if it does.
     private func refusal(of message: String, in state: StateDirectory) throws -> String? {
         let workspace = try Workspace.empty(head: .main, format: .sha1, in: state)
-        let result = try run(
-            ["-c", "fsck.\(message)=warn", "fsck", "--no-dangling"], in: workspace,
-            step: "ask git about the messages of its checks")
-        if result.ending == .exited(0) { return nil }
-        let errors = workspace.gitErrors()
-        return errors.isEmpty ? "\(result.ending)" : errors
+        let ending = try output(
+            GitRun(
+                ["-c", "fsck.\(message)=warn", "fsck", "--no-dangling"],
+                to: "ask git about the messages of its checks", limits: .none),
+            in: workspace
+        ).ending
+        return ending.succeeded ? nil : ending.reason
     }
 
     private static func words(_ text: [UInt8]) -> [String] {

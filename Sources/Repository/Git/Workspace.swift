@@ -45,15 +45,6 @@ package struct Workspace: ~Copyable, Sendable {
 
     /// Where git finds the packs.
     package var packDirectory: String { path + "/objects/pack" }
-
-    /// The end of what git said on its standard error, for the log.
-    package func gitErrors() -> String {
-        guard let bytes = try? Files.read(path + "/" + Self.errorFile) else { return "" }
-        return String(decoding: bytes.suffix(2000), as: UTF8.self)
-            .split(separator: "\n").suffix(5).joined(separator: "; ")
-    }
-
-    static let errorFile = "stderr"
 }
 
 /// A number of bytes that one thread counts and another one reads.

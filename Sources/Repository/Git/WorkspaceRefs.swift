@@ -23,16 +23,17 @@ package struct WorkspaceRefs {
     /// - Parameter known: a state that is part of the workspace, such as the one it was hydrated from.
     ///   A ref that is as in it peels as in it, and may point to a missing object; no other may.
     package static func read(
-        from workspace: borrowing Workspace, git: GitProgram, knowing known: Manifest? = nil
+        from workspace: borrowing Workspace, git: GitProgram, limits: GitLimits,
+        knowing known: Manifest? = nil
     ) throws -> WorkspaceRefs {
-        let listing = try git.run(
-            ["for-each-ref", "--format=%(objectname) %(refname)"], in: workspace, step: step)
-        guard listing.ending == .exited(0) else {
-            throw GitError.failed(step: step, reason: "\(listing.ending): \(workspace.gitErrors())")
-        }
-        var refs = try WorkspaceRefs(parsing: listing.output)
+        let listing = try git.output(
+            GitRun(
+                ["for-each-ref", "--format=%(objectname) %(refname)"], to: step, limits: limits),
+            in: workspace)
+        try listing.ending.require()
+        var refs = try WorkspaceRefs(parsing: listing.bytes)
         refs.takePeeled(of: known)
-        try refs.peel(in: workspace, git: git, knowing: known)
+        try refs.peel(in: workspace, git: git, limits, knowing: known)
         return refs
     }
 
@@ -71,13 +72,14 @@ package struct WorkspaceRefs {
     }
 
     private mutating func peel(
-        in workspace: borrowing Workspace, git: GitProgram, knowing known: Manifest?
+        in workspace: borrowing Workspace, git: GitProgram, _ limits: GitLimits,
+        knowing known: Manifest?
     ) throws {
         let unknown = ids.filter { name, _ in
             !name.isBranch && (known?.peeled == nil || !isUnchanged(name, since: known))
         }
         if unknown.isEmpty { return }
-        let targets = try Self.targets(of: Set(unknown.values), in: workspace, git: git)
+        let targets = try Self.targets(of: Set(unknown.values), in: workspace, git: git, limits)
         for (name, id) in unknown {
             if let target = targets[id] {
                 peeled[name] = target == id ? nil : target
@@ -91,16 +93,19 @@ package struct WorkspaceRefs {
     /// What objects fully peel to, themselves if they are no tags; those that are missing, or whose
     /// targets are, are left out.
     private static func targets(
-        of ids: Set<ObjectID>, in workspace: borrowing Workspace, git: GitProgram
+        of ids: Set<ObjectID>, in workspace: borrowing Workspace, git: GitProgram,
+        _ limits: GitLimits
     ) throws -> [ObjectID: ObjectID] {
         let asked = Array(ids)
-        let input = workspace.path + "/peeling"
-        try Files.write(Array(asked.map { "\($0)^{}\n" }.joined().utf8), to: input)
-        let result = try git.run(
-            ["cat-file", "--batch-check=%(objectname)"], in: workspace, input: input, step: step)
-        let lines = result.output.split(separator: UInt8(ascii: "\n"))
-        guard result.ending == .exited(0), lines.count == asked.count else {
-            throw GitError.failed(step: step, reason: "\(result.ending): \(workspace.gitErrors())")
+        let input = Array(asked.map { "\($0)^{}\n" }.joined().utf8)
+        let result = try git.output(
+            GitRun(
+                ["cat-file", "--batch-check=%(objectname)"], to: step, limits: limits,
+                input: .bytes(input)),
+            in: workspace)
+        let lines = result.lines
+        guard result.ending.succeeded, lines.count == asked.count else {
+            throw result.ending.failure
         }
         var targets: [ObjectID: ObjectID] = [:]
         for (id, line) in zip(asked, lines) {

@@ -58,15 +58,9 @@ package struct HydratedWorkspace: ~Copyable, Sendable {
 
     /// The same after a report. Most refusals have nothing to do with this machine.
     package func lookForTrouble(after report: PushReport) {
-        let isSuspect = report.rejected.contains { Self.suspectReasons.contains($0.reason) }
+        let isSuspect = report.rejected.contains { GitWords.isSuspect($0.reason) }
         if isSuspect || report.unpackError != nil { lookForTrouble() }
     }
-
-    /// Reasons that git gives, whole and as it has them, for a ref whose objects it cannot read.
-    /// git's builtin/receive-pack.c.
-    private static let suspectReasons = [
-        "missing necessary objects", "failed to update ref", "bad ref",
-    ].map { Array($0.utf8) }
 
     /// Removes what dead processes left, and half of the cache, where the file system has no room
     /// for what git was fed: git has removed by now what it wrote before it failed.

@@ -19,9 +19,11 @@ extension Hydration {
     /// Puts packs and their indexes into a workspace: from the cache; else from the store through
     /// the cache, so that of all who want one only one fetches it; or straight from the store.
     func place(
-        _ packs: [Digest], _ format: ObjectFormat, in workspace: borrowing Workspace, log: Logger
+        _ packs: [Digest], _ format: ObjectFormat, in workspace: borrowing Workspace, log: Logger,
+        limits: GitLimits
     ) throws -> [PlacedPack] {
-        let fetch = PackFetch(store: store, git: git, format: format, log: log)
+        let fetch = PackFetch(
+            store: store, git: git, format: format, limits: limits, log: log)
         guard let cache = cache?.packs else {
             return try placeDirectly(packs, fetch, in: workspace)
         }

@@ -33,10 +33,12 @@ package struct Hydration: Sendable {
     /// Makes a workspace to read from.
     ///
     /// - Throws: ``StoreError``, ``GitError`` or ``SystemError``; nothing is left behind then.
-    package func readWorkspace(_ snapshot: Snapshot, log: Logger) throws -> HydratedWorkspace {
+    package func readWorkspace(
+        _ snapshot: Snapshot, log: Logger, limits: GitLimits
+    ) throws -> HydratedWorkspace {
         let manifest = snapshot.manifest
         let workspace = try empty(head: manifest.head, manifest.objectFormat)
-        let packs = try fill(workspace, from: snapshot, log: log)
+        let packs = try fill(workspace, from: snapshot, log: log, limits: limits)
         placeSidecars(of: packs, manifest.objectFormat, in: workspace, log: log)
         return hydrated(workspace, manifest)
     }
@@ -46,11 +48,13 @@ package struct Hydration: Sendable {
     /// against what was derived of them.
     ///
     /// - Throws: ``StoreError``, ``GitError`` or ``SystemError``; nothing is left behind then.
-    package func writeWorkspace(on base: Base, log: Logger) throws -> WriteWorkspace {
+    package func writeWorkspace(
+        on base: Base, log: Logger, limits: GitLimits
+    ) throws -> WriteWorkspace {
         let manifest = base.manifest
         let workspace = try empty(head: manifest.head, manifest.objectFormat)
         if case .published(let snapshot) = base {
-            _ = try fill(workspace, from: snapshot, log: log)
+            _ = try fill(workspace, from: snapshot, log: log, limits: limits)
         }
         try installHook(in: workspace)
         return WriteWorkspace(hydrated(workspace, manifest), on: base)
@@ -88,12 +92,13 @@ package struct Hydration: Sendable {
     ///
     /// - Returns: the packs.
     private func fill(
-        _ workspace: borrowing Workspace, from snapshot: Snapshot, log: Logger
+        _ workspace: borrowing Workspace, from snapshot: Snapshot, log: Logger,
+        limits: GitLimits
     ) throws -> [PlacedPack] {
         let manifest = snapshot.manifest
         let packs = try place(
             manifest.packs.sorted { $0.hex < $1.hex }, manifest.objectFormat, in: workspace,
-            log: log)
+            log: log, limits: limits)
         let refs =
             try cache?.manifests.packedRefs(of: snapshot.digest, manifest)
             ?? PackedRefs(manifest).bytes

@@ -10,6 +10,7 @@ struct PackFetch {
     let store: any ObjectStore
     let git: GitProgram
     let format: ObjectFormat
+    let limits: GitLimits
     let log: Logger
 
     /// Reads packs and indexes, all at once, into `<base>.pack` and `<base>.idx`.
@@ -50,11 +51,13 @@ struct PackFetch {
         }
 
         _ = unlink(base + ".idx")
-        let step = "index a pack"
-        let result = try git.run(
-            ["index-pack", "--object-format=\(format.rawValue)", base + ".pack"], in: workspace,
-            step: step)
-        guard result.ending == .exited(0) else {
+        let ending = try git.output(
+            GitRun(
+                ["index-pack", "--object-format=\(format.rawValue)", base + ".pack"],
+                to: "index a pack", limits: limits),
+            in: workspace
+        ).ending
+        guard ending.succeeded else {
             // The pack is what its name says. An index is rarely larger, and git has removed by now
             // what it wrote of it.
             let needed = try Files.size(of: base + ".pack") ?? 0
@@ -62,7 +65,7 @@ struct PackFetch {
                 throw SystemError("write", base, code: ENOSPC)
             }
             throw StoreError.corrupt(
-                .pack(digest), reason: "git cannot index it: \(workspace.gitErrors())")
+                .pack(digest), reason: "git cannot index it: \(ending.words.text)")
         }
         do {
             try store.write([.packIndex(of: digest, try .file(hashing: base + ".idx"))])

@@ -8,8 +8,8 @@ extension Hydration {
     package func publishableState(of snapshot: Snapshot, log: Logger) throws -> Manifest {
         var state = snapshot.manifest
         guard state.needsPeeled, state.peeled == nil else { return state }
-        let hydrated = try readWorkspace(snapshot, log: log)
-        let refs = try WorkspaceRefs.read(from: hydrated.workspace, git: git)
+        let hydrated = try readWorkspace(snapshot, log: log, limits: .none)
+        let refs = try WorkspaceRefs.read(from: hydrated.workspace, git: git, limits: .none)
         guard refs.ids == state.refs else {
             throw RepositoryError.damaged(
                 snapshot.repository, reason: "git cannot resolve the refs of '\(snapshot.digest)'")

@@ -139,7 +139,7 @@ struct ManifestCacheTests {
         let hydration = try bench.hydration()
         for _ in 0..<2 {
             let snapshot = try resolve(bench, hydration.manifests)
-            let workspace = try hydration.readWorkspace(snapshot, log: Bench.log)
+            let workspace = try hydration.readWorkspace(snapshot, log: Bench.log, limits: .none)
             #expect(
                 try Files.read(workspace.path + "/packed-refs")
                     == PackedRefs(snapshot.manifest).bytes)
@@ -187,7 +187,8 @@ struct ManifestCacheTests {
             bench.memory.plant(bytes, at: .manifest(digest))
         }
         bench.memory.plant(digest.bytes, at: .pointer(of: bench.repository))
-        _ = try hydration.readWorkspace(resolve(bench, hydration.manifests), log: Bench.log)
+        _ = try hydration.readWorkspace(
+            resolve(bench, hydration.manifests), log: Bench.log, limits: .none)
         #expect(try requests(push) == second)
         #expect(try bench.published().manifest.packs.count == 1003)
     }

@@ -43,7 +43,7 @@ struct CompactionTests {
         #expect(try bench.check() == listed)
         #expect(try bench.leftovers().isEmpty)
         // Who read the pointer before goes on with what it named.
-        let old = try bench.hydration().readWorkspace(before, log: Bench.log)
+        let old = try bench.hydration().readWorkspace(before, log: Bench.log, limits: .none)
         try Tool.git().run(["fsck", "--full", "--strict"], in: old.path)
         #expect(try bench.push(bench.onePush()).isPublished, "and pushes go on")
         _ = try bench.check()
@@ -274,7 +274,7 @@ struct CompactionTests {
         }
         try Files.write([], to: scratch.path + "/empty")
         let fold = Fold(
-            git: QuietGit(git: bench.git, cancellation: Cancellation()), format: .sha1,
+            git: bench.git, cancellation: Cancellation(), format: .sha1,
             state: bench.state)
         func compare(_ result: String, _ sources: String...) throws -> Int {
             let directory = scratch.path

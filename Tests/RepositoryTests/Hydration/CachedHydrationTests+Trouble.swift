@@ -81,7 +81,7 @@ extension CachedHydrationTests {
             // The user of this thread alone, for what concerns files.
             let found = try Background {
                 try Self.becomeSomebodyElse()
-                let directory = try shared.readWorkspace(snapshot, log: Bench.log)
+                let directory = try shared.readWorkspace(snapshot, log: Bench.log, limits: .none)
                 let names = try Files.names(in: directory.packDirectory)
                 for name in names {
                     var status = stat()
@@ -198,9 +198,11 @@ extension CachedHydrationTests {
         }
         do {
             let hydration = try bench.hydration()
-            let workspace = try hydration.readWorkspace(bench.published(), log: Bench.log)
-            let log = try bench.git.run(["log", "--stat"], in: workspace.workspace, step: "read")
-            #expect(log.ending != .exited(0))
+            let workspace = try hydration.readWorkspace(
+                bench.published(), log: Bench.log, limits: .none)
+            let log = try bench.git.output(
+                GitRun(["log", "--stat"], to: "read", limits: .none), in: workspace.workspace)
+            #expect(!log.ending.succeeded)
             workspace.doubtPacks()
         }
         try hydrate(bench)

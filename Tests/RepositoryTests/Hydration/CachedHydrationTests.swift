@@ -67,7 +67,7 @@ struct CachedHydrationTests {
     /// Hydrates what is published, after two reads past the cache that find out what that is.
     func hydrate(_ bench: Bench, _ hydration: Hydration? = nil) throws {
         let workspace = try (hydration ?? bench.hydration()).readWorkspace(
-            try bench.published(), log: Bench.log)
+            try bench.published(), log: Bench.log, limits: .none)
         try expectWhole(workspace)
     }
 
@@ -84,7 +84,7 @@ struct CachedHydrationTests {
         let snapshot = try bench.published()
         let hydration = try bench.hydration()
         func hydrate(_ hydration: Hydration) throws {
-            try expectWhole(hydration.readWorkspace(snapshot, log: Bench.log))
+            try expectWhole(hydration.readWorkspace(snapshot, log: Bench.log, limits: .none))
         }
         #expect(try requests(bench) { try hydrate(hydration) } == 4)
         #expect(try requests(bench) { try hydrate(hydration) } == 0)
@@ -113,7 +113,8 @@ struct CachedHydrationTests {
             Digest(of: try Files.read(bench.state.path + "/packs/" + $0))
         }
         let pack = try #require(try bench.published().manifest.packs.first)
-        let workspace = try bench.hydration().readWorkspace(bench.published(), log: Bench.log)
+        let workspace = try bench.hydration().readWorkspace(
+            bench.published(), log: Bench.log, limits: .none)
         var (here, there) = (stat(), stat())
         #expect(stat("\(workspace.packDirectory)/pack-\(pack.hex).pack", &here) == 0)
         #expect(stat("\(bench.state.path)/packs/\(pack.hex).pack", &there) == 0)
@@ -140,7 +141,7 @@ struct CachedHydrationTests {
                 guard
                     case .live(let snapshot) = try hydration.manifests.resolve(bench.repository)
                 else { throw TestFailure("not live") }
-                try expectWhole(hydration.readWorkspace(snapshot, log: Bench.log))
+                try expectWhole(hydration.readWorkspace(snapshot, log: Bench.log, limits: .none))
                 #expect(snapshot.manifest.refs[.main]?.hex == push.commands[0].new)
             }
             // Bench publishes past the manifest cache: 1 is the pointer, 1 the new manifest.
@@ -167,7 +168,7 @@ struct CachedHydrationTests {
         for _ in 0..<2 {
             #expect(
                 try requests(bench) {
-                    _ = try bench.hydration().readWorkspace(snapshot, log: Bench.log)
+                    _ = try bench.hydration().readWorkspace(snapshot, log: Bench.log, limits: .none)
                 } == 4)
         }
         #expect(try Files.names(in: bench.state.path) == ["workspaces"])
@@ -185,7 +186,8 @@ struct CachedHydrationTests {
     func evictedInUse() throws {
         let bench = try filled()
         let hydration = try bench.hydration()
-        let workspace = try hydration.readWorkspace(bench.published(), log: Bench.log)
+        let workspace = try hydration.readWorkspace(
+            bench.published(), log: Bench.log, limits: .none)
         hydration.cache?.space.shrink(to: .nothing)
         #expect(try kept(bench).isEmpty)
         try expectWhole(workspace)
@@ -220,13 +222,13 @@ struct CachedHydrationTests {
         // As many processes, as far as the disk knows: locks are each thread's own.
         let first = Background {
             try self.expectWhole(
-                bench.hydration().readWorkspace(snapshot, log: Bench.log))
+                bench.hydration().readWorkspace(snapshot, log: Bench.log, limits: .none))
         }
         arrived.pass()
         let others = (0..<7).map { _ in
             Background {
                 try self.expectWhole(
-                    bench.hydration().readWorkspace(snapshot, log: Bench.log))
+                    bench.hydration().readWorkspace(snapshot, log: Bench.log, limits: .none))
             }
         }
         gate.open()
@@ -249,7 +251,7 @@ struct CachedHydrationTests {
                 let snapshot = Snapshot(
                     repository: whole.repository, etag: whole.etag, digest: Digest(of: [1]),
                     manifest: manifest)
-                _ = try bench.hydration().readWorkspace(snapshot, log: Bench.log)
+                _ = try bench.hydration().readWorkspace(snapshot, log: Bench.log, limits: .none)
             }
         }
     }
@@ -265,7 +267,7 @@ struct CachedHydrationTests {
         bench.memory.resetCounts()
         let waiting = Background {
             try self.expectWhole(
-                bench.hydration().readWorkspace(snapshot, log: Bench.log))
+                bench.hydration().readWorkspace(snapshot, log: Bench.log, limits: .none))
         }
         // The other pack is fetched before anything is waited for.
         try wait(for: "the other pack") { bench.memory.counts.gets == 2 }

@@ -18,7 +18,8 @@ struct HydrationTests {
     }
 
     private func hydrate(_ bench: Bench) throws {
-        _ = try bench.hydration().readWorkspace(try bench.published(), log: Bench.log)
+        _ = try bench.hydration().readWorkspace(
+            try bench.published(), log: Bench.log, limits: .none)
     }
 
     @Test("reads each pack and each index once, and leaves nothing behind")
@@ -27,7 +28,8 @@ struct HydrationTests {
         let snapshot = try bench.published()
         bench.memory.resetCounts()
         do {
-            let workspace = try bench.hydration().readWorkspace(snapshot, log: Bench.log)
+            let workspace = try bench.hydration().readWorkspace(
+                snapshot, log: Bench.log, limits: .none)
             #expect(try bench.leftovers().count == 1)
             try Tool.git().run(["fsck", "--full"], in: workspace.path)
         }
@@ -40,7 +42,7 @@ struct HydrationTests {
         for format in [ObjectFormat.sha1, .sha256] {
             let bench = try Bench(format: format)
             let workspace = try bench.hydration().readWorkspace(
-                try bench.published(), log: Bench.log)
+                try bench.published(), log: Bench.log, limits: .none)
             let git = try Tool.git()
             #expect(
                 try git.run(["symbolic-ref", "HEAD"], in: workspace.path).text

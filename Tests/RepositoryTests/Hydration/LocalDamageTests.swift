@@ -59,7 +59,7 @@ struct LocalDamageTests {
             let cache = try #require(bench.hydration().cache?.packs)
             let claims = try bench.published().manifest.packs.map { try cache.claim($0) }
             let workspace = try bench.hydration().readWorkspace(
-                bench.published(), log: Bench.log)
+                bench.published(), log: Bench.log, limits: .none)
             #expect(try Files.names(in: workspace.packDirectory).count == 4)
             #expect(claims.count == 2)
         }
@@ -107,10 +107,10 @@ struct LocalDamageTests {
             })
         #expect(try kept(bench).count == 2)
         let target = try bench.hydration().writeWorkspace(
-            on: .published(bench.published()), log: Bench.log)
+            on: .published(bench.published()), log: Bench.log, limits: .none)
         let reception = try ReceivedPush.receive(
             commands, body: PushBody(push.pack), in: target, git: full, client: Bench.client,
-            bridge: ScriptedBridge { _ in nil }, deadline: .now + .seconds(60)
+            bridge: ScriptedBridge { _ in nil }, limits: .until(.now + .seconds(60))
         ) { _ in }
         guard case .unchanged(let told) = consume reception else {
             Issue.record("it was received")
@@ -130,7 +130,7 @@ struct LocalDamageTests {
         let other = bench.state.path + "/other"
         try Files.write([1, 2, 3], to: other, mode: 0o444)
         #expect(link(other, "\(bench.state.path)/packs/incoming/\(pack.hex).pack") == 0)
-        _ = try hydration.readWorkspace(try bench.published(), log: Bench.log)
+        _ = try hydration.readWorkspace(try bench.published(), log: Bench.log, limits: .none)
         #expect(try Files.read(other) == [1, 2, 3])
         #expect(try kept(bench).count == 2)
     }

@@ -30,12 +30,13 @@ struct ManyPacksTests {
         bench.memory.resetCounts()
         do {
             // The one that was pushed is here already.
-            let workspace = try bench.hydration().readWorkspace(snapshot, log: Bench.log)
+            let workspace = try bench.hydration().readWorkspace(
+                snapshot, log: Bench.log, limits: .none)
             #expect(try Files.names(in: workspace.packDirectory).count == 2 * Self.count)
         }
         #expect(bench.memory.counts == .init(gets: 2 * (Self.count - 1)))
 
-        let workspace = try bench.hydration().readWorkspace(snapshot, log: Bench.log)
+        let workspace = try bench.hydration().readWorkspace(snapshot, log: Bench.log, limits: .none)
         #expect(bench.memory.counts == .init(gets: 2 * (Self.count - 1)))
         let counted = try Tool.git().run(["count-objects", "-v"], in: workspace.path).text
         #expect(counted.contains("packs: \(Self.count)\n"))

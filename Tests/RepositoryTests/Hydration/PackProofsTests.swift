@@ -96,7 +96,8 @@ struct PackProofsTests {
         "of a refused push are left alone whatever its refs are named",
         arguments: [true, false])
     func refusedPush(isSuspect: Bool) throws {
-        let workspace = try bench.hydration().readWorkspace(bench.published(), log: Bench.log)
+        let workspace = try bench.hydration().readWorkspace(
+            bench.published(), log: Bench.log, limits: .none)
         let reason = isSuspect ? "missing necessary objects" : "missing necessary objects in x"
         let lines = ["unpack ok\n", "ng refs/heads/missing-x \(reason)\n"]
         var bytes: [UInt8] = []

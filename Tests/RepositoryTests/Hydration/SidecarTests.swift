@@ -71,7 +71,8 @@ private struct LargePack {
     /// What a reader's workspace has of them.
     func hydrate(_ body: (borrowing HydratedWorkspace) throws -> Void = { _ in }) throws -> [String]
     {
-        let workspace = try bench.hydration().readWorkspace(bench.published(), log: Bench.log)
+        let workspace = try bench.hydration().readWorkspace(
+            bench.published(), log: Bench.log, limits: .none)
         try Tool.git().run(["fsck", "--full"], in: workspace.path)
         try body(workspace)
         return PackSidecar.allCases.filter {
@@ -124,7 +125,7 @@ struct SidecarTests {
         let large = try LargePack()
         large.plantSidecars()
         let target = try large.bench.hydration().writeWorkspace(
-            on: .published(large.bench.published()), log: Bench.log)
+            on: .published(large.bench.published()), log: Bench.log, limits: .none)
         // Pointer, manifest, pack and index.
         #expect(large.bench.memory.counts.gets == 4)
         for sidecar in PackSidecar.allCases {

@@ -324,7 +324,7 @@ struct ExportTests {
 extension Bench {
     /// All that is published, in one pack.
     func whole() throws -> [UInt8] {
-        let workspace = try hydration().readWorkspace(try published(), log: Self.log)
+        let workspace = try hydration().readWorkspace(try published(), log: Self.log, limits: .none)
         let git = try Tool.git()
         try git.run(["repack", "-q", "-a", "-d"], in: workspace.path)
         let directory = workspace.packDirectory

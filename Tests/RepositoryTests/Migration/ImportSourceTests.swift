@@ -300,10 +300,12 @@ struct ImportSourceTests {
             to: tree.path + "/.git/info/grafts")
         let bench = try Bench()
         try bench.bring(tree.path)
-        let workspace = try bench.hydration().readWorkspace(try bench.published(), log: Bench.log)
-        let copy = try bench.git.run(
-            ["rev-list", "--count", "main"], in: workspace.workspace, step: "count")
-        #expect(String(decoding: copy.output, as: UTF8.self) == count)
+        let workspace = try bench.hydration().readWorkspace(
+            try bench.published(), log: Bench.log, limits: .none)
+        let copy = try bench.git.output(
+            GitRun(["rev-list", "--count", "main"], to: "count", limits: .none),
+            in: workspace.workspace)
+        #expect(String(decoding: copy.bytes, as: UTF8.self) == count)
         #expect(try bench.publishedRefs().contains("refs/replace/"))
         _ = try bench.check()
     }

@@ -93,7 +93,8 @@ struct ImportTests {
         let pack = try #require(try bench.published().manifest.packs.first)
         #expect(bench.memory.bytes(at: .packBitmap(pack)) != nil)
         #expect(bench.memory.bytes(at: .commitGraph(pack)) != nil)
-        let workspace = try bench.hydration().readWorkspace(bench.published(), log: Bench.log)
+        let workspace = try bench.hydration().readWorkspace(
+            bench.published(), log: Bench.log, limits: .none)
         let names = try Files.names(in: workspace.packDirectory)
         #expect(names.contains("pack-\(pack.hex).bitmap"))
         #expect(try Files.names(in: workspace.path + "/objects/info").contains("commit-graph"))

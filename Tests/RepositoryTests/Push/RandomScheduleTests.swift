@@ -198,7 +198,7 @@ struct RandomScheduleTests {
         let snapshot = Snapshot(
             repository: bench.repository, etag: try bench.published().etag, digest: state.digest,
             manifest: state.manifest)
-        let workspace = try bench.hydration().readWorkspace(snapshot, log: Bench.log)
+        let workspace = try bench.hydration().readWorkspace(snapshot, log: Bench.log, limits: .none)
         try Tool.git().run(["rev-list", "--objects", "--all"], in: workspace.path)
     }
 }

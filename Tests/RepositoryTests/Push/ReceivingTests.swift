@@ -290,7 +290,7 @@ struct ReceivingTests {
         }
         let commands = try PushCommands.read(from: reader)
         let workspace = try bench.hydration().writeWorkspace(
-            on: .published(try bench.published()), log: Bench.log)
+            on: .published(try bench.published()), log: Bench.log, limits: .none)
         let bridge = ScriptedBridge { channel in
             _ = try? channel.receive()
             try? channel.send(.init(.allow, Array("hello\n".utf8)))
@@ -300,7 +300,7 @@ struct ReceivingTests {
             _ = try ReceivedPush.receive(
                 commands, body: PushBody(push.pack), in: workspace, git: bench.git,
                 client: .init(user: "", address: "", protocolVersion: ""), bridge: bridge,
-                deadline: .now + .seconds(60)
+                limits: .until(.now + .seconds(60))
             ) { _ in throw Broken() }
             Issue.record("received")
         } catch is Broken {

@@ -10,7 +10,8 @@ package import Posix
 /// scratch repository that has nothing else. git makes no bitmap of a commit unless all that it
 /// reaches is there, and none at all then; nor does this.
 package struct SidecarMaker: Sendable {
-    private let git: QuietGit
+    private let git: GitProgram
+    private let cancellation: Cancellation
     private let state: StateDirectory
 
     /// Objects below which a pack has none of these: walking them is as fast.
@@ -19,7 +20,8 @@ package struct SidecarMaker: Sendable {
     package init(
         git: GitProgram, state: StateDirectory, cancellation: Cancellation = Cancellation()
     ) {
-        self.git = QuietGit(git: git, cancellation: cancellation)
+        self.git = git
+        self.cancellation = cancellation
         self.state = state
     }
 
@@ -53,7 +55,7 @@ package struct SidecarMaker: Sendable {
             Array("# pack-refs with: sorted \n".utf8) + Array(packedRefs.utf8), to: refsFile)
 
         // git writes a pack's own bitmap only together with the pack.
-        try git.run(["multi-pack-index", "write", "--bitmap"], in: scratch, step: step)
+        try run(["multi-pack-index", "write", "--bitmap"], to: step, in: scratch)
         let names = try Files.names(in: directory).filter { $0.hasPrefix("multi-pack-index") }
         guard let made = names.first(where: { $0.hasSuffix(".bitmap") }),
             try PackBitmap.write(
@@ -65,14 +67,24 @@ package struct SidecarMaker: Sendable {
             let commit = index[first]
         else { return nil }
         // A wrong bitmap would be a clone that lacks something: git compares one with a walk.
-        try git.run(["rev-list", "--test-bitmap", commit.hex], in: scratch, step: "test a bitmap")
+        try run(["rev-list", "--test-bitmap", commit.hex], to: "test a bitmap", in: scratch)
 
-        try git.run(
-            ["commit-graph", "write", "--reachable", "--no-progress"], in: scratch,
-            configuration: ["core.commitGraph=true"], step: "make a commit graph")
+        try run(
+            ["commit-graph", "write", "--reachable", "--no-progress"], to: "make a commit graph",
+            in: scratch,
+            configuration: ["core.commitGraph=true"])
         let bitmap = try Self.body(pack + ".bitmap", format)
         let graph = try Self.body(scratch.path + "/objects/info/commit-graph", format)
         return Sidecars(scratch: scratch, bitmap: bitmap, graph: graph)
+    }
+
+    private func run(
+        _ arguments: [String], to step: String, in scratch: borrowing Workspace,
+        configuration: [String] = []
+    ) throws {
+        let run = GitRun.packing(
+            arguments, to: step, cancellation: cancellation, configuration: configuration)
+        try git.output(run, in: scratch).ending.require()
     }
 
     /// A file that was made, if it is still as it was written.
