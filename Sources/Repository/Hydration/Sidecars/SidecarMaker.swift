@@ -96,7 +96,7 @@ package struct SidecarMaker: Sendable {
             throw GitError.failed(
                 step: "write a bitmap", reason: "'\(path)' does not match its own checksum")
         }
-        return file.body
+        return file.file.body
     }
 }
 
