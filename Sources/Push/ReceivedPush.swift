@@ -89,7 +89,8 @@ struct ReceivedPush: ~Copyable {
         target.hydrated.lookForTrouble(after: report)
         try BrokenRefs.explainRefusal(of: commands, report, in: target.hydrated.workspace, parent)
         var refs = try WorkspaceRefs.read(
-            from: target.hydrated.workspace, git: git, limits: limits, knowing: parent.manifest)
+            from: target.hydrated.workspace, git: git, limits: limits,
+            knowing: PackedRefs(parent.manifest))
         try broken.restore(into: &refs, besides: report.accepted, parent.manifest)
         let outcome = try PushOutcome(
             commands: commands, report: report, allowed: allowed, parent: parent.manifest,

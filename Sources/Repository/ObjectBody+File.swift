@@ -9,3 +9,13 @@ extension ObjectBody {
         return .file(path: path, size: read.size, digest: read.digest)
     }
 }
+
+extension HashedFile {
+    /// The file as an object is stored.
+    package var body: ObjectBody { .file(path: path, size: size, digest: digest) }
+}
+
+extension VerifiedPack {
+    package var pack: ObjectBody { packFile.body }
+    package var index: ObjectBody { indexFile.body }
+}

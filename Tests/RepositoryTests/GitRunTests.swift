@@ -102,7 +102,7 @@ struct GitRunTests {
             try? wait(for: "git") { ((try? Files.size(of: pids)) ?? nil) ?? 0 > 0 }
             cancellation.cancel()
         }
-        let workspace = try Workspace.empty(head: .main, format: .sha1, in: bench.state)
+        let workspace = try Workspace.scratch(.sha1, in: bench.state)
         #expect(throws: Cancellation.Cancelled.self) {
             _ = try git.hydration.git.output(
                 GitRun(
@@ -116,7 +116,7 @@ struct GitRunTests {
     @Test("each run returns its own words, the last lines of them")
     func words() throws {
         let bench = try Bench()
-        let workspace = try Workspace.empty(head: .main, format: .sha1, in: bench.state)
+        let workspace = try Workspace.scratch(.sha1, in: bench.state)
         func run(_ arguments: String..., errors: GitRun.Errors = .kept) throws -> GitEnding {
             try bench.git.output(
                 GitRun(arguments, to: "test", limits: .none, errors: errors), in: workspace

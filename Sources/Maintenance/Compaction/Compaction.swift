@@ -214,8 +214,8 @@ extension Compaction {
     private func survey(_ base: Snapshot) throws -> Need {
         let packs = Array(base.manifest.packs)
         if packs.isEmpty { return .nothing(packs: 0) }
-        let scratch = try Workspace.empty(
-            head: base.manifest.head, format: base.manifest.objectFormat, in: hydration.state)
+        let scratch = try Workspace.scratch(
+            base.manifest.objectFormat, in: hydration.state)
         let indexes = packs.map { ($0, "\(scratch.packDirectory)/\($0.hex).idx") }
         let found = try hydration.store.download(
             indexes.map { Download(key: .packIndex($0), digest: nil, path: $1) })

@@ -83,7 +83,7 @@ struct Fold: Sendable {
 
     /// The digest of the index that git generates from a pack's bytes and nothing else.
     private func digestOfIndex(made base: String) throws -> Digest {
-        let alone = try Workspace.empty(head: .main, format: format, in: state)
+        let alone = try Workspace.scratch(format, in: state)
         let index = alone.path + "/checked.idx"
         let indexing = GitRun.packing(
             ["index-pack", "-o", index, base + ".pack"], to: "check the merged pack",

@@ -42,7 +42,7 @@ package struct ImportSource: Sendable {
     ) throws -> ImportSource {
         try SourceReader(
             path: path, git: git,
-            workspace: .empty(head: .main, format: .sha1, in: state)
+            workspace: .scratch(.sha1, in: state)
         ).read()
     }
 

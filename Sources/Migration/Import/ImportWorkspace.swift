@@ -29,14 +29,12 @@ final class ImportWorkspace {
         self.source = source
         self.git = git
         self.state = state
-        workspace = try .empty(head: .main, format: source.format, in: state)
+        workspace = try .scratch(source.format, in: state)
         guard !source.objects.contains("\n") else {
             throw ImportError.notARepository(
                 source.path, reason: "its path contains a newline")
         }
-        let refs = PackedRefs(
-            Manifest(head: .main, refs: source.refs, objectFormat: source.format)
-        ).bytes
+        let refs = PackedRefs(refs: source.refs, peeled: nil).bytes
         try write(Array("\(source.objects)\n".utf8), to: "objects/info/alternates")
         try write(refs, to: "packed-refs")
     }
@@ -138,7 +136,7 @@ final class ImportWorkspace {
         if published.isEmpty {
             // The pack is self-contained, so none of the source's objects is needed; git would
             // compare each object with the source's again.
-            let alone = try Workspace.empty(head: .main, format: source.format, in: state)
+            let alone = try Workspace.scratch(source.format, in: state)
             try check(base + ".pack", accepting, in: alone)
         } else {
             try check(base + ".pack", accepting, in: workspace)

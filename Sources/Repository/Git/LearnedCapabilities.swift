@@ -1,7 +1,6 @@
 import Bytes
 package import GitProtocol
 import Glibc
-import ObjectStore
 import Posix
 import Synchronization
 
@@ -73,7 +72,7 @@ package final class LearnedCapabilities: Sendable {
         _ scratch: Scratch, _ limits: GitLimits
     ) throws -> [UInt8] {
         let head = RefName.main
-        let workspace = try Workspace.empty(head: head, format: format, in: state)
+        let workspace = try Workspace.scratch(format, in: state)
         if scratch == .born {
             let tree = try run(["hash-object", "-w", "-t", "tree", "/dev/null"], limits, workspace)
             let identity = ["-c", "user.name=git-s3-backend", "-c", "user.email=none@invalid"]

@@ -1,7 +1,6 @@
 import Bytes
 import GitProtocol
 import Glibc
-import ObjectStore
 import Posix
 
 /// How git checks the objects of a push before it takes them. git-config(1),
@@ -93,7 +92,7 @@ extension GitProgram {
 
     /// git lists the messages among its variables. Those that are always fatal are found by trying.
     private func learnMessages(in state: StateDirectory) throws -> [String] {
-        let workspace = try Workspace.empty(head: .main, format: .sha1, in: state)
+        let workspace = try Workspace.scratch(.sha1, in: state)
         let result = try output(
             GitRun(
                 ["help", "--config-for-completion"], to: "learn the messages of git's checks",
@@ -110,7 +109,7 @@ extension GitProgram {
 
     /// Why git does not let a message be a warning, in its words; nil if it does.
     private func refusal(of message: String, in state: StateDirectory) throws -> String? {
-        let workspace = try Workspace.empty(head: .main, format: .sha1, in: state)
+        let workspace = try Workspace.scratch(.sha1, in: state)
         let ending = try output(
             GitRun(
                 ["-c", "fsck.\(message)=warn", "fsck", "--no-dangling"],

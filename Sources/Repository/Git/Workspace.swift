@@ -1,6 +1,5 @@
 package import GitProtocol
 import Glibc
-import ObjectStore
 import Posix
 import Synchronization
 
@@ -41,6 +40,13 @@ package struct Workspace: ~Copyable, Sendable {
         if format == .sha256 { config += "[extensions]\n\tobjectformat = sha256\n" }
         try Files.write(Array(config.utf8), to: workspace.path + "/config")
         return workspace
+    }
+
+    /// A bare repository for git to work in that no state is published from.
+    package static func scratch(
+        _ format: ObjectFormat, in state: StateDirectory
+    ) throws -> Workspace {
+        try empty(head: .main, format: format, in: state)
     }
 
     /// Where git finds the packs.

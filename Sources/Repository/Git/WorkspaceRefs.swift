@@ -24,7 +24,7 @@ package struct WorkspaceRefs {
     ///   A ref that is as in it peels as in it, and may point to a missing object; no other may.
     package static func read(
         from workspace: borrowing Workspace, git: GitProgram, limits: GitLimits,
-        knowing known: Manifest? = nil
+        knowing known: PackedRefs? = nil
     ) throws -> WorkspaceRefs {
         let listing = try git.output(
             GitRun(
@@ -61,19 +61,19 @@ package struct WorkspaceRefs {
         peeled[name] = target
     }
 
-    private mutating func takePeeled(of known: Manifest?) {
+    private mutating func takePeeled(of known: PackedRefs?) {
         guard let known, let targets = known.peeled else { return }
         peeled = targets.filter { known.refs[$0.key] == ids[$0.key] }
     }
 
     /// Whether a ref is as in a state.
-    private func isUnchanged(_ name: RefName, since known: Manifest?) -> Bool {
+    private func isUnchanged(_ name: RefName, since known: PackedRefs?) -> Bool {
         known.map { $0.refs[name] == ids[name] } ?? false
     }
 
     private mutating func peel(
         in workspace: borrowing Workspace, git: GitProgram, _ limits: GitLimits,
-        knowing known: Manifest?
+        knowing known: PackedRefs?
     ) throws {
         let unknown = ids.filter { name, _ in
             !name.isBranch && (known?.peeled == nil || !isUnchanged(name, since: known))

@@ -101,7 +101,7 @@ struct VerifiedPackTests {
             try Files.write(bytes, to: path)
             let file = try ChecksummedFile(path, format: format)
             #expect(file.isIntact == (size > 0), "\(size)")
-            #expect(file.body.digest == Digest(of: bytes), "\(size)")
+            #expect(file.file.body.digest == Digest(of: bytes), "\(size)")
             #expect(file.head.elementsEqual(bytes.prefix(ChecksummedFile.headLength)), "\(size)")
             #expect(file.tail.elementsEqual(bytes.suffix(2 * length)), "\(size)")
             bytes[size / 2] ^= 1

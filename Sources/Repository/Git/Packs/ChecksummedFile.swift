@@ -1,7 +1,6 @@
-import Bytes
+package import Bytes
 import GitProtocol
 import Glibc
-import ObjectStore
 import Posix
 
 /// One pass over a file that ends in a hash of everything before it, as packs, indexes, bitmaps and
@@ -10,8 +9,7 @@ import Posix
 /// The SHA-256 that names the file, git's own hash, and the first and last bytes all come from the
 /// same reading, so they describe the same bytes, whatever happens to the file in between.
 struct ChecksummedFile {
-    /// The file as it is stored, with the SHA-256 of its bytes.
-    let body: ObjectBody
+    let file: HashedFile
     /// Up to ``headLength`` bytes from the beginning.
     let head: [UInt8]
     /// Up to twice the length of a hash from the end. The last hash is the file's own.
@@ -30,14 +28,14 @@ struct ChecksummedFile {
     /// Reads the file, piece by piece. read(2).
     init(_ path: String, format: ObjectFormat) throws(SystemError) {
         let length = format.rawLength
-        let file = try OwnedDescriptor.open(path, O_RDONLY)
+        let descriptor = try OwnedDescriptor.open(path, O_RDONLY)
         var sha256 = SHA256()
         var own = MessageDigest(format == .sha1 ? .sha1 : .sha256)
         var head: [UInt8] = []
         var size: Int64 = 0
         // git does not hash the end of the file, which is known only once nothing follows it.
         var held: [UInt8] = []
-        try Files.forEachChunk(file.raw) { (chunk) throws(SystemError) in
+        try Files.forEachChunk(descriptor.raw) { (chunk) throws(SystemError) in
             size += Int64(chunk.count)
             sha256.update(chunk)
             head += chunk.prefix(Self.headLength - head.count)
@@ -51,10 +49,18 @@ struct ChecksummedFile {
         held.dropLast(length).withUnsafeBytes { own.update($0) }
         let hash = own.finish()
         isIntact = size > Int64(length) && tail.suffix(length).elementsEqual(hash)
-        body = .file(path: path, size: size, digest: sha256.finish())
+        file = HashedFile(path: path, size: size, digest: sha256.finish())
         self.head = head
         hashLength = length
     }
+}
+
+/// A file with the SHA-256 of its bytes, as they were read.
+package struct HashedFile: Sendable {
+    package let path: String
+    /// Bytes.
+    package let size: Int64
+    package let digest: Digest
 }
 
 extension MappedFile {

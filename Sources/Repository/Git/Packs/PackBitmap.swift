@@ -1,7 +1,6 @@
 import Bytes
 package import GitProtocol
 import Glibc
-import ObjectStore
 package import Posix
 
 /// A reachability bitmap as git writes it for a multi-pack-index. Where that has one pack, it is

@@ -1,6 +1,5 @@
 package import GitProtocol
 import Glibc
-import ObjectStore
 package import Posix
 
 /// A pack's index as a derived object: it is used only if it is whole and belongs to its pack.
@@ -8,8 +7,7 @@ package import Posix
 package enum PackIndex {
     /// What an index contains, if it carries its own checksum.
     struct Contents {
-        /// The index as it is stored.
-        let body: ObjectBody
+        let file: HashedFile
         let objects: Int
         /// The trailer of the pack that it belongs to.
         let packTrailer: [UInt8]
@@ -20,7 +18,7 @@ package enum PackIndex {
         let file = try ChecksummedFile(path, format: format)
         guard file.isIntact, file.head.count == ChecksummedFile.headLength else { return nil }
         return Contents(
-            body: file.body, objects: objects(file.head),
+            file: file.file, objects: objects(file.head),
             packTrailer: Array(file.tail.dropLast(format.rawLength)))
     }
 

@@ -1,27 +1,29 @@
-import GitProtocol
+package import GitProtocol
 
-/// A manifest's refs as git's `packed-refs` file. git-pack-refs(1); the format is in git's
-/// refs/packed-backend.c.
+/// Refs and what they peel to, and git's `packed-refs` file of them. git-pack-refs(1); the format is
+/// in git's refs/packed-backend.c.
 package struct PackedRefs {
-    private let manifest: Manifest
+    package let refs: [RefName: ObjectID]
+    /// Annotated tag ref → the object that it fully peels to; nil if that is unknown.
+    package let peeled: [RefName: ObjectID]?
 
-    package init(_ manifest: Manifest) {
-        self.manifest = manifest
+    package init(refs: [RefName: ObjectID], peeled: [RefName: ObjectID]?) {
+        self.refs = refs
+        self.peeled = peeled
     }
 
-    /// The file. Where it is not known what refs peel to, git is left to find out.
+    /// The file. If it is unknown what refs peel to, git finds out.
     package var bytes: [UInt8] {
-        let isPeeled = manifest.peeled != nil || !manifest.needsPeeled
         var file = Array(
-            "# pack-refs with:\(isPeeled ? " peeled fully-peeled" : "") sorted \n".utf8)
-        for (name, id) in manifest.refs.sorted(by: { $0.key < $1.key }) {
+            "# pack-refs with:\(peeled != nil ? " peeled fully-peeled" : "") sorted \n".utf8)
+        for (name, id) in refs.sorted(by: { $0.key < $1.key }) {
             id.appendHex(to: &file)
             file.append(UInt8(ascii: " "))
             file += name.bytes
             file.append(UInt8(ascii: "\n"))
-            if let peeled = manifest.peeled?[name] {
+            if let target = peeled?[name] {
                 file.append(UInt8(ascii: "^"))
-                peeled.appendHex(to: &file)
+                target.appendHex(to: &file)
                 file.append(UInt8(ascii: "\n"))
             }
         }

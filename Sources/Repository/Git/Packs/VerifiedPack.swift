@@ -1,6 +1,5 @@
 import Bytes
 package import GitProtocol
-package import ObjectStore
 package import Posix
 
 /// A pack that git made on this machine, with its index, bound to the bytes that git wrote.
@@ -12,8 +11,8 @@ package import Posix
 package struct VerifiedPack: Sendable {
     /// Where the pack is located.
     package let path: String
-    package let pack: ObjectBody
-    package let index: ObjectBody
+    package let packFile: HashedFile
+    package let indexFile: HashedFile
     /// The number of objects, by the pack and by the index.
     package let objects: Int
     /// git's own hash of the pack, in hex.
@@ -50,8 +49,8 @@ package struct VerifiedPack: Sendable {
             throw .wrong("'\(indexPath)' is not the index of '\(path)'")
         }
         self.path = path
-        self.pack = pack.body
-        self.index = index.body
+        packFile = pack.file
+        indexFile = index.file
         objects = header.objects
         trailer = Hex.encode(pack.trailer)
     }

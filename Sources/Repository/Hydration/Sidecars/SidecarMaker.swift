@@ -37,7 +37,7 @@ package struct SidecarMaker: Sendable {
     package func make(
         forPack base: String, tips: some Sequence<ObjectID>, format: ObjectFormat
     ) throws -> Sidecars? {
-        let scratch = try Workspace.empty(head: .main, format: format, in: state)
+        let scratch = try Workspace.scratch(format, in: state)
         let pack = scratch.packDirectory + "/pack-only"
         let directory = scratch.packDirectory
         for suffix in [".pack", ".idx"] {
@@ -96,7 +96,7 @@ package struct SidecarMaker: Sendable {
             throw GitError.failed(
                 step: "write a bitmap", reason: "'\(path)' does not match its own checksum")
         }
-        return file.body
+        return file.file.body
     }
 }
 
