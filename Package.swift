@@ -52,27 +52,47 @@ let package = Package(
             dependencies: ["ObjectStore", "Bytes", "Posix", "CCurl", "CExpat"],
             swiftSettings: settings),
         .target(
+            name: "Git", dependencies: ["GitProtocol", "Bytes", "Posix"], swiftSettings: settings),
+        .target(
             name: "Repository",
-            dependencies: ["ObjectStore", "GitProtocol", "Bytes", "Posix", logging],
+            dependencies: ["ObjectStore", "GitProtocol", "Bytes", "Posix"],
             swiftSettings: settings),
         .target(
             name: "Fetch",
-            dependencies: ["Repository", "GitProtocol", "Bytes", "Posix"],
+            dependencies: ["Repository", "Git", "GitProtocol", "Bytes", "Posix"],
+            swiftSettings: settings),
+        .target(
+            name: "Cache",
+            dependencies: ["Repository", "Git", "ObjectStore", "GitProtocol", "Bytes", "Posix"],
+            swiftSettings: settings),
+        .target(
+            name: "Hydration",
+            dependencies: [
+                "Cache", "Repository", "Git", "ObjectStore", "GitProtocol", "Bytes", "Posix",
+                logging,
+            ],
             swiftSettings: settings),
         .target(name: "Bridge", dependencies: ["Posix"], swiftSettings: settings),
         .target(
             name: "Push",
             dependencies: [
-                "Repository", "Bridge", "ObjectStore", "GitProtocol", "Bytes", "Posix", logging,
+                "Hydration", "Cache", "Repository", "Git", "Bridge", "ObjectStore", "GitProtocol",
+                "Bytes", "Posix", logging,
             ],
             swiftSettings: settings),
         .target(
             name: "Maintenance",
-            dependencies: ["Repository", "ObjectStore", "GitProtocol", "Bytes", "Posix", logging],
+            dependencies: [
+                "Hydration", "Cache", "Repository", "Git", "ObjectStore", "GitProtocol", "Bytes",
+                "Posix", logging,
+            ],
             swiftSettings: settings),
         .target(
             name: "Migration",
-            dependencies: ["Repository", "ObjectStore", "GitProtocol", "Bytes", "Posix", logging],
+            dependencies: [
+                "Hydration", "Cache", "Repository", "Git", "ObjectStore", "GitProtocol", "Bytes",
+                "Posix", logging,
+            ],
             swiftSettings: settings),
         .target(
             name: "Policy",
@@ -81,14 +101,16 @@ let package = Package(
         .target(
             name: "Gateway",
             dependencies: [
-                "Fetch", "Push", "Policy", "Maintenance", "Repository", "ObjectStore",
-                "GitProtocol", "Bytes", "Posix", "CFastCGI", "CZlib", logging,
+                "Fetch", "Push", "Policy", "Maintenance", "Hydration", "Cache", "Repository",
+                "Git", "ObjectStore", "GitProtocol", "Bytes", "Posix", "CFastCGI", "CZlib",
+                logging,
             ],
             swiftSettings: settings),
         .executableTarget(
             name: "git-s3-backend",
             dependencies: [
-                "Gateway", "Policy", "Push", "Migration", "Maintenance", "Repository", "S3Store",
+                "Gateway", "Policy", "Push", "Migration", "Maintenance", "Hydration", "Cache",
+                "Repository", "Git", "S3Store",
                 "ObjectStore", "GitProtocol", "Bytes", "Posix", logging, arguments,
             ],
             swiftSettings: settings),
@@ -121,7 +143,8 @@ let package = Package(
         .testTarget(
             name: "RepositoryTests",
             dependencies: [
-                "Push", "Fetch", "Maintenance", "Migration", "Repository", "GitProtocol",
+                "Push", "Fetch", "Maintenance", "Migration", "Hydration", "Cache", "Git",
+                "Repository", "GitProtocol",
                 "ObjectStore", "Policy",
                 "Bridge", "Bytes", "Posix",
                 "TestSupport",
@@ -139,7 +162,8 @@ let package = Package(
         .testTarget(
             name: "GatewayTests",
             dependencies: [
-                "Gateway", "Fetch", "Push", "Maintenance", "Repository", "Policy", "GitProtocol",
+                "Gateway", "Fetch", "Push", "Maintenance", "Hydration", "Cache", "Git",
+                "Repository", "Policy", "GitProtocol",
                 "ObjectStore",
                 "Bytes",
                 "Posix", "CZlib",

@@ -1,3 +1,4 @@
+package import Git
 package import Repository
 package import GitProtocol
 

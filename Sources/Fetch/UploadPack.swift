@@ -1,4 +1,4 @@
-package import Repository
+package import Git
 import Glibc
 package import Posix
 

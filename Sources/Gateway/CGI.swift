@@ -1,7 +1,7 @@
+package import Git
 import Bytes
 import Glibc
 package import Posix
-package import Repository
 import Synchronization
 
 /// One-shot CGI: the body on standard input, the answer on standard output. RFC 3875.

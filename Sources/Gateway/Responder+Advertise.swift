@@ -1,3 +1,5 @@
+import Hydration
+import Git
 import Fetch
 import GitProtocol
 import ObjectStore

@@ -1,3 +1,5 @@
+package import Hydration
+package import Git
 import Fetch
 import Push
 package import Maintenance
@@ -7,7 +9,7 @@ package import Logging
 import ObjectStore
 package import Policy
 import Posix
-package import Repository
+import Repository
 
 /// Answers requests: accept → route → authorize → resolve → hydrate → run git → publish → respond.
 package struct Responder: Sendable {

@@ -1,3 +1,5 @@
+import Cache
+import Git
 import Repository
 import Bytes
 import GitProtocol

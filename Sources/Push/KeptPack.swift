@@ -1,4 +1,4 @@
-import Repository
+import Git
 import GitProtocol
 import Posix
 

@@ -1,3 +1,6 @@
+import Cache
+import Hydration
+import Git
 import Repository
 import Bytes
 import GitProtocol

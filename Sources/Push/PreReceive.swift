@@ -1,4 +1,3 @@
-import Repository
 package import GitProtocol
 import Glibc
 package import Posix

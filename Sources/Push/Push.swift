@@ -1,3 +1,5 @@
+package import Hydration
+package import Git
 package import Repository
 package import Posix
 package import GitProtocol

@@ -1,3 +1,5 @@
+import Hydration
+import Cache
 package import Repository
 package import Bytes
 package import GitProtocol

@@ -1,3 +1,6 @@
+import Hydration
+import Cache
+import Git
 import Gateway
 import Glibc
 import Logging
@@ -5,7 +8,6 @@ import Maintenance
 import ObjectStore
 import Policy
 import Posix
-import Repository
 
 /// The parts of the program that answer requests.
 struct ServingSetup {

@@ -1,10 +1,11 @@
+import Hydration
+import Git
 import ArgumentParser
 import Gateway
 import Glibc
 import Logging
 import ObjectStore
 import Posix
-import Repository
 
 /// A store and a state directory, as the options and the environment specify them.
 struct Setup {

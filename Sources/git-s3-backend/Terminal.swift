@@ -1,8 +1,8 @@
+import Git
 import ArgumentParser
 import GitProtocol
 import Glibc
 import Posix
-import Repository
 import Synchronization
 
 /// How a command reports its failure: one sentence on standard error, and exit status 1.

@@ -1,3 +1,6 @@
+@testable import Cache
+@testable import Hydration
+@testable import Git
 @testable import Fetch
 import Bytes
 import GitProtocol

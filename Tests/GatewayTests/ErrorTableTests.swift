@@ -1,3 +1,4 @@
+import Git
 import GitProtocol
 import Glibc
 import ObjectStore

@@ -1,9 +1,8 @@
+import Git
 import Posix
 import Synchronization
 import TestSupport
 import Testing
-
-import Repository
 
 /// Counts across threads.
 final class Counter: Sendable {

@@ -1,3 +1,5 @@
+@testable import Git
+@testable import Hydration
 @testable import Push
 import Bytes
 import GitProtocol

@@ -1,3 +1,6 @@
+@testable import Hydration
+@testable import Cache
+@testable import Git
 @testable import Push
 import Bytes
 @testable import Maintenance

@@ -1,3 +1,6 @@
+@testable import Repository
+@testable import Hydration
+@testable import Git
 import GitProtocol
 import Glibc
 import ObjectStore
@@ -5,8 +8,6 @@ import Posix
 import Synchronization
 import TestSupport
 import Testing
-
-@testable import Repository
 
 @Suite("Running git")
 struct GitRunTests {

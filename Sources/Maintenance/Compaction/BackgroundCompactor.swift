@@ -1,4 +1,5 @@
-package import Repository
+package import Hydration
+import Git
 import Glibc
 package import Logging
 package import ObjectStore

@@ -1,5 +1,8 @@
+import Cache
+package import Hydration
+import Git
 package import Bytes
-package import Repository
+import Repository
 import GitProtocol
 package import Logging
 package import ObjectStore

@@ -1,5 +1,6 @@
+import Cache
+import Git
 import Bytes
-import Repository
 import GitProtocol
 import Glibc
 import ObjectStore

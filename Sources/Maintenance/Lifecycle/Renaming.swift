@@ -1,3 +1,4 @@
+package import Hydration
 import Bytes
 package import Repository
 package import Logging

@@ -1,3 +1,4 @@
+package import Hydration
 package import Bytes
 package import Repository
 package import Logging

@@ -1,3 +1,5 @@
+import Cache
+import Git
 import Bytes
 import Repository
 import Glibc

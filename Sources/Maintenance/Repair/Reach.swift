@@ -1,3 +1,5 @@
+import Cache
+import Git
 import Repository
 import GitProtocol
 import Posix

@@ -1,4 +1,4 @@
-import Repository
+import Git
 import Bytes
 import Glibc
 import ObjectStore

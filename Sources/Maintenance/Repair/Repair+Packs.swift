@@ -1,3 +1,6 @@
+import Hydration
+import Cache
+import Git
 import Bytes
 import Repository
 import GitProtocol

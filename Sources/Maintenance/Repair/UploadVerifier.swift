@@ -1,5 +1,7 @@
+package import Hydration
+import Git
 package import Bytes
-package import Repository
+import Repository
 import Glibc
 package import Logging
 package import ObjectStore

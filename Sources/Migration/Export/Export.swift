@@ -1,5 +1,7 @@
+package import Hydration
+package import Git
 import Bytes
-package import Repository
+import Repository
 package import Logging
 package import ObjectStore
 

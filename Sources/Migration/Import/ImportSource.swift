@@ -1,4 +1,4 @@
-package import Repository
+package import Git
 package import GitProtocol
 import Glibc
 import Posix

@@ -1,4 +1,5 @@
-import Repository
+import Cache
+import Git
 import GitProtocol
 import Glibc
 import ObjectStore

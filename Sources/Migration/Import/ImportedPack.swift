@@ -1,3 +1,5 @@
+import Hydration
+import Git
 import Bytes
 import Repository
 import GitProtocol

@@ -1,4 +1,3 @@
-import Repository
 import GitProtocol
 import Glibc
 import Posix

@@ -1,10 +1,12 @@
+import Hydration
+import Repository
+import Git
 import ArgumentParser
 import GitProtocol
 import Glibc
 import Migration
 import ObjectStore
 import Posix
-import Repository
 
 /// `import DIR OWNER/REPO`, `import --all DIR`.
 struct ImportCommand: StoreCommand {

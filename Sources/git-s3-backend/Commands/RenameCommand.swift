@@ -1,4 +1,4 @@
-import Repository
+import Git
 import ArgumentParser
 import Maintenance
 import ObjectStore

@@ -1,3 +1,4 @@
+import Git
 import Posix
 import ArgumentParser
 import GitProtocol

@@ -1,3 +1,4 @@
+import Git
 import Repository
 import Bytes
 import ArgumentParser

@@ -1,8 +1,8 @@
+import Git
 import Maintenance
 import ArgumentParser
 import Gateway
 import Glibc
-import Repository
 
 /// How the objects of pushes are checked, before git has been asked about it.
 struct PushCheckChoice {

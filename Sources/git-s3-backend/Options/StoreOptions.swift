@@ -1,8 +1,8 @@
+import Git
 import ArgumentParser
 import Glibc
 import ObjectStore
 import Posix
-import Repository
 import S3Store
 
 /// The store, and the directory for local state.

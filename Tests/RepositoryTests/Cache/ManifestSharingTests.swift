@@ -1,3 +1,5 @@
+@testable import Cache
+@testable import Git
 import Bytes
 import GitProtocol
 import ObjectStore

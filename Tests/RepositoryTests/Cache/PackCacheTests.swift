@@ -1,3 +1,4 @@
+@testable import Cache
 import Bytes
 import GitProtocol
 import Glibc
@@ -5,8 +6,6 @@ import ObjectStore
 import Posix
 import TestSupport
 import Testing
-
-@testable import Repository
 
 /// Packs of one's own, without a repository.
 private struct Shelf {

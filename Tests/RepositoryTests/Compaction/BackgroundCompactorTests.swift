@@ -1,3 +1,5 @@
+@testable import Repository
+@testable import Git
 @testable import Maintenance
 import Glibc
 import Logging
@@ -6,8 +8,6 @@ import Posix
 import Synchronization
 import TestSupport
 import Testing
-
-@testable import Repository
 
 @Suite("Compacting in the background")
 struct BackgroundCompactorTests {

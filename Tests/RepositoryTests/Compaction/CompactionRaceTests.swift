@@ -1,3 +1,4 @@
+@testable import Hydration
 @testable import Maintenance
 import GitProtocol
 import ObjectStore

@@ -1,3 +1,6 @@
+@testable import Git
+@testable import Hydration
+@testable import Repository
 @testable import Push
 import Bytes
 @testable import Maintenance
@@ -7,8 +10,6 @@ import ObjectStore
 import Posix
 import TestSupport
 import Testing
-
-@testable import Repository
 
 @Suite("Compacting a repository")
 struct CompactionTests {

@@ -1,9 +1,8 @@
+@testable import Git
 import Glibc
 import Posix
 import TestSupport
 import Testing
-
-@testable import Repository
 
 @Suite("The state directory")
 struct StateDirectoryTests {

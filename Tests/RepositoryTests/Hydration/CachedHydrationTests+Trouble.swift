@@ -1,3 +1,7 @@
+@testable import Repository
+@testable import Hydration
+@testable import Cache
+@testable import Git
 import Bytes
 import GitProtocol
 import Glibc
@@ -7,8 +11,6 @@ import Posix
 import Synchronization
 import TestSupport
 import Testing
-
-@testable import Repository
 
 /// Links that cannot be, other users, full disks, and what is damaged.
 extension CachedHydrationTests {

@@ -1,3 +1,6 @@
+@testable import Cache
+@testable import Git
+@testable import Hydration
 import Bytes
 import GitProtocol
 import Glibc

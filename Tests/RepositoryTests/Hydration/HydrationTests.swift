@@ -1,3 +1,5 @@
+@testable import Git
+@testable import Hydration
 @testable import Repository
 import Bytes
 import GitProtocol

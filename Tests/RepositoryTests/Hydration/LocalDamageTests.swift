@@ -1,3 +1,7 @@
+@testable import Cache
+@testable import Hydration
+@testable import Repository
+@testable import Git
 @testable import Push
 import Bytes
 import GitProtocol
@@ -8,7 +12,6 @@ import TestSupport
 import Testing
 
 @testable import Maintenance
-@testable import Repository
 
 @Suite("Damage on this machine, and words about it")
 struct LocalDamageTests {

@@ -1,3 +1,5 @@
+@testable import Git
+@testable import Hydration
 import Bytes
 import GitProtocol
 import Glibc

@@ -1,3 +1,7 @@
+@testable import Git
+@testable import Hydration
+@testable import Repository
+@testable import Cache
 import Bytes
 import GitProtocol
 import Glibc
@@ -5,8 +9,6 @@ import ObjectStore
 import Posix
 import TestSupport
 import Testing
-
-@testable import Repository
 
 // D3
 @Suite("Cached packs that git failed with")

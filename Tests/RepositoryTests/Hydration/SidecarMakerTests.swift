@@ -1,3 +1,5 @@
+@testable import Repository
+@testable import Hydration
 @testable import Push
 import Bytes
 @testable import Maintenance
@@ -6,8 +8,6 @@ import ObjectStore
 import Posix
 import TestSupport
 import Testing
-
-@testable import Repository
 
 @Suite("Making a pack's bitmap and commit graph")
 struct SidecarMakerTests {

@@ -1,3 +1,6 @@
+@testable import Git
+@testable import Hydration
+@testable import Cache
 import Bytes
 import GitProtocol
 import Glibc

@@ -1,3 +1,4 @@
+@testable import Hydration
 import Bytes
 @testable import Maintenance
 import GitProtocol

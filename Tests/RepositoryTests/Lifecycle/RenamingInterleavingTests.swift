@@ -1,3 +1,4 @@
+@testable import Hydration
 import Posix
 import Bytes
 @testable import Maintenance

@@ -1,3 +1,5 @@
+@testable import Hydration
+@testable import Git
 import Bytes
 @testable import Migration
 import GitProtocol

@@ -1,4 +1,6 @@
+@testable import Hydration
 @testable import Repository
+@testable import Git
 @testable import Migration
 import GitProtocol
 import Glibc

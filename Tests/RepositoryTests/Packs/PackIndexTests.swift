@@ -1,9 +1,8 @@
+@testable import Git
 import GitProtocol
 import Posix
 import TestSupport
 import Testing
-
-@testable import Repository
 
 @Suite("A pack's index")
 struct PackIndexTests {

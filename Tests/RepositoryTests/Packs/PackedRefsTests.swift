@@ -1,3 +1,5 @@
+@testable import Cache
+@testable import Git
 import GitProtocol
 import ObjectStore
 import Posix

@@ -1,3 +1,4 @@
+@testable import Git
 @testable import Push
 import GitProtocol
 import ObjectStore

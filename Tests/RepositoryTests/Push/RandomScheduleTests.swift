@@ -1,3 +1,5 @@
+@testable import Hydration
+@testable import Git
 @testable import Push
 import Bytes
 import GitProtocol

@@ -1,3 +1,4 @@
+@testable import Git
 @testable import Repository
 import Bytes
 @testable import Maintenance

@@ -1,3 +1,5 @@
+@testable import Cache
+@testable import Git
 @testable import Push
 import Bytes
 import GitProtocol
@@ -5,8 +7,6 @@ import ObjectStore
 import Posix
 import TestSupport
 import Testing
-
-@testable import Repository
 
 @Suite("A pack bound to the bytes that git wrote")
 struct VerifiedPackTests {

@@ -1,3 +1,4 @@
+import ObjectStore
 import Bytes
 import Glibc
 import Posix

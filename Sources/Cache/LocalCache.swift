@@ -4,7 +4,7 @@ import Posix
 /// bounds both. It is never the truth, and any of it may vanish at any time. Any number of
 /// processes may share it.
 package struct LocalCache: Sendable {
-    let space: CacheSpace
+    package let space: CacheSpace
     package let packs: PackCache
     package let manifests: ManifestCache
 

@@ -1,21 +1,21 @@
 package import Bytes
-import GitProtocol
+package import GitProtocol
 import Glibc
-import Posix
+package import Posix
 
 /// One pass over a file that ends in a hash of everything before it, as packs, indexes, bitmaps and
 /// commit graphs do. gitformat-pack(5), gitformat-bitmap(5), gitformat-commit-graph(5).
 ///
 /// The SHA-256 that names the file, git's own hash, and the first and last bytes all come from the
 /// same reading, so they describe the same bytes, whatever happens to the file in between.
-struct ChecksummedFile {
-    let file: HashedFile
+package struct ChecksummedFile {
+    package let file: HashedFile
     /// Up to ``headLength`` bytes from the beginning.
     let head: [UInt8]
     /// Up to twice the length of a hash from the end. The last hash is the file's own.
     let tail: [UInt8]
     /// Whether the last hash is that of everything before it.
-    let isIntact: Bool
+    package let isIntact: Bool
 
     /// Bytes: the header and the fan-out table of an index.
     static let headLength = 1032
@@ -26,7 +26,7 @@ struct ChecksummedFile {
     private let hashLength: Int
 
     /// Reads the file, piece by piece. read(2).
-    init(_ path: String, format: ObjectFormat) throws(SystemError) {
+    package init(_ path: String, format: ObjectFormat) throws(SystemError) {
         let length = format.rawLength
         let descriptor = try OwnedDescriptor.open(path, O_RDONLY)
         var sha256 = SHA256()

@@ -72,7 +72,7 @@ package struct PackObjects: ~Copyable {
     }
 
     /// The id at a position; nil where there is none.
-    subscript(position: Int) -> ObjectID? {
+    package subscript(position: Int) -> ObjectID? {
         guard (0..<count).contains(position) else { return nil }
         let raw = UnsafeRawBufferPointer(start: pointer(position), count: length)
         return ObjectID(raw.flatMap(Hex.digits))

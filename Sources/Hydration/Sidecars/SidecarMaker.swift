@@ -1,3 +1,5 @@
+import Cache
+package import Git
 package import Bytes
 package import GitProtocol
 import Glibc

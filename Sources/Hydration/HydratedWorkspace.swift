@@ -1,3 +1,6 @@
+package import Repository
+import Cache
+package import Git
 import Bytes
 package import GitProtocol
 package import ObjectStore

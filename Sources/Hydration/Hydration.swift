@@ -1,3 +1,6 @@
+package import Repository
+package import Cache
+package import Git
 import Bytes
 package import GitProtocol
 import Glibc

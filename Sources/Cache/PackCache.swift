@@ -1,8 +1,9 @@
-import Bytes
-import GitProtocol
+import Git
+package import Bytes
+package import GitProtocol
 import Glibc
 import ObjectStore
-import Posix
+package import Posix
 
 /// Packs and their derived files, kept between requests: `<state>/packs/<sha256>.pack`, `.idx` and,
 /// if they exist, `.bitmap` and `.graph`.
@@ -20,9 +21,9 @@ import Posix
 ///   which hashes everything. But git sends most of a pack unchanged, and never learns of the
 ///   client's complaint. The daily hash is for that.
 package final class PackCache: Sendable {
-    let space: CacheSpace
+    package let space: CacheSpace
     /// Links a file into a workspace.
-    let files: FileLink
+    package let files: FileLink
     private let directory: String
     /// The directory of packs that are not complete yet.
     private let incoming: String
@@ -35,8 +36,8 @@ package final class PackCache: Sendable {
     package enum Suffix {
         package static let pack = ".pack"
         package static let index = ".idx"
-        static let bitmap = ".bitmap"
-        static let graph = ".graph"
+        package static let bitmap = ".bitmap"
+        package static let graph = ".graph"
         static let noBitmap = ".no-bitmap"
         static let noGraph = ".no-graph"
 
@@ -68,7 +69,7 @@ package final class PackCache: Sendable {
     ///
     /// - Returns: the number of its objects; nil if it is not in the cache, or was invalid and has
     ///   been removed.
-    func take(_ digest: Digest, into target: String, format: ObjectFormat) -> Int? {
+    package func take(_ digest: Digest, into target: String, format: ObjectFormat) -> Int? {
         let cached = base(of: digest)
         let placed = "\(target)/pack-\(digest.hex)"
         var status = stat()
@@ -126,7 +127,7 @@ package final class PackCache: Sendable {
     }
 
     /// Claims a pack that is not in the cache; nil if another thread or process holds the claim.
-    func claim(_ digest: Digest) throws(SystemError) -> PackClaim? {
+    package func claim(_ digest: Digest) throws(SystemError) -> PackClaim? {
         // The state directory may have been cleared in the meantime.
         try Files.makeDirectories(incoming)
         return try PackClaim.attempt(digest, in: incoming)
@@ -134,18 +135,18 @@ package final class PackCache: Sendable {
 
     /// Waits for the thread or process that adds a pack, and claims it then; nil if it made no
     /// progress.
-    func waitToClaim(_ digest: Digest) throws(SystemError) -> PackClaim? {
+    package func waitToClaim(_ digest: Digest) throws(SystemError) -> PackClaim? {
         try PackClaim.wait(digest, in: incoming, patience: patience)
     }
 
     /// Adds the verified pack and index that were created under a claim. A pack larger than the
     /// whole cache is not added.
-    func admit(_ claim: PackClaim) {
+    package func admit(_ claim: PackClaim) {
         admit(claim, [Suffix.index, Suffix.pack])
     }
 
     /// Adds one file that belongs to a cached pack.
-    func admit(_ claim: PackClaim, _ suffix: String) {
+    package func admit(_ claim: PackClaim, _ suffix: String) {
         admit(claim, [suffix])
     }
 
@@ -167,7 +168,7 @@ package final class PackCache: Sendable {
 
     /// Adds a pack that was created here, for example by a push: its files, by their suffixes, get
     /// another name. The cache is derived, so failures are ignored.
-    func keep(_ digest: Digest, _ files: [(suffix: String, path: String)]) {
+    package func keep(_ digest: Digest, _ files: [(suffix: String, path: String)]) {
         guard access(base(of: digest) + Suffix.pack, F_OK) != 0,
             // Another thread holds the claim, or the cache cannot be written.
             let claim = try? claim(digest)
@@ -216,10 +217,10 @@ package final class PackCache: Sendable {
 ///
 /// A thread that holds claims never waits for another one, so no two threads wait for each other. A
 /// claim is a file lock and ends with its process.
-final class PackClaim: Sendable {
-    let digest: Digest
+package final class PackClaim: Sendable {
+    package let digest: Digest
     /// The path of the files in the making, without their suffixes.
-    let base: String
+    package let base: String
     private let lock: FileLock
 
     private init(_ digest: Digest, _ base: String, _ lock: consuming FileLock) {

@@ -40,7 +40,7 @@ package enum PackIndex {
     /// number of objects; nil where they do not belong together, or one was cut or grew.
     ///
     /// Reads some hundred bytes; git looks at the same when it opens a pack.
-    static func objects(
+    package static func objects(
         _ index: String, forPack pack: String, format: ObjectFormat
     ) throws(SystemError) -> Int? {
         let length = format.rawLength

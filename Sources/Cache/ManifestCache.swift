@@ -1,3 +1,5 @@
+package import Repository
+import Git
 package import Bytes
 import Glibc
 import ObjectStore
@@ -80,7 +82,7 @@ package final class ManifestCache: ManifestCaching {
     }
 
     /// A manifest's refs as git's `packed-refs` file, created once for each manifest in memory.
-    func packedRefs(of digest: Digest, _ manifest: Manifest) throws -> [UInt8] {
+    package func packedRefs(of digest: Digest, _ manifest: Manifest) throws -> [UInt8] {
         if let known = use(digest)?.packedRefs { return known }
         return try listed.value(of: digest) {
             if let known = use(digest)?.packedRefs { return known }

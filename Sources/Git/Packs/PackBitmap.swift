@@ -13,7 +13,7 @@ package enum PackBitmap {
     ///   - source: the multi-pack-index's bitmap.
     ///   - pack: the path of the one pack.
     /// - Returns: false where `source` is no bitmap of the version known.
-    static func write(
+    package static func write(
         from source: String, forPack pack: String, format: ObjectFormat, to path: String
     ) throws(SystemError) -> Bool {
         let length = format.rawLength
@@ -49,7 +49,7 @@ package enum PackBitmap {
     }
 
     /// Where in the index the commit is that the first stored bitmap belongs to; nil: there is none.
-    static func firstCommit(
+    package static func firstCommit(
         in path: String, format: ObjectFormat
     ) throws(SystemError) -> Int? {
         let file = try OwnedDescriptor.open(path, O_RDONLY)

@@ -9,7 +9,7 @@ import Synchronization
 /// least recently used entries are removed. This also corrects a total that a crash left wrong.
 ///
 /// Removing a file does not affect requests, since a workspace has a hard link of its own.
-final class CacheSpace: Sendable {
+package final class CacheSpace: Sendable {
     /// The limit, in bytes.
     let limit: Int64
     private let directories: [String]
@@ -60,7 +60,7 @@ final class CacheSpace: Sendable {
     /// Removes the least recently used entries, because the disk is full.
     ///
     /// - Parameter share: the share of the current contents that may stay.
-    func shrink(to share: Share) {
+    package func shrink(to share: Share) {
         let total = entries().reduce(0) { $0 + $1.bytes }
         let target = share == .half ? total / 2 : 0
         let left = trim(over: target, to: target)
@@ -68,7 +68,7 @@ final class CacheSpace: Sendable {
     }
 
     /// A share of the contents that may stay.
-    enum Share: CaseIterable { case half, nothing }
+    package enum Share: CaseIterable { case half, nothing }
 
     /// Files that are removed together: those of one name with several suffixes.
     struct Entry {

@@ -1,3 +1,4 @@
+import Git
 import Bytes
 import GitProtocol
 import Glibc

@@ -1,3 +1,5 @@
+package import Repository
+import Git
 package import Logging
 
 extension Hydration {

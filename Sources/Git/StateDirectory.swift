@@ -100,7 +100,7 @@ package final class StateDirectory: Sendable {
     }
 
     /// Removes what dead processes left.
-    func sweep() { ProcessDirectory.sweep(workspaces) }
+    package func sweep() { ProcessDirectory.sweep(workspaces) }
 
     // MARK: The end of the process
 

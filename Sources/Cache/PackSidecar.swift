@@ -1,3 +1,4 @@
+package import Git
 package import Bytes
 package import GitProtocol
 import Glibc

@@ -1,5 +1,5 @@
-import Bytes
-import GitProtocol
+package import Bytes
+package import GitProtocol
 import Glibc
 import ObjectStore
 import Posix
@@ -17,7 +17,7 @@ extension PackCache {
 
     /// Hashes cached packs with their indexes and sidecars. Damaged ones are dropped; the others
     /// stay as they are.
-    func prove(_ packs: [Digest], _ format: ObjectFormat) {
+    package func prove(_ packs: [Digest], _ format: ObjectFormat) {
         // If another thread is hashing, or nothing can be recorded, nothing is hashed.
         guard let turn = try? FileLock.attempt(proofs) else { return }
         var proven = Self.proofs(in: turn.file.raw)
