@@ -3,7 +3,7 @@ import Testing
 
 /// Everything here drives the built program by real clients. The suites share servers and two
 /// cores, so one test runs at a time.
-@Suite(.serialized, .timeLimit(.minutes(10)))
+@Suite(.serialized, .timeLimit(.minutes(10)), .tags(.slow))
 enum EndToEnd {}
 
 /// The stores, shortly.

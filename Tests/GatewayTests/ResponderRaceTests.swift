@@ -11,7 +11,7 @@ import Testing
 @testable import Gateway
 
 /// What a client is told of a push that another writer came before.
-@Suite("A push that lost, and its answer")
+@Suite("A push that lost, and its answer", .tags(.race))
 struct ResponderRaceTests {
     private typealias Site = ResponderPushTests.Site
 

@@ -5,7 +5,7 @@ import Testing
 
 extension EndToEnd {
     /// One process for each request, configured by variables alone.
-    @Suite struct CGITests {
+    @Suite(.tags(.front)) struct CGITests {
         private static let fetch = ["CONTENT_TYPE": "application/x-git-upload-pack-request"]
         private static let push = [
             "CONTENT_TYPE": "application/x-git-receive-pack-request", "REMOTE_USER": "alice",

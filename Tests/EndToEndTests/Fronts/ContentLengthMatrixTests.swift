@@ -3,7 +3,7 @@ import Testing
 
 extension EndToEnd {
     /// What git's t5562 is about: a CGI, what it is told of a body's length, and what then comes.
-    @Suite struct ContentLengthMatrixTests {
+    @Suite(.tags(.front)) struct ContentLengthMatrixTests {
         private struct Ground {
             let cgi: CGIRun
             let site: Site

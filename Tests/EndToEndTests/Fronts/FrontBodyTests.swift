@@ -7,7 +7,7 @@ import Testing
 extension EndToEnd {
     /// How much of a body that nobody vouches for a web server keeps, and for how long a client may be
     /// silent.
-    @Suite struct FrontBodyTests {
+    @Suite(.tags(.front)) struct FrontBodyTests {
         private static let fetchType = (
             name: "Content-Type", value: "application/x-git-upload-pack-request"
         )

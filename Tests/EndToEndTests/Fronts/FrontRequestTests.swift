@@ -4,7 +4,7 @@ import Testing
 
 extension EndToEnd {
     /// Single requests, well-formed or not, behind every web server.
-    @Suite struct FrontRequestTests {
+    @Suite(.tags(.front)) struct FrontRequestTests {
         private static let pushType = (
             name: "Content-Type", value: "application/x-git-receive-pack-request"
         )

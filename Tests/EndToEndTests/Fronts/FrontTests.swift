@@ -6,7 +6,7 @@ import Testing
 
 extension EndToEnd {
     /// The same behind every web server, by the configuration that is shipped or documented.
-    @Suite struct FrontTests {
+    @Suite(.tags(.front)) struct FrontTests {
         @Test(arguments: Front.allCases)
         func whatIsPushedInEveryWayComesBack(front: Front) throws {
             let site = try front.shared()

@@ -4,7 +4,7 @@ import Testing
 
 extension EndToEnd {
     /// What of a request each web server passes on.
-    @Suite struct FrontVariableTests {
+    @Suite(.tags(.front)) struct FrontVariableTests {
         /// The variables that the program is given for a request that carries secrets.
         private func variables(
             _ front: Front, service: String

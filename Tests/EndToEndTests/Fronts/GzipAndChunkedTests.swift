@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 extension EndToEnd {
-    @Suite struct GzipAndChunkedTests {
+    @Suite(.tags(.front)) struct GzipAndChunkedTests {
         private static let pushType = (
             name: "Content-Type", value: "application/x-git-receive-pack-request"
         )

@@ -4,7 +4,7 @@ import Testing
 
 extension EndToEnd {
     /// The whole site that is shipped for nginx: one address cannot take all of it.
-    @Suite struct NginxSiteTests {
+    @Suite(.tags(.front)) struct NginxSiteTests {
         private static let fetchType = (
             name: "Content-Type", value: "application/x-git-upload-pack-request"
         )

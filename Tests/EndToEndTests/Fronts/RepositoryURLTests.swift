@@ -4,7 +4,7 @@ import Testing
 
 extension EndToEnd {
     /// The two URLs of a repository, `x` and `x.git`.
-    @Suite struct RepositoryURLTests {
+    @Suite(.tags(.front)) struct RepositoryURLTests {
         // W4
         @Test(arguments: ["git", "none"])
         func oneSpellingIsServedAndTheOtherIsUnknown(suffix: String) throws {

@@ -5,7 +5,7 @@ import Testing
 
 extension EndToEnd {
     /// Programs that a web server starts and ends as it likes, and several behind one.
-    @Suite struct ManyProcessesTests {
+    @Suite(.tags(.race)) struct ManyProcessesTests {
         /// The processes that run a program.
         private func processes(of program: String) throws -> [pid_t] {
             try Files.names(in: "/proc").compactMap { pid_t($0) }.filter {

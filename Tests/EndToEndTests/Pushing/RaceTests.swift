@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 extension EndToEnd {
-    @Suite struct RaceTests {
+    @Suite(.tags(.race)) struct RaceTests {
         private static let options = [
             "--push-attempts", "1", "--max-git", "16", "--push-keepalive", "0",
         ]

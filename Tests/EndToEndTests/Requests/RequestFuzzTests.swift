@@ -5,7 +5,7 @@ import Testing
 
 extension EndToEnd {
     /// Requests that git's server is not prepared for: G6.
-    @Suite struct RequestFuzzTests {
+    @Suite(.tags(.fuzz)) struct RequestFuzzTests {
         /// A site whose git notes how it was started, and any end by a signal.
         private struct Watched {
             let site: Site

@@ -9,7 +9,7 @@ import Testing
 @testable import Repository
 
 /// A compaction publishes by the same swap as a push, gives way to it, and undoes nothing of it.
-@Suite("Compacting while others write")
+@Suite("Compacting while others write", .tags(.race))
 struct CompactionRaceTests {
     private static let pointer: @Sendable (ObjectKey) -> Bool = { $0.path.hasSuffix("/pointer") }
 

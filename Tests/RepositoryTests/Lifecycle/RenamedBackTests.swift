@@ -9,7 +9,7 @@ import Testing
 
 /// A repository that was renamed back and forth, with pushes in between: an old state of it is not
 /// restored beside the name that it has now.
-@Suite("Renaming back and forth")
+@Suite("Renaming back and forth", .tags(.race))
 struct RenamedBackTests {
     private let bench: Bench
     private let memory = MemoryStore()

@@ -11,7 +11,7 @@ import Testing
 
 /// Two commands at one repository, in every order of their requests: it never has two names, and is
 /// never lost.
-@Suite("Renamings beside each other")
+@Suite("Renamings beside each other", .tags(.race))
 struct RenamingInterleavingTests {
     /// What is done to a repository.
     enum Action: String, CaseIterable, Sendable {

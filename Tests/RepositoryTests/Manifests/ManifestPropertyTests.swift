@@ -7,7 +7,7 @@ import Testing
 @testable import Repository
 
 /// One predicate for writer and reader: what is written is read back, as itself.
-@Suite("Writers and readers of manifests agree")
+@Suite("Writers and readers of manifests agree", .tags(.fuzz))
 struct ManifestPropertyTests {
     @Test("on generated manifests", arguments: 0..<200 as Range<UInt64>)
     func agree(seed: UInt64) throws {

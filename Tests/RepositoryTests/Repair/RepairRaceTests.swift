@@ -5,7 +5,7 @@ import ObjectStore
 import TestSupport
 import Testing
 
-@Suite("Repairing while others write")
+@Suite("Repairing while others write", .tags(.race))
 struct RepairRaceTests {
     typealias Scene = RepairScene
 

@@ -8,7 +8,7 @@ import Testing
 @testable import S3Store
 
 /// Large objects on a real S3 server, with the smallest parts that it takes.
-@Suite("Large objects on SeaweedFS", .serialized) struct SeaweedLargeTests {
+@Suite("Large objects on SeaweedFS", .serialized, .tags(.seaweed)) struct SeaweedLargeTests {
     private static let part: Int64 = 5 << 20
 
     private let server: SeaweedFS

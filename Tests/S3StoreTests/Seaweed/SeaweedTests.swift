@@ -9,7 +9,7 @@ import Testing
 @testable import S3Store
 
 /// The store against a real S3 server.
-@Suite("SeaweedFS", .serialized) struct SeaweedTests {
+@Suite("SeaweedFS", .serialized, .tags(.seaweed)) struct SeaweedTests {
     private let server: SeaweedFS
     private let bucket: String
     private let store: S3Store
