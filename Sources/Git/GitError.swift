@@ -1,6 +1,6 @@
-/// Why a run of git has no result.
+/// The reason why a run of git has no result.
 package enum GitError: Error, CustomStringConvertible, Sendable {
-    /// git failed in a way that is none of the client's doing.
+    /// git failed, and not because of the client.
     case failed(step: String, reason: String)
     /// git exceeded its time limit.
     case timedOut(step: String)

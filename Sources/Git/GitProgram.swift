@@ -1,11 +1,12 @@
 import Glibc
 import Posix
 
-/// The installed git, run under a pinned configuration and an environment built from nothing.
+/// The installed git, which runs under a pinned configuration and an environment built from
+/// scratch.
 package struct GitProgram: Sendable {
     /// The executable.
     package let path: String
-    /// How it checks the objects of pushes.
+    /// The way in which it checks the objects of pushes.
     package internal(set) var pushCheck = PushObjectCheck.strict
 
     /// Takes the first `git` on a search path such as `$PATH`'s; nil if there is none.
@@ -16,11 +17,11 @@ package struct GitProgram: Sendable {
         path = found
     }
 
-    /// Who is at the other end, as hooks and reflogs are told.
+    /// The client, as hooks and reflogs see it.
     package struct Client: Sendable {
         package var user: String
         package var address: String
-        /// The value of Git-Protocol, `version=2` say; empty: none.
+        /// The value of Git-Protocol, such as `version=2`; empty if there is none.
         package var protocolVersion: String
 
         package init(user: String, address: String, protocolVersion: String) {
@@ -30,16 +31,16 @@ package struct GitProgram: Sendable {
         }
     }
 
-    /// What every git of ours is told on its command line, where no file overrides it.
+    /// The configuration of every run, on the command line, where no file overrides it.
     ///
     /// ``PushObjectCheck`` adds to it.
     ///
-    /// `core.fsync=none`: a workspace is disposable; what counts is synced by the store.
-    /// `receive.unpackLimit` and `transfer.unpackLimit`: a push is kept as the pack it came in,
-    /// however small. The wants that a partial clone fetches later are no tips, hence
-    /// `uploadpack.allowAnySHA1InWant`, which protocol v2 grants anyway. The filters that are
-    /// allowed are those that a bitmap answers: `sparse:oid` and `tree:1` and deeper would walk all
-    /// trees for each request.
+    /// `core.fsync=none`: a workspace is disposable, and the store syncs what counts.
+    /// `receive.unpackLimit` and `transfer.unpackLimit`: a push is kept as the pack in which it
+    /// arrived, however small. `uploadpack.allowAnySHA1InWant`: the objects that a partial clone
+    /// fetches later are not tips, and protocol v2 allows this anyway. The allowed filters are
+    /// those that a bitmap answers: `sparse:oid`, `tree:1` and deeper ones would walk all trees for
+    /// each request.
     private static let configuration = [
         "core.fsync=none",
         "core.logAllRefUpdates=false",
@@ -65,7 +66,7 @@ package struct GitProgram: Sendable {
         "uploadpackfilter.combine.allow=true",
     ]
 
-    /// The pinned configuration, as it goes into the identity of what is learned under it.
+    /// The pinned configuration, which is part of the identity under which learned data is stored.
     var pinned: [String] { Self.configuration + pushCheck.configuration }
 
     /// The arguments and the environment of a run; the caller owns the descriptors.
@@ -87,7 +88,7 @@ package struct GitProgram: Sendable {
             "GIT_CONFIG_GLOBAL=/dev/null",
             "GIT_ATTR_NOSYSTEM=1",
             "GIT_TERMINAL_PROMPT=0",
-            // refs/replace/ is anybody's to push: what is checked, peeled and sent is what is there.
+            // Anyone can push to refs/replace/, so the actual objects are checked, peeled and sent.
             "GIT_NO_REPLACE_OBJECTS=1",
         ]
         environment += run.settings.environment(in: workspace)

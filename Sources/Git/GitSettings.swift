@@ -21,9 +21,9 @@ package enum GitSettings: Sendable {
         case target(String)
     }
 
-    /// One thread, and bounds on the memory that packing uses, whatever the sizes of objects.
-    /// git-config(1). The rest is pinned because it is relied on: this code alone writes what is
-    /// derived of a pack, and it is not used to derive more.
+    /// One thread, and limits on the memory for packing, whatever the sizes of objects.
+    /// git-config(1). The rest is pinned because this code relies on it: it writes the derived
+    /// files of a pack itself, and git must not write others.
     private static let packing = [
         "core.commitGraph=false",
         "core.multiPackIndex=true",

@@ -4,9 +4,9 @@ import Glibc
 import Posix
 import Synchronization
 
-/// What the installed git advertises, learned from it under the pinned configuration and kept in
-/// the state directory under git's path, size and time. Nothing here is written by hand: another
-/// git says other things.
+/// The advertisements of the installed git, learned from it under the pinned configuration and
+/// stored in the state directory under git's path, size and time. None is written by hand, since
+/// another git has others.
 package final class LearnedCapabilities: Sendable {
     private let git: GitProgram
     private let state: StateDirectory
@@ -19,9 +19,9 @@ package final class LearnedCapabilities: Sendable {
 
     /// The repository that an advertisement is learned from.
     private enum Scratch: String {
-        /// Without a ref.
+        /// A repository without refs.
         case empty
-        /// With one commit, on HEAD's branch.
+        /// A repository with one commit, on HEAD's branch.
         case born
     }
 
@@ -34,7 +34,8 @@ package final class LearnedCapabilities: Sendable {
             parsing: advertisement(of: service, version, format, from: .born, limits))
     }
 
-    /// A whole advertisement for a repository without refs: which in version 2 is that of any.
+    /// A complete advertisement of a repository without refs, which in version 2 is that of any
+    /// repository.
     package func advertisementWithoutRefs(
         of service: GitService, _ version: ProtocolVersion, _ format: ObjectFormat,
         limits: GitLimits
@@ -53,7 +54,7 @@ package final class LearnedCapabilities: Sendable {
         let directory = try "\(state.path)/capabilities/\(git.identity)"
         let path = "\(directory)/\(name)"
         let learned: [UInt8]
-        // A copy that is missing, or was cut by a crash, is learned anew.
+        // A copy that is missing, or was truncated by a crash, is learned again.
         if let kept = try? Files.read(path), kept.suffix(4).elementsEqual(PktLine.flushBytes) {
             learned = kept
         } else {
@@ -95,7 +96,7 @@ package final class LearnedCapabilities: Sendable {
 }
 
 extension GitProgram {
-    /// Changes with the program and with the configuration that we pin.
+    /// An identity that changes with the program and with the pinned configuration.
     var identity: String {
         get throws(SystemError) {
             var status = stat()

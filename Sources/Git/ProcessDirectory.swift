@@ -2,17 +2,17 @@ import Bytes
 import Glibc
 import Posix
 
-/// The directory of a process below `workspaces/`. It belongs to the process for as long as the
-/// process holds the lock of the directory itself, whatever becomes of the files in it; a directory
-/// whose lock is free was left by a process that died. systemd-tmpfiles(8) leaves a locked directory
-/// alone, too.
+/// The directory of a process below `workspaces/`. It belongs to the process as long as the process
+/// holds the lock of the directory itself, whatever happens to the files in it. A directory whose
+/// lock is free was left by a process that died. systemd-tmpfiles(8) skips a locked directory as
+/// well.
 ///
-/// Whoever uses it has a reference: the last one removes it. flock(2).
+/// Its users hold references, and the last one removes it. flock(2).
 final class ProcessDirectory: Sendable {
     let path: String
     private let directory: OwnedDescriptor
-    /// The lock of a file in it. An earlier version of the program looks at that alone, and may run
-    /// on the same state directory during an upgrade.
+    /// The lock of a file in it. An earlier version of the program checks only that, and may run on
+    /// the same state directory during an upgrade.
     private let file: OwnedDescriptor
 
     private init(

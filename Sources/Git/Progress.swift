@@ -20,20 +20,20 @@ package struct Progress: Sendable {
 
     private init(show: (@Sendable (String, Weight) -> Void)?) { self.show = show }
 
-    /// Whether somebody watches: what only they need is not asked for otherwise.
+    /// Whether anyone watches. Information that only they need is not requested otherwise.
     package var isWatched: Bool { show != nil }
 
-    /// Says what is done from now on.
+    /// Announces the next step.
     package func begin(_ line: @autoclosure () -> String) {
         if let show { show(line(), .step) }
     }
 
-    /// Says how far it has come.
+    /// Reports how far the step has come.
     package func count(_ line: @autoclosure () -> String) {
         if let show { show(line(), .count) }
     }
 
-    /// Bytes for people, in powers of 1024 as git counts them.
+    /// Formats a number of bytes for people, in powers of 1024 as git does.
     package static func bytes(_ count: Int64) -> String {
         var unit = 0
         while unit < 3, count >> (10 * (unit + 1)) > 0 { unit += 1 }

@@ -3,21 +3,21 @@ import GitProtocol
 import Glibc
 import Posix
 
-/// How git checks the objects of a push before it takes them. git-config(1),
+/// The way in which git checks the objects of a push before it accepts them. git-config(1),
 /// `receive.fsckObjects`.
 package struct PushObjectCheck: Equatable, Sendable {
-    /// What an operator chooses.
+    /// The level that an operator chooses.
     package enum Level: String, CaseIterable, Sendable {
-        /// What git reports as an error or a warning is refused.
+        /// Errors and warnings of git are refused.
         case strict
-        /// It is shown to the pusher and taken, except for what git never takes.
+        /// They are shown to the pusher and accepted, except for those that git never accepts.
         case warn
-        /// Nothing is checked, as by git's default.
+        /// Nothing is checked, as in git's default.
         case off
     }
 
     package let level: Level
-    /// Messages of git-fsck(1) that are shown and taken.
+    /// The messages of git-fsck(1) that are shown and accepted.
     let accepted: [String]
 
     fileprivate init(_ level: Level, accepting accepted: [String]) {
@@ -27,7 +27,7 @@ package struct PushObjectCheck: Equatable, Sendable {
 
     package static let strict = PushObjectCheck(.strict, accepting: [])
 
-    /// The part of git's configuration that it comes to.
+    /// The corresponding part of git's configuration.
     var configuration: [String] {
         let isOn = level != .off
         return ["receive.fsckObjects=\(isOn)", "transfer.fsckObjects=\(isOn)"]
@@ -48,8 +48,8 @@ package struct PushObjectCheck: Equatable, Sendable {
 }
 
 extension GitProgram {
-    /// Returns the same git, but with pushes checked at this level. Which messages the installed git
-    /// knows is learned from it once, and kept in the state directory.
+    /// Returns the same git, but with pushes checked at this level. The messages that the installed
+    /// git knows are learned from it once, and stored in the state directory.
     ///
     /// - Parameter accepted: messages of git-fsck(1), such as `zeroPaddedFilemode`, that are only
     ///   warnings.
@@ -90,7 +90,8 @@ extension GitProgram {
         return learned
     }
 
-    /// git lists the messages among its variables. Those that are always fatal are found by trying.
+    /// git lists the messages among its variables. Those that are always fatal are detected by
+    /// trying.
     private func learnMessages(in state: StateDirectory) throws -> [String] {
         let workspace = try Workspace.scratch(.sha1, in: state)
         let result = try output(
@@ -107,7 +108,7 @@ extension GitProgram {
             .filter { try refusal(of: $0, in: state) == nil }
     }
 
-    /// Why git does not let a message be a warning, in its words; nil if it does.
+    /// The reason, in git's words, why a message cannot be a warning; nil if it can.
     private func refusal(of message: String, in state: StateDirectory) throws -> String? {
         let workspace = try Workspace.scratch(.sha1, in: state)
         let ending = try output(

@@ -3,12 +3,12 @@ import Glibc
 package import Posix
 import Synchronization
 
-/// The local directory of this program: workspaces, and what may be kept between requests. Nothing
-/// in it is truth; an empty one is as good. Anything in it may be removed at any time: a request
-/// that loses its workspace fails, and later ones create what they need again.
+/// The local directory of this program, for workspaces and data that is kept between requests. It
+/// is never the truth; an empty one is as good. Anything in it may be removed at any time: a
+/// request that loses its workspace fails, and later ones create what they need again.
 ///
-/// Each process has a ``ProcessDirectory`` of its own below `workspaces/`. What dead processes left
-/// is swept by the next process that starts, and by any that finds the disk full.
+/// Each process has a ``ProcessDirectory`` of its own below `workspaces/`. The directories of dead
+/// processes are removed by the next process that starts, and by any that finds the disk full.
 package final class StateDirectory: Sendable {
     /// The directory itself.
     package let path: String
@@ -17,14 +17,14 @@ package final class StateDirectory: Sendable {
     /// Whether the directory was this user's alone when the process started.
     private let isPrivate: Bool
 
-    /// Where this process's workspaces are made.
+    /// The directory for this process's workspaces.
     private enum Place {
         case here(ProcessDirectory)
-        /// The process ends; where they were made.
+        /// The process is ending; its former directory.
         case closed(String)
     }
 
-    /// Makes the directory if it is missing, sweeps what dead processes left, and takes a place.
+    /// Creates the directory if it is missing, and removes what dead processes left.
     package init(path: String) throws(SystemError) {
         self.path = path
         workspaces = path + "/workspaces"
@@ -34,12 +34,12 @@ package final class StateDirectory: Sendable {
         place = Mutex(.here(try ProcessDirectory.claim(in: workspaces)))
     }
 
-    /// Makes no more workspaces, and removes this process's directory when no workspace is in use.
+    /// Creates no more workspaces, and removes this process's directory when none is in use.
     ///
-    /// - Returns: whether none is.
+    /// - Returns: whether none is in use.
     @discardableResult
     package func remove() -> Bool {
-        // Freed when the lock is not held any more.
+        // Released after the lock.
         var last = place.withLock { place -> ProcessDirectory? in
             guard case .here(let home) = place else { return nil }
             place = .closed(home.path)
@@ -48,7 +48,8 @@ package final class StateDirectory: Sendable {
         return last == nil || isKnownUniquelyReferenced(&last)
     }
 
-    /// A directory for one workspace. It is there as long as the process directory is referred to.
+    /// Creates the directory of one workspace. It exists as long as the process directory is
+    /// referenced.
     func makeWorkspaceDirectory() throws(SystemError) -> WorkspaceDirectory {
         var attempts = 3
         while true {
@@ -59,7 +60,7 @@ package final class StateDirectory: Sendable {
                 return WorkspaceDirectory(path: directory, home: home)
             } catch {
                 attempts -= 1
-                // Cleared between two steps.
+                // The state directory was cleared between two steps.
                 guard error.code == ENOENT, attempts > 0 else { throw error }
             }
         }
@@ -70,7 +71,7 @@ package final class StateDirectory: Sendable {
         let home: ProcessDirectory
     }
 
-    /// This process's directory; another one if that is gone, or was replaced.
+    /// This process's directory; a new one if it was removed or replaced.
     private func processDirectory() throws(SystemError) -> ProcessDirectory {
         try place.withLock { (place) throws(SystemError) in
             guard case .here(let home) = place else {
@@ -84,9 +85,9 @@ package final class StateDirectory: Sendable {
         }
     }
 
-    /// Makes the directory if it is missing. One that was this user's alone must not have become
-    /// somebody else's: whoever can write to it can change what is served, and in `/var/tmp` anybody
-    /// may make one under the name of one that was removed.
+    /// Creates the directory if it is missing. One that belonged only to this user must not belong
+    /// to others now: anyone who can write to it can change what is served, and in `/var/tmp`
+    /// anyone can create one under the name of a removed one.
     func ensure() throws(SystemError) {
         try Files.makeDirectories(path)
         if isPrivate, try !Self.isPrivate(path) { throw SystemError("open", path, code: EPERM) }
@@ -99,17 +100,17 @@ package final class StateDirectory: Sendable {
         return status.st_mode & 0o022 == 0 && (status.st_uid == geteuid() || status.st_uid == 0)
     }
 
-    /// Removes what dead processes left.
+    /// Removes the directories of dead processes.
     package func sweep() { ProcessDirectory.sweep(workspaces) }
 
     // MARK: The end of the process
 
-    /// Ends the process at once, whatever its threads are doing, and leaves nothing of it behind.
+    /// Ends the process at once, whatever its threads are doing, and removes its directory.
     ///
-    /// Nothing is removed beneath a running thread: execve(2) ends all threads first, and only what
-    /// it starts removes the directory. Where that cannot be, the next start sweeps.
+    /// Nothing is removed while a thread runs: execve(2) ends all threads first, and only the
+    /// program that it starts removes the directory. If that fails, the next start removes it.
     package func endProcess(status: Int32) -> Never {
-        // A thread that is making another directory has the lock.
+        // A thread that is creating another directory holds the lock.
         let directory = place.withLockIfAvailable { place -> String in
             switch place {
             case .here(let home): home.path

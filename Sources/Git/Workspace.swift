@@ -7,12 +7,12 @@ import Synchronization
 package struct Workspace: ~Copyable, Sendable {
     /// The bare repository's directory.
     package let path: String
-    /// Keeps the process's directory from being removed, and from being swept.
+    /// Keeps the process's directory from being removed.
     private let home: ProcessDirectory
-    /// Bytes that git was fed here, which it may have had to write to the disk.
+    /// The bytes that were fed to git here, which it may have written to the disk.
     package let fed = ByteCounter()
 
-    /// Makes an empty directory.
+    /// Creates an empty directory.
     init(in state: StateDirectory) throws(SystemError) {
         let directory = try state.makeWorkspaceDirectory()
         path = directory.path
@@ -23,7 +23,7 @@ package struct Workspace: ~Copyable, Sendable {
         Files.removeTree(path)
     }
 
-    /// A bare repository without objects or refs. gitrepository-layout(5).
+    /// Creates a bare repository without objects or refs. gitrepository-layout(5).
     package static func empty(
         head: RefName, format: ObjectFormat, in state: StateDirectory
     ) throws -> Workspace {
@@ -42,14 +42,14 @@ package struct Workspace: ~Copyable, Sendable {
         return workspace
     }
 
-    /// A bare repository for git to work in that no state is published from.
+    /// Creates a bare repository for git to work in, from which no state is published.
     package static func scratch(
         _ format: ObjectFormat, in state: StateDirectory
     ) throws -> Workspace {
         try empty(head: .main, format: format, in: state)
     }
 
-    /// Where git finds the packs.
+    /// The directory in which git finds packs.
     package var packDirectory: String { path + "/objects/pack" }
 }
 

@@ -14,14 +14,15 @@ package struct WorkspaceRefs {
 
     private static let step = "read refs"
 
-    /// Reads all refs, and what they fully peel to.
+    /// Reads all refs, and the objects that they fully peel to.
     ///
-    /// `show-ref` fails as soon as one ref points to a missing object, and leaves out all others. So
-    /// the refs are listed without a look at their objects, and then those are peeled that need it.
-    /// Branches do not peel: git takes nothing but commits for them.
+    /// `show-ref` fails at the first ref that points to a missing object, and omits all others. So
+    /// the refs are listed without reading their objects, and then those that need it are peeled.
+    /// Branches do not peel, since git accepts only commits for them.
     ///
-    /// - Parameter known: a state that is part of the workspace, such as the one it was hydrated from.
-    ///   A ref that is as in it peels as in it, and may point to a missing object; no other may.
+    /// - Parameter known: a state that is part of the workspace, such as the one that it was
+    ///   hydrated from. A ref with the same value peels to the same object, and may point to a
+    ///   missing one; no other ref may.
     package static func read(
         from workspace: borrowing Workspace, git: GitProgram, limits: GitLimits,
         knowing known: PackedRefs? = nil
@@ -37,7 +38,7 @@ package struct WorkspaceRefs {
         return refs
     }
 
-    /// Takes lines of an id and a name.
+    /// Parses lines of an id and a name.
     init(parsing output: [UInt8]) throws {
         self.init()
         for line in output.split(separator: UInt8(ascii: "\n")) {
@@ -66,7 +67,7 @@ package struct WorkspaceRefs {
         peeled = targets.filter { known.refs[$0.key] == ids[$0.key] }
     }
 
-    /// Whether a ref is as in a state.
+    /// Whether a ref has the same value as in a state.
     private func isUnchanged(_ name: RefName, since known: PackedRefs?) -> Bool {
         known.map { $0.refs[name] == ids[name] } ?? false
     }
@@ -90,8 +91,8 @@ package struct WorkspaceRefs {
         }
     }
 
-    /// What objects fully peel to, themselves if they are no tags; those that are missing, or whose
-    /// targets are, are left out.
+    /// The objects that others fully peel to, which are those themselves unless they are tags.
+    /// Missing objects, and those with missing targets, are omitted.
     private static func targets(
         of ids: Set<ObjectID>, in workspace: borrowing Workspace, git: GitProgram,
         _ limits: GitLimits

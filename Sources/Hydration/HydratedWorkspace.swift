@@ -13,7 +13,8 @@ package struct HydratedWorkspace: ~Copyable, Sendable {
     package let workspace: Workspace
     private let format: ObjectFormat
     private let state: StateDirectory
-    /// Where its packs came from, and new ones go; nil if nothing is kept between requests.
+    /// The cache that its packs came from and new ones go to; nil if nothing is kept between
+    /// requests.
     private let cache: PackCache?
 
     init(
@@ -29,21 +30,21 @@ package struct HydratedWorkspace: ~Copyable, Sendable {
     /// The bare repository's directory.
     package var path: String { workspace.path }
 
-    /// Where git finds the packs.
+    /// The directory in which git finds packs.
     package var packDirectory: String { workspace.packDirectory }
 
-    /// Keeps a pack that was made here and then published, so that the next request has it.
+    /// Caches a pack that was created here and then published, for the next request.
     package func keep(pack: ObjectBody, index: ObjectBody) {
         cache?.keep(pack, index: index)
     }
 
-    /// Has the cached packs used here hashed, after a git run that failed in a way that damage could
-    /// explain. Bad ones are dropped, so that the next request fetches them.
+    /// Hashes the cached packs that are used here, after git failed in a way that damage could
+    /// explain. Damaged ones are dropped, so that the next request downloads them.
     ///
-    /// What git printed decides nothing, since clients choose much of it. ``PackCache/prove(_:_:)``
-    /// bounds what a client that makes git fail at will can cause.
+    /// git's messages decide nothing, since clients choose much of them. ``PackCache/prove(_:_:)``
+    /// limits what a client can cause by making git fail.
     package func doubtPacks() {
-        // The directory is gone: nothing to look at.
+        // If the directory no longer exists, there is nothing to check.
         guard let cache, let names = try? Files.names(in: packDirectory) else { return }
         let packs = names.compactMap { name -> Digest? in
             guard name.hasPrefix("pack-"), name.hasSuffix(".pack") else { return nil }
@@ -52,8 +53,8 @@ package struct HydratedWorkspace: ~Copyable, Sendable {
         cache.prove(packs, format)
     }
 
-    /// Looks for the causes at this machine of a push that git failed to receive: a full disk, and
-    /// cached packs that are damaged.
+    /// Checks for local causes of a push that git failed to receive: a full disk, and damaged packs
+    /// in the cache.
     package func lookForTrouble() {
         lookForFullDisk()
         doubtPacks()
@@ -65,10 +66,10 @@ package struct HydratedWorkspace: ~Copyable, Sendable {
         if isSuspect || report.unpackError != nil { lookForTrouble() }
     }
 
-    /// Removes what dead processes left, and half of the cache, where the file system has no room
-    /// for what git was fed: git has removed by now what it wrote before it failed.
+    /// Removes the files of dead processes, and half of the cache, if the file system has no room
+    /// for the bytes that were fed to git. By now git has removed what it wrote before it failed.
     private func lookForFullDisk() {
-        // Nothing can be learned of it: nothing is done.
+        // If the free space is unknown, nothing is done.
         guard let space = try? DiskSpace(at: state.path), space.isShort(of: workspace.fed.count)
         else {
             return

@@ -10,16 +10,18 @@ import Posix
 /// A pack in a workspace.
 struct PlacedPack {
     let digest: Digest
-    /// How many.
+    /// The number of objects.
     let objects: Int
 }
 
 extension Hydration {
-    /// Packs that are claimed, and fetched, at the same time: each holds a descriptor.
+    /// The number of packs that are claimed and downloaded at the same time: each needs a
+    /// descriptor.
     private static let batch = 64
 
-    /// Puts packs and their indexes into a workspace: from the cache; else from the store through
-    /// the cache, so that of all who want one only one fetches it; or straight from the store.
+    /// Places packs and their indexes in a workspace: from the cache; else from the store through
+    /// the cache, so that only one of all requests for a pack downloads it; or directly from the
+    /// store.
     func place(
         _ packs: [Digest], _ format: ObjectFormat, in workspace: borrowing Workspace, log: Logger,
         limits: GitLimits
@@ -30,7 +32,7 @@ extension Hydration {
             return try placeDirectly(packs, fetch, in: workspace)
         }
         var placed: [PlacedPack] = []
-        /// Places what is here now.
+        /// Places a pack from the cache.
         func take(_ digest: Digest, _ directory: String) -> Bool {
             guard let objects = cache.take(digest, into: directory, format: format) else {
                 return false
@@ -41,9 +43,9 @@ extension Hydration {
         }
         let directory = workspace.packDirectory
         var missing = packs.filter { !take($0, directory) }[...]
-        /// Others are at these.
+        /// Packs that others are downloading.
         var awaited: [Digest] = []
-        /// The cache cannot be used for these.
+        /// Packs for which the cache cannot be used.
         var unkept: [Digest] = []
 
         while !missing.isEmpty {
@@ -54,7 +56,7 @@ extension Hydration {
                         awaited.append(digest)
                         continue
                     }
-                    // Somebody may have been done between the look and the claim.
+                    // Another thread may have added it between the look and the claim.
                     if !take(digest, directory) { claims.append(claim) }
                 } catch {
                     unkept.append(digest)
@@ -63,7 +65,7 @@ extension Hydration {
             placed += try bring(claims, through: cache, fetch, in: workspace)
             missing = missing.dropFirst(Self.batch)
         }
-        // Nothing is claimed while others are waited for.
+        // No claim is held while waiting for others.
         for digest in awaited {
             let claim: PackClaim?
             do {
@@ -86,7 +88,7 @@ extension Hydration {
         return try placed + placeDirectly(unkept, fetch, in: workspace)
     }
 
-    /// Fetches claimed packs, and puts them into the workspace and into the cache.
+    /// Downloads claimed packs, and adds them to the workspace and to the cache.
     private func bring(
         _ claims: [PackClaim], through cache: PackCache, _ fetch: PackFetch,
         in workspace: borrowing Workspace
@@ -97,7 +99,7 @@ extension Hydration {
         let target = workspace.packDirectory
         try makingRoom { try fetch.fetch(claims.map(\.digest), to: base, in: workspace) }
         return try claims.map { claim in
-            // First the workspace: then whatever is evicted does not matter.
+            // The workspace comes first, so that an eviction does not matter.
             let placed = "\(target)/pack-\(claim.digest.hex)"
             try makingRoom {
                 try cache.files.place(claim.base + ".idx", at: placed + ".idx")
@@ -114,7 +116,7 @@ extension Hydration {
         }
     }
 
-    /// Fetches packs for this workspace alone.
+    /// Downloads packs for this workspace only.
     private func placeDirectly(
         _ packs: [Digest], _ fetch: PackFetch, in workspace: borrowing Workspace
     ) throws -> [PlacedPack] {
@@ -132,8 +134,8 @@ extension Hydration {
         return PlacedPack(digest: digest, objects: objects ?? 0)
     }
 
-    /// Does what writes to the disk, and where that is full once more without what dead processes
-    /// left, and with less in the cache.
+    /// Runs `body`, which writes to the disk. If the disk is full, it is repeated after the files
+    /// of dead processes were removed, and parts of the cache.
     func makingRoom<Value: ~Copyable>(_ body: () throws -> Value) throws -> Value {
         for share in CacheSpace.Share.allCases {
             do {

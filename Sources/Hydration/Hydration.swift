@@ -8,12 +8,12 @@ package import Logging
 package import ObjectStore
 import Posix
 
-/// Makes workspaces: bare repositories that hold exactly what a snapshot says.
+/// Creates workspaces: bare repositories with exactly the contents of a snapshot.
 package struct Hydration: Sendable {
     /// The states of the store that repositories are read from.
     package let manifests: Manifests
-    /// What this machine keeps between requests; nil if everything is downloaded into the workspace,
-    /// and removed with it.
+    /// The cache of this machine; nil if everything is downloaded into the workspace, and removed
+    /// with it.
     package let cache: LocalCache?
     package let state: StateDirectory
     package let git: GitProgram
@@ -33,7 +33,7 @@ package struct Hydration: Sendable {
 
     package var store: any ObjectStore { manifests.store }
 
-    /// Makes a workspace to read from.
+    /// Creates a workspace to read from.
     ///
     /// - Throws: ``StoreError``, ``GitError`` or ``SystemError``; nothing is left behind then.
     package func readWorkspace(
@@ -46,9 +46,9 @@ package struct Hydration: Sendable {
         return hydrated(workspace, manifest)
     }
 
-    /// Makes a workspace to push into, on top of a state or for a new repository, with our hook. It
-    /// has packs and indexes only: a push must be checked against the objects themselves, not
-    /// against what was derived of them.
+    /// Creates a workspace to push into, on top of a state or for a new repository, with our hook.
+    /// It contains only packs and indexes, because a push must be checked against the objects
+    /// themselves, not against derived files.
     ///
     /// - Throws: ``StoreError``, ``GitError`` or ``SystemError``; nothing is left behind then.
     package func writeWorkspace(
@@ -69,7 +69,7 @@ package struct Hydration: Sendable {
         HydratedWorkspace(workspace, manifest.objectFormat, in: state, from: cache?.packs)
     }
 
-    /// Makes git ask us before it takes a push.
+    /// Installs the hook with which git requests permission for a push.
     private func installHook(in workspace: borrowing Workspace) throws {
         let path = workspace.path
         try Files.makeDirectories(path + "/hooks")
@@ -77,8 +77,8 @@ package struct Hydration: Sendable {
         try check("symlink", link) { symlink(hook, link) }
     }
 
-    /// Keeps a pack that was made here and then published, with what is derived of it, so that the
-    /// next request need not fetch it. Files alone are kept; whatever fails fails nothing.
+    /// Caches a pack that was created here and then published, with its derived files, for the next
+    /// request. Only files are cached, and failures are ignored.
     package func keep(
         _ pack: ObjectBody, index: ObjectBody, bitmap: ObjectBody? = nil,
         commitGraph: ObjectBody? = nil
@@ -91,7 +91,7 @@ package struct Hydration: Sendable {
         try makingRoom { try Workspace.empty(head: head, format: format, in: state) }
     }
 
-    /// Every pack and index first, each verified, and only then refs.
+    /// Adds every pack and index first, each verified, and only then refs.
     ///
     /// - Returns: the packs.
     private func fill(
@@ -114,7 +114,7 @@ package struct Hydration: Sendable {
 }
 
 extension PackCache {
-    /// Keeps what was stored as files.
+    /// Caches the objects that were stored from files.
     func keep(
         _ pack: ObjectBody, index: ObjectBody, bitmap: ObjectBody? = nil,
         commitGraph: ObjectBody? = nil

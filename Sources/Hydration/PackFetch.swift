@@ -6,7 +6,7 @@ import Logging
 import ObjectStore
 import Posix
 
-/// Brings packs and their indexes from the store, each verified.
+/// Downloads packs and their indexes from the store, and verifies each.
 struct PackFetch {
     let store: any ObjectStore
     let git: GitProgram
@@ -14,9 +14,9 @@ struct PackFetch {
     let limits: GitLimits
     let log: Logger
 
-    /// Reads packs and indexes, all at once, into `<base>.pack` and `<base>.idx`.
+    /// Downloads packs and indexes, all at once, to `<base>.pack` and `<base>.idx`.
     ///
-    /// - Throws: ``StoreError``, ``GitError`` or ``SystemError``; some files may be there then.
+    /// - Throws: ``StoreError``, ``GitError`` or ``SystemError``; some of the files may exist then.
     func fetch(
         _ packs: [Digest], to base: (Digest) -> String, in workspace: borrowing Workspace
     ) throws {
@@ -39,8 +39,8 @@ struct PackFetch {
     /// Whether the bucket had an index for a pack.
     private enum StoredIndex { case present, absent }
 
-    /// Takes the stored index if it is good, or has git make one, and puts that right in the
-    /// bucket: it is derived, so a failure to do so fails nothing.
+    /// Uses the stored index if it is valid. Otherwise git generates one, which replaces that in
+    /// the bucket. It is derived, so a failure to store it is ignored.
     private func index(
         _ digest: Digest, _ base: String, in workspace: borrowing Workspace,
         stored: StoredIndex
@@ -59,8 +59,8 @@ struct PackFetch {
             in: workspace
         ).ending
         guard ending.succeeded else {
-            // The pack is what its name says. An index is rarely larger, and git has removed by now
-            // what it wrote of it.
+            // The pack matches its name. An index is rarely larger, and git has removed by now what
+            // it wrote of it.
             let needed = try Files.size(of: base + ".pack") ?? 0
             if let space = try? DiskSpace(at: workspace.path), space.isShort(of: needed) {
                 throw SystemError("write", base, code: ENOSPC)

@@ -3,8 +3,8 @@ import Git
 package import Logging
 
 extension Hydration {
-    /// A published state as it can be published once more. Older writers leave out what their refs
-    /// peel to, and no writer may leave that out now: git finds it out.
+    /// Reads a published state in a form that can be published again. Older writers omit what their
+    /// refs peel to, and no writer may omit that now, so git determines it.
     ///
     /// - Throws: ``StoreError`` or ``RepositoryError``.
     package func publishableState(of snapshot: Snapshot, log: Logger) throws -> Manifest {

@@ -17,7 +17,7 @@ package struct ChecksummedFile {
     /// Whether the last hash is that of everything before it.
     package let isIntact: Bool
 
-    /// Bytes: the header and the fan-out table of an index.
+    /// The size in bytes of an index's header and fan-out table.
     static let headLength = 1032
 
     /// The hash at the file's end.
@@ -25,7 +25,7 @@ package struct ChecksummedFile {
 
     private let hashLength: Int
 
-    /// Reads the file, piece by piece. read(2).
+    /// Reads the file once. read(2).
     package init(_ path: String, format: ObjectFormat) throws(SystemError) {
         let length = format.rawLength
         let descriptor = try OwnedDescriptor.open(path, O_RDONLY)

@@ -3,16 +3,16 @@ package import GitProtocol
 import Glibc
 package import Posix
 
-/// A reachability bitmap as git writes it for a multi-pack-index. Where that has one pack, it is
-/// that pack's own bitmap but for the hash in its header, which names the index, not the pack: the
-/// objects are in the pack's order in both. gitformat-bitmap(5), gitformat-pack(5).
+/// A reachability bitmap as git writes it for a multi-pack-index. If that has one pack, it is the
+/// pack's own bitmap except for the hash in its header, which is that of the index instead of the
+/// pack's: in both, the objects are in the pack's order. gitformat-bitmap(5), gitformat-pack(5).
 package enum PackBitmap {
     /// Writes the bitmap of a pack.
     ///
     /// - Parameters:
     ///   - source: the multi-pack-index's bitmap.
     ///   - pack: the path of the one pack.
-    /// - Returns: false where `source` is no bitmap of the version known.
+    /// - Returns: false if `source` is not a bitmap of the known version.
     package static func write(
         from source: String, forPack pack: String, format: ObjectFormat, to path: String
     ) throws(SystemError) -> Bool {
@@ -48,7 +48,7 @@ package enum PackBitmap {
         return true
     }
 
-    /// Where in the index the commit is that the first stored bitmap belongs to; nil: there is none.
+    /// The position in the index of the commit of the first stored bitmap; nil if there is none.
     package static func firstCommit(
         in path: String, format: ObjectFormat
     ) throws(SystemError) -> Int? {
@@ -88,7 +88,7 @@ package enum PackBitmap {
         bytes.prefix(4).reduce(0) { $0 << 8 | Int($1) }
     }
 
-    /// `BITM`, version 1; then two bytes of flags and four of a count come before the hash.
+    /// `BITM` and version 1. Two bytes of flags and four of a count follow before the hash.
     private static let signature = Array("BITM".utf8) + [0, 1]
     private static let hashOffset = 12
 

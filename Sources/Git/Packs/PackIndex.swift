@@ -2,7 +2,7 @@ package import GitProtocol
 import Glibc
 package import Posix
 
-/// A pack's index as a derived object: it is used only if it is whole and belongs to its pack.
+/// A pack's index, which is derived: it is used only if it is complete and belongs to its pack.
 /// gitformat-pack(5).
 package enum PackIndex {
     /// What an index contains, if it carries its own checksum.
@@ -36,10 +36,10 @@ package enum PackIndex {
         return contents.packTrailer == trailer && contents.objects == header.objects
     }
 
-    /// What a look at the ends of a pack and its index tells, for a pair that was whole once: the
-    /// number of objects; nil where they do not belong together, or one was cut or grew.
+    /// The number of objects of a pair that was complete once, read from the ends of the pack and
+    /// its index; nil if they do not belong together, or one was truncated or extended.
     ///
-    /// Reads some hundred bytes; git looks at the same when it opens a pack.
+    /// Reads a few hundred bytes; git reads the same when it opens a pack.
     package static func objects(
         _ index: String, forPack pack: String, format: ObjectFormat
     ) throws(SystemError) -> Int? {
@@ -56,13 +56,14 @@ package enum PackIndex {
 
     /// The number of objects, by the first bytes of an index.
     private static func objects(_ head: [UInt8]) -> Int {
-        // Version 1 has no header before the 256 counts, the last of which is of all objects.
+        // Version 1 has no header before the 256 counts, the last of which counts all objects.
         let isVersion2 = head.starts(with: [0xff, 0x74, 0x4f, 0x63])
         let count = isVersion2 ? head[1028..<1032] : head[1020..<1024]
         return count.reduce(0) { $0 << 8 | Int($1) }
     }
 
-    /// The first and the last bytes of a regular file; nil: it is another, or shorter than both.
+    /// The first and the last bytes of a regular file; nil if the path is not one, or is shorter
+    /// than both together.
     private static func ends(
         of path: String, head: Int, tail: Int, _ flags: Int32 = O_RDONLY | O_NOFOLLOW
     ) throws(SystemError) -> (head: [UInt8], tail: [UInt8])? {

@@ -3,17 +3,17 @@ package import GitProtocol
 import Glibc
 package import Posix
 
-/// The ids of a pack's objects, in their order, as its index lists them. The file is mapped: a
-/// large one costs no memory of its own. gitformat-pack(5).
+/// The ids of a pack's objects in the order of its index. The file is mapped, so a large one needs
+/// no memory of its own. gitformat-pack(5).
 package struct PackObjects: ~Copyable {
     package let count: Int
     private let map: UnsafeRawBufferPointer
     private let first: UnsafeRawPointer
-    /// How far it is from one id to the next, and how long one is; bytes.
+    /// The distance between two ids, and the length of one, in bytes.
     private let stride: Int
     private let length: Int
 
-    /// Opens an index; nil where it is none, or too short for what it says.
+    /// Opens an index; nil if it is not one, or is shorter than it claims.
     package init?(inIndex path: String, format: ObjectFormat) throws(SystemError) {
         let file = try OwnedDescriptor.open(path, O_RDONLY)
         let size = try Files.size(of: path).map(Int.init) ?? 0
@@ -29,7 +29,7 @@ package struct PackObjects: ~Copyable {
         let length = format.rawLength
         let isVersion1 = number(at: 0) != 0xff74_4f63
         let table = (isVersion1 ? 0 : header) + fanout
-        // Version 1 has each id behind its offset.
+        // In version 1 each id follows its offset.
         let stride = isVersion1 ? 4 + length : length
         let count = Int(number(at: table - 4))
         guard isVersion1 || number(at: 4) == 2, table + count * stride <= size else {
@@ -47,7 +47,7 @@ package struct PackObjects: ~Copyable {
         munmap(UnsafeMutableRawPointer(mutating: map.baseAddress), map.count)
     }
 
-    /// How the id at a position compares with one of another pack: negative, zero, positive.
+    /// Compares the id at a position with one of another pack: negative, zero, positive.
     package func order(_ position: Int, _ other: borrowing PackObjects, _ otherPosition: Int)
         -> Int32
     {
@@ -71,7 +71,7 @@ package struct PackObjects: ~Copyable {
         }
     }
 
-    /// The id at a position; nil where there is none.
+    /// The id at a position; nil if the position is out of range.
     package subscript(position: Int) -> ObjectID? {
         guard (0..<count).contains(position) else { return nil }
         let raw = UnsafeRawBufferPointer(start: pointer(position), count: length)

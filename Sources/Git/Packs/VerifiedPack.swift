@@ -18,7 +18,7 @@ package struct VerifiedPack: Sendable {
     /// git's own hash of the pack, in hex.
     package let trailer: String
 
-    /// Why a pack is not taken.
+    /// The reason why a pack is rejected.
     package enum Fault: Error {
         /// A file does not exist, or cannot be read.
         case unreadable(SystemError)
@@ -60,10 +60,10 @@ package struct VerifiedPack: Sendable {
 package struct PackHeader: Equatable {
     package let objects: Int
 
-    /// Bytes.
+    /// The length of the header in bytes.
     package static let length = 12
 
-    /// Takes the first bytes of a pack; nil if they are not a header of a version that git reads.
+    /// Parses the first bytes of a pack; nil if they are not a header of a version that git reads.
     package init?(_ bytes: some Collection<UInt8>) {
         let header = Array(bytes.prefix(Self.length))
         guard header.count == Self.length, header.starts(with: "PACK".utf8),

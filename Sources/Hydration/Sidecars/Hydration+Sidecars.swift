@@ -8,8 +8,8 @@ import ObjectStore
 import Posix
 
 extension Hydration {
-    /// Gives a workspace the sidecars of its largest pack, where there are any. Whatever fails here
-    /// fails nothing: git does without.
+    /// Adds the sidecars of its largest pack to a workspace, if they exist. Failures are ignored,
+    /// since git works without them.
     func placeSidecars(
         of packs: [PlacedPack], _ format: ObjectFormat, in workspace: borrowing Workspace,
         log: Logger
@@ -23,7 +23,7 @@ extension Hydration {
             case .absent?: return false
             case .kept(let path)?:
                 let target = sidecar.path(of: pack, in: workspace)
-                // Evicted meanwhile: asked for next time.
+                // If it was evicted in the meantime, the next request downloads it.
                 try? cache?.packs.files.place(path, at: target)
                 return false
             }
@@ -42,7 +42,7 @@ extension Hydration {
         _ sidecars: [PackSidecar], of pack: Digest, _ format: ObjectFormat,
         in workspace: borrowing Workspace, _ log: Logger
     ) throws {
-        // Nobody else's attempt is waited for.
+        // The attempts of others are not waited for.
         let claim = try cache?.packs.claim(pack)
         if cache != nil, claim == nil { return }
         let targets = sidecars.map { $0.path(of: pack, in: workspace) }

@@ -6,17 +6,17 @@ import Glibc
 package import ObjectStore
 package import Posix
 
-/// Makes what is derived of one pack beside its index: a reachability bitmap, and a commit graph.
+/// Writes the sidecars of one pack: a reachability bitmap, and a commit graph.
 ///
-/// Packs are shared between repositories, so both must hold for the pack alone: they are made in a
-/// scratch repository that has nothing else. git makes no bitmap of a commit unless all that it
-/// reaches is there, and none at all then; nor does this.
+/// Packs are shared between repositories, so both must be valid for the pack alone. They are
+/// written in a scratch repository with nothing else. git writes no bitmap of a commit unless
+/// everything that it reaches exists, and then none at all; nor does this.
 package struct SidecarMaker: Sendable {
     private let git: GitProgram
     private let cancellation: Cancellation
     private let state: StateDirectory
 
-    /// Objects below which a pack has none of these: walking them is as fast.
+    /// The number of objects below which a pack has no sidecars: walking them is as fast.
     package static let leastObjects = PackSidecar.minimumObjects
 
     package init(
@@ -27,15 +27,14 @@ package struct SidecarMaker: Sendable {
         self.state = state
     }
 
-    /// Makes them.
+    /// Writes the sidecars.
     ///
     /// - Parameters:
-    ///   - base: the pack's path without `.pack`; its index lies beside it.
-    ///   - tips: what the history covered ends in: commits and tags of the pack. Others are
-    ///     passed over.
-    /// - Returns: nil where no commit is among them.
-    /// - Throws: ``GitError`` if git cannot: the pack is not closed under reachability, for
-    ///   one; ``Cancellation/Cancelled``.
+    ///   - base: the pack's path without `.pack`; its index is next to it.
+    ///   - tips: the commits and tags of the pack in which the history ends. Others are ignored.
+    /// - Returns: nil if they contain no commit.
+    /// - Throws: ``GitError`` if git fails, for example because the pack is not closed under
+    ///   reachability; ``Cancellation/Cancelled``.
     package func make(
         forPack base: String, tips: some Sequence<ObjectID>, format: ObjectFormat
     ) throws -> Sidecars? {
@@ -68,7 +67,7 @@ package struct SidecarMaker: Sendable {
         guard let first = try PackBitmap.firstCommit(in: pack + ".bitmap", format: format),
             let commit = index[first]
         else { return nil }
-        // A wrong bitmap would be a clone that lacks something: git compares one with a walk.
+        // A wrong bitmap would lead to clones that lack objects, so git compares one with a walk.
         try run(["rev-list", "--test-bitmap", commit.hex], to: "test a bitmap", in: scratch)
 
         try run(
@@ -89,7 +88,7 @@ package struct SidecarMaker: Sendable {
         try git.output(run, in: scratch).ending.require()
     }
 
-    /// A file that was made, if it is still as it was written.
+    /// A file that was written, if it has not changed since.
     private static func body(
         _ path: String, _ format: ObjectFormat
     ) throws -> ObjectBody {
@@ -102,7 +101,7 @@ package struct SidecarMaker: Sendable {
     }
 }
 
-/// A pack's bitmap and commit graph, in files that are there as long as this is.
+/// A pack's bitmap and commit graph, in files that exist as long as this value.
 package struct Sidecars: ~Copyable {
     private let scratch: Workspace
     package let bitmap: ObjectBody
@@ -114,7 +113,7 @@ package struct Sidecars: ~Copyable {
         self.graph = graph
     }
 
-    /// What is to be stored of the pack named.
+    /// The objects to store for a pack.
     package func writes(of pack: Digest) -> [ObjectWrite] {
         [.packBitmap(of: pack, bitmap), .commitGraph(of: pack, graph)]
     }

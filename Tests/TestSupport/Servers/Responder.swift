@@ -148,8 +148,17 @@ package final class Responder: Sendable {
     /// The same for a state directory that no program uses now.
     package static func workspaces(in state: String) throws -> [String] {
         try Files.names(in: state + "/workspaces").flatMap { process in
-            try Files.names(in: "\(state)/workspaces/\(process)")
+            try names(inProcess: "\(state)/workspaces/\(process)")
                 .filter { $0 != "lock" }.map { "\(process)/\($0)" }
+        }
+    }
+
+    /// Empty if the directory got its final name, or was removed, after it was listed.
+    private static func names(inProcess path: String) throws -> [String] {
+        do {
+            return try Files.names(in: path)
+        } catch  where error.code == ENOENT {
+            return []
         }
     }
 }
