@@ -41,7 +41,7 @@ package enum ObjectWrite: Sendable {
 }
 
 /// What a create found.
-enum Creation: Sendable {
+enum CreateResult: Sendable {
     case created(ETag?)
     case present
     /// 409: another writer was creating the same key.
@@ -77,7 +77,7 @@ extension ObjectStore {
     func create(
         _ objects: [(body: ObjectBody, key: ObjectKey, condition: PutCondition)],
         repeating: Repetition = .transientFailures
-    ) -> [Result<Creation, StoreError>] {
+    ) -> [Result<CreateResult, StoreError>] {
         let requests = objects.map { StoreRequest.put($0.body, at: $0.key, $0.condition) }
         let results =
             switch repeating {

@@ -1,4 +1,5 @@
 package import Bytes
+package import Posix
 
 /// A backend that stores objects and satisfies the three required guarantees: durable writes, read
 /// after write, compare-and-swap.
@@ -188,5 +189,13 @@ package struct ListedObject: Hashable, Sendable {
     package init(key: String, size: Int64) {
         self.key = key
         self.size = size
+    }
+}
+
+extension ObjectBody {
+    /// A file's body, with the digest of its bytes.
+    package static func file(hashing path: String) throws(SystemError) -> ObjectBody {
+        let read = try FileDigest(of: path)
+        return .file(path: path, size: read.size, digest: read.digest)
     }
 }

@@ -27,7 +27,7 @@ enum ProbeWrite: Equatable, Sendable {
         }
     }
 
-    init(creation result: Result<Creation, StoreError>) {
+    init(creation result: Result<CreateResult, StoreError>) {
         switch result {
         case .success(.created(let etag)): self = ProbeWrite(answer: .success(.stored(etag)))
         case .success(.present): self = .refused(.conditionFailed)

@@ -79,3 +79,74 @@ extension S3Store {
         return abortion
     }
 }
+
+/// The meaning of an answer to CompleteMultipartUpload.
+enum CompletionAnswer {
+    case done
+    /// The upload may or may not have been completed.
+    case doubtful(Doubt)
+    /// The condition failed, or another writer was active. The error is for an upload without a
+    /// condition.
+    case refused(StoreAnswer.Refusal, StoreError)
+    /// The backend does not support the condition.
+    case notImplemented(StoreError)
+    case failed(StoreError)
+}
+
+/// Why it is unknown whether an upload was completed.
+enum Doubt {
+    /// There was no complete answer: the backend may still be completing it.
+    case unanswered(StoreError)
+    /// The answer is an error that can follow a completion.
+    case answered(StoreError)
+    /// The upload does not exist: a request whose answer was lost completed it, or it was removed.
+    case gone(StoreError)
+}
+
+extension Classification {
+    /// Interprets the answer to CompleteMultipartUpload. S3 sends a 200 before it has finished, so
+    /// only the body has the result.
+    func completion(_ answer: HTTPAnswer, of object: ObjectKey) -> CompletionAnswer {
+        let attempt = StoreError.Attempt(.put, object.path)
+        var answer = answer
+        if isSuccess(answer) {
+            let leaves = xmlLeaves(of: answer.received.bytes) ?? []
+            answer.error = ErrorBody(answer.received.bytes)
+            if leaves.contains(where: { $0.path.hasPrefix("/CompleteMultipartUploadResult/") }) {
+                return .done
+            }
+            answer = HTTPAnswer(status: Self.status(of: answer.error.code), answer.error)
+        }
+        let error = error(attempt, answer)
+        switch answer.status {
+        case 412: return .refused(.conditionFailed, error)
+        case 409 where answer.error.code != "OperationAborted": return .refused(.conflict, error)
+        case 404 where answer.error.code == "NoSuchUpload":
+            // A caller that repeats the PUT begins a new upload.
+            return .doubtful(.gone(.unavailable(attempt, answer.asError)))
+        case 501: return .notImplemented(error)
+        default: return error.isTransient ? .doubtful(.answered(error)) : .failed(error)
+        }
+    }
+
+    /// The status that a code would have had in the head. An unknown code, or a body that is not
+    /// even an error, can follow a completion.
+    private static func status(of code: String) -> Int {
+        switch code {
+        case "PreconditionFailed": 412
+        case "ConditionalRequestConflict": 409
+        case "NoSuchUpload": 404
+        case "NotImplemented": 501
+        case "InvalidPart", "InvalidPartOrder", "EntityTooSmall": 400
+        default: 500
+        }
+    }
+}
+
+extension HTTPAnswer {
+    /// An answer with only this status and code.
+    fileprivate init(status: Int, _ error: ErrorBody) {
+        self.init(status: status, headers: HTTPHeaders())
+        self.error = error
+    }
+}

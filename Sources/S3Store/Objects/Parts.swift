@@ -2,6 +2,101 @@ import Bytes
 import ObjectStore
 import Posix
 
+/// The sizes by which large objects are divided.
+struct PartSizes: Hashable, Sendable {
+    /// Bytes. Larger bodies are sent in parts.
+    var threshold: Int64
+    /// Bytes of a part, and of a requested range.
+    var part: Int64
+
+    /// Bytes. S3 refuses parts below 5 MiB, except the last, and parts and single PUTs above 5 GiB.
+    /// "Amazon S3 multipart upload limits".
+    static let allowed: ClosedRange<Int64> = 5 << 20...5 << 30
+
+    static let standard = PartSizes(threshold: 64 << 20, part: 16 << 20)
+}
+
+/// The parts of an upload. All except the last have the same size, which some backends require.
+struct PartPlan: Hashable, Sendable {
+    /// Bytes of the body.
+    let size: Int64
+    /// Bytes of each part except the last.
+    let partSize: Int64
+
+    /// The largest number of parts. "Amazon S3 multipart upload limits".
+    static let mostParts: Int64 = 10_000
+
+    /// Bytes of the largest object that can be divided this way.
+    static let largest = mostParts * PartSizes.allowed.upperBound
+
+    /// Divides a body into parts of `partSize`, or larger ones if they would be too many; nil for
+    /// an empty body and for one that is larger than ``largest``.
+    init?(size: Int64, partSize: Int64) {
+        guard size > 0, size <= Self.largest else { return nil }
+        let least = (size + Self.mostParts - 1) / Self.mostParts
+        let mebibyte: Int64 = 1 << 20
+        self.size = size
+        self.partSize =
+            least <= partSize ? partSize : (least + mebibyte - 1) / mebibyte * mebibyte
+    }
+
+    /// The number of parts.
+    var count: Int { Int((size + partSize - 1) / partSize) }
+
+    /// The bytes of a part. Parts are numbered from 0.
+    func range(of part: Int) -> Range<Int64> {
+        let start = Int64(part) * partSize
+        return start..<min(start + partSize, size)
+    }
+}
+
+/// The hashes of each part of a body, read in order, and the SHA-256 of all parts together.
+///
+/// A single PUT is signed with the body's digest, and the sent bytes are compared with it. Parts
+/// are signed and compared one by one; the digest of all of them proves that together they are the
+/// body.
+struct PartDigests: ~Copyable {
+    private let body: ObjectBody
+    private let takesMD5: Bool
+    private var whole = SHA256()
+
+    /// The hashes of one part.
+    struct Part: Sendable {
+        let digest: Digest
+        /// nil if it is not computed.
+        let md5: [UInt8]?
+    }
+
+    init(of body: ObjectBody, takingMD5 takesMD5: Bool) {
+        self.body = body
+        self.takesMD5 = takesMD5
+    }
+
+    /// Reads the next part and computes its hashes.
+    mutating func next(_ range: Range<Int64>) throws(SystemError) -> Part {
+        let reader = try BodyReader(range, of: body)
+        var part = SHA256()
+        var md5: MD5? = takesMD5 ? MD5() : nil
+        var chunk = [UInt8](repeating: 0, count: 1 << 20)
+        while true {
+            let count = try chunk.withMutableBytes { (buffer) throws(SystemError) in
+                try reader.read(into: buffer)
+            }
+            if count == 0 { break }
+            chunk.withUnsafeBytes { buffer in
+                let bytes = UnsafeRawBufferPointer(rebasing: buffer[..<count])
+                part.update(bytes)
+                whole.update(bytes)
+                md5?.update(bytes)
+            }
+        }
+        return Part(digest: part.finish(), md5: md5.take()?.finish())
+    }
+
+    /// The digest of all parts that were read.
+    consuming func finish() -> Digest { whole.finish() }
+}
+
 /// The identifier of an upload.
 struct UploadIdentifier: Hashable, Sendable {
     let text: String
