@@ -6,7 +6,7 @@ import TestSupport
 import Testing
 
 /// Other processes at the same file store, and processes that die.
-@Suite(.serialized, .tags(.race)) struct FileStoreProcessTests {
+@Suite(.serialized, .tags(.slow, .race)) struct FileStoreProcessTests {
     let scratch: ScratchDirectory
     let store: FileStore
 

@@ -2,12 +2,13 @@ import Bytes
 import Glibc
 import ObjectStore
 import Posix
+import TestSupport
 import Testing
 
 @testable import S3Store
 
 /// What the store makes of servers that misbehave.
-@Suite("A faulty server", .serialized) struct FaultTests {
+@Suite("A faulty server", .serialized, .tags(.slow)) struct FaultTests {
     private let key = ObjectKey.probe(run: "r", name: "n")
     private var get: StoreRequest { .get(key, into: .memory(limit: 1000)) }
 

@@ -12,7 +12,7 @@ import Testing
 
 @testable import Repository
 
-@Suite("Manifests that are kept")
+@Suite("Manifests that are kept", .tags(.slow))
 struct ManifestCacheTests {
     private func directory(_ bench: Bench) -> String { bench.state.path + "/manifests" }
 

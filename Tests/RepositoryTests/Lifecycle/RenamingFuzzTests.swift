@@ -10,7 +10,7 @@ import Testing
 
 /// Renamings, deletions, restorations and pushes at random, one within another, some of them killed:
 /// no repository has two names at any time.
-@Suite("Renamings at random", .tags(.fuzz))
+@Suite("Renamings at random", .tags(.slow, .fuzz))
 struct RenamingFuzzTests {
     /// One history: three names, and repositories that are known by a ref that they keep.
     private final class World: @unchecked Sendable {

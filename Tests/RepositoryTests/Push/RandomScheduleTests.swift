@@ -12,7 +12,7 @@ import Testing
 
 /// Pushes at random, from two processes, on a store that loses answers, while packs are folded:
 /// whatever happens, what was told is what is in the chain of published states.
-@Suite("Any schedule of pushes", .tags(.race, .fuzz))
+@Suite("Any schedule of pushes", .tags(.slow, .race, .fuzz))
 struct RandomScheduleTests {
     private static let names = [
         "refs/heads/a", "refs/heads/b", "refs/heads/c", "refs/heads/d", "refs/heads/d/e",
