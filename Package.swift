@@ -122,6 +122,15 @@ let package = Package(
         .target(
             name: "TestSupport", dependencies: ["ObjectStore", "S3Store", "Bytes", "Posix"],
             path: "Tests/TestSupport", swiftSettings: settings),
+        // A repository in memory, and what it takes to push to it without a web server.
+        .target(
+            name: "TestBench",
+            dependencies: [
+                "Push", "Policy", "Maintenance", "Hydration", "Cache", "Repository", "Git",
+                "Bridge",
+                "ObjectStore", "GitProtocol", "Bytes", "Posix", "TestSupport", logging,
+            ],
+            path: "Tests/TestBench", swiftSettings: settings),
         // A process to race and to kill.
         .executableTarget(
             name: "FileStoreRacer", dependencies: ["ObjectStore", "Bytes", "Posix"],
@@ -141,13 +150,59 @@ let package = Package(
             dependencies: ["GitProtocol", "Bytes", "Posix", "TestSupport"],
             swiftSettings: settings),
         .testTarget(
+            name: "PosixTests", dependencies: ["Posix"], swiftSettings: settings),
+        .testTarget(
+            name: "GitTests",
+            dependencies: [
+                "Git", "Hydration", "Repository", "GitProtocol", "ObjectStore",
+                "Bytes", "Posix", "TestBench", "TestSupport", logging,
+                "git-s3-backend-hook",
+            ],
+            swiftSettings: settings),
+        .testTarget(
             name: "RepositoryTests",
             dependencies: [
-                "Push", "Fetch", "Maintenance", "Migration", "Hydration", "Cache", "Git",
-                "Repository", "GitProtocol",
-                "ObjectStore", "Policy",
-                "Bridge", "Bytes", "Posix",
-                "TestSupport",
+                "Repository", "Maintenance", "GitProtocol", "ObjectStore", "Bytes",
+                "Posix", "TestBench", "TestSupport", logging, "git-s3-backend-hook",
+            ],
+            swiftSettings: settings),
+        .testTarget(
+            name: "CacheTests",
+            dependencies: [
+                "Cache", "Push", "Hydration", "Repository", "Git", "GitProtocol",
+                "ObjectStore", "Bytes", "Posix", "TestBench", "TestSupport",
+                logging, "git-s3-backend-hook",
+            ],
+            swiftSettings: settings),
+        .testTarget(
+            name: "HydrationTests",
+            dependencies: [
+                "Hydration", "Maintenance", "Push", "Cache", "Repository", "Git",
+                "GitProtocol", "ObjectStore", "Bytes", "Posix", "TestBench",
+                "TestSupport", logging, "git-s3-backend-hook",
+            ],
+            swiftSettings: settings),
+        .testTarget(
+            name: "PushTests",
+            dependencies: [
+                "Push", "Maintenance", "Policy", "Hydration", "Cache", "Repository",
+                "Git", "Bridge", "GitProtocol", "ObjectStore", "Bytes", "Posix",
+                "TestBench", "TestSupport", logging, "git-s3-backend-hook",
+            ],
+            swiftSettings: settings),
+        .testTarget(
+            name: "MaintenanceTests",
+            dependencies: [
+                "Maintenance", "Push", "Hydration", "Cache", "Repository", "Git",
+                "GitProtocol", "ObjectStore", "Bytes", "Posix", "TestBench",
+                "TestSupport", logging, "git-s3-backend-hook",
+            ],
+            swiftSettings: settings),
+        .testTarget(
+            name: "MigrationTests",
+            dependencies: [
+                "Migration", "Hydration", "Repository", "Git", "GitProtocol",
+                "ObjectStore", "Bytes", "Posix", "TestBench", "TestSupport",
                 logging, "git-s3-backend-hook",
             ],
             swiftSettings: settings),
@@ -155,18 +210,14 @@ let package = Package(
             name: "PolicyTests",
             dependencies: [
                 "Policy", "Push", "Bridge", "GitProtocol", "ObjectStore", "Bytes", "Posix",
-                "TestSupport",
-                "git-s3-backend-hook",
+                "TestSupport", "git-s3-backend-hook",
             ],
             swiftSettings: settings),
         .testTarget(
             name: "GatewayTests",
             dependencies: [
                 "Gateway", "Fetch", "Push", "Maintenance", "Hydration", "Cache", "Git",
-                "Repository", "Policy", "GitProtocol",
-                "ObjectStore",
-                "Bytes",
-                "Posix", "CZlib",
+                "Repository", "Policy", "GitProtocol", "ObjectStore", "Bytes", "Posix", "CZlib",
                 "TestSupport", logging, "git-s3-backend-hook",
             ],
             swiftSettings: settings),

@@ -1,4 +1,4 @@
-import Posix
+package import Posix
 
 /// The data that one machine keeps between requests: packs, manifests, and the size file that
 /// bounds both. It is never the truth, and any of it may vanish at any time. Any number of
@@ -20,7 +20,9 @@ package struct LocalCache: Sendable {
 
     /// - Parameter patience: how long the download of a pack by another request is waited for while
     ///   it makes no progress.
-    init?(in state: String, size: Int64, files: FileLink, patience: Duration = .seconds(600)) {
+    package init?(
+        in state: String, size: Int64, files: FileLink, patience: Duration = .seconds(600)
+    ) {
         guard size > 0 else { return nil }
         space = CacheSpace(
             limit: size, sizeFile: state + "/cache-size",

@@ -63,7 +63,8 @@ package final class PackCache: Sendable {
         PackClaim.sweep(incoming)
     }
 
-    func base(of digest: Digest) -> String { "\(directory)/\(digest.hex)" }
+    /// The path of a cached pack and its companions, without their suffixes.
+    package func base(of digest: Digest) -> String { "\(directory)/\(digest.hex)" }
 
     /// Puts a pack and its index into a workspace's pack directory.
     ///

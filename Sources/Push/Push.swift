@@ -143,7 +143,7 @@ extension Push.Context {
     /// - Parameters:
     ///   - attempts: the number of swaps that may be tried.
     ///   - hangup: a descriptor that hangs up when the client goes away; nil if there is none.
-    func settle(
+    package func settle(
         _ reception: consuming Reception, attempts: Int, hangup: Int32?,
         bridge: (PushCommands) -> any PreReceiveBridge,
         progress: (ArraySlice<UInt8>) throws -> Void

@@ -12,7 +12,7 @@ package enum PushEnding: ~Copyable {
 }
 
 /// The result of running receive-pack.
-enum Reception: ~Copyable {
+package enum Reception: ~Copyable {
     /// Nothing differs from the parent, and nothing has to be published: all refs were refused, or
     /// nothing had to change. This is git's report.
     case unchanged(PushReport)

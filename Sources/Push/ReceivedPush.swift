@@ -1,17 +1,17 @@
 import Cache
-import Hydration
-import Git
+package import Hydration
+package import Git
 import Repository
-import Bytes
-import GitProtocol
+package import Bytes
+package import GitProtocol
 import ObjectStore
-import Posix
+package import Posix
 
 /// A push that git and the bridge accepted in a workspace, to be published or dropped.
 ///
 /// Only ``receive(_:body:in:git:client:bridge:limits:rejected:stored:progress:)`` makes one: it
 /// proves that the workspace changed as the commands, git's report and the bridge agree.
-struct ReceivedPush: ~Copyable {
+package struct ReceivedPush: ~Copyable {
     /// Holds the kept pack until it is stored, and the state that the push was received on.
     let workspace: WriteWorkspace
     /// The commands that git received.
@@ -51,7 +51,7 @@ struct ReceivedPush: ~Copyable {
     ///   - stored: packs that were stored when the push was received before.
     ///   - progress: takes band 2 of git's output, as it arrives.
     /// - Throws: ``PushError``, ``GitError`` and others; nothing has been stored.
-    static func receive(
+    package static func receive(
         _ commands: PushCommands, body: any ByteStream, in target: consuming WriteWorkspace,
         git: GitProgram, client: GitProgram.Client, bridge: any PreReceiveBridge,
         limits: GitLimits, rejected: [PushReport.Rejection] = [],

@@ -110,9 +110,9 @@ extension EndToEnd {
             // An old value that is not the published one.
             let answer = try place.site.push(
                 to: place.repository,
-                PushBody(
+                MemoryStream(
                     [.init(old: nil, new: place.first, "refs/heads/main")],
-                    capabilities: "report-status", pack: PushBody.emptyPack))
+                    capabilities: "report-status", pack: MemoryStream.emptyPack))
             #expect(answer.status == 500, "\(answer.start)")
 
             try place.site.command("delete", [place.repository, "--yes"]).checked()

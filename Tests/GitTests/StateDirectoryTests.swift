@@ -1,0 +1,101 @@
+@testable import Git
+import Glibc
+import Posix
+import TestBench
+import TestSupport
+import Testing
+
+@Suite("The state directory")
+struct StateDirectoryTests {
+    private func processes(_ path: String) throws -> [String] {
+        try Files.names(in: path + "/workspaces").sorted()
+    }
+
+    @Test("what a live process has is left alone, and goes with it")
+    func live() throws {
+        let scratch = try ScratchDirectory()
+        var first: StateDirectory? = try StateDirectory(path: scratch.path)
+        let workspace = try #require(try first?.makeWorkspaceDirectory().path)
+        let second = try StateDirectory(path: scratch.path)
+        #expect(try processes(scratch.path).count == 2)
+        #expect(access(workspace, F_OK) == 0)
+        first = nil
+        #expect(access(workspace, F_OK) != 0)
+        #expect(try processes(scratch.path).count == 1)
+        second.remove()
+        #expect(try processes(scratch.path).isEmpty)
+    }
+
+    /// What holds a process's directory: the lock of itself, or, of an earlier version, of a file in
+    /// it.
+    @Test(
+        "what a killed process left is swept by the next start",
+        arguments: [("live-2-dead", ""), ("live-dead", "/lock")])
+    func killed(name: String, lock: String) throws {
+        let scratch = try ScratchDirectory()
+        let directory = scratch.path + "/workspaces/" + name
+        try Files.makeDirectories(directory + "/w/objects/pack")
+        try Files.write([1], to: directory + "/w/objects/pack/p")
+        if !lock.isEmpty { try Files.write([], to: directory + lock) }
+        // A process of its own holds the lock, and says so.
+        let pipe = try OwnedDescriptor.pipe()
+        let null = try OwnedDescriptor.open("/dev/null", O_RDWR)
+        let tool = try Tool("flock")
+        let child = try ChildProcess(
+            ChildProcess.Launch(
+                path: tool.path,
+                arguments: ["--no-fork", directory + lock, "sh", "-c", "echo; exec sleep 600"],
+                environment: ["PATH=/usr/bin:/bin"], directory: nil, input: null.raw,
+                output: pipe.second.raw, error: null.raw))
+        var byte: UInt8 = 0
+        #expect(read(pipe.first.raw, &byte, 1) == 1)
+
+        do { _ = try StateDirectory(path: scratch.path) }
+        #expect(access(directory + "/w/objects/pack/p", F_OK) == 0, "it lives")
+        child.signalGroup(SIGKILL)
+        #expect(try child.wait() == .signalled(SIGKILL))
+        do { _ = try StateDirectory(path: scratch.path) }
+        #expect(try processes(scratch.path).isEmpty)
+    }
+
+    @Test("a sweep that was cut off is finished, a start under way is not disturbed")
+    func halfway() throws {
+        let scratch = try ScratchDirectory()
+        let cut = scratch.path + "/workspaces/live-2-cut"
+        try Files.makeDirectories(cut + "/w")
+        let starting = scratch.path + "/workspaces/new-starting"
+        try Files.makeDirectories(starting)
+        let stale = scratch.path + "/workspaces/new-stale"
+        try Files.makeDirectories(stale)
+        var times = [timespec(tv_sec: 1, tv_nsec: 0), timespec(tv_sec: 1, tv_nsec: 0)]
+        #expect(utimensat(AT_FDCWD, stale, &times, 0) == 0)
+        do { _ = try StateDirectory(path: scratch.path) }
+        #expect(try processes(scratch.path) == ["new-starting"])
+    }
+
+    @Test("links that lie in a workspace are removed, not followed")
+    func links() throws {
+        let scratch = try ScratchDirectory()
+        let precious = scratch.path + "/precious"
+        try Files.makeDirectories(precious)
+        try Files.write([1], to: precious + "/file")
+        let dead = scratch.path + "/state/workspaces/live-2-dead"
+        try Files.makeDirectories(dead)
+        #expect(symlink(precious, dead + "/link") == 0)
+        do { _ = try StateDirectory(path: scratch.path + "/state") }
+        #expect(access(dead, F_OK) != 0)
+        #expect(access(precious + "/file", F_OK) == 0)
+    }
+
+    @Test("many starts at once do not sweep one another")
+    func manyStarts() throws {
+        let scratch = try ScratchDirectory()
+        let held = try inParallel(16) { _ in
+            let state = try StateDirectory(path: scratch.path)
+            let workspace = try state.makeWorkspaceDirectory().path
+            return (state, workspace)
+        }
+        for (_, workspace) in held { #expect(access(workspace, F_OK) == 0) }
+        #expect(try processes(scratch.path).count == 16)
+    }
+}

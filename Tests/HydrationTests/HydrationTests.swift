@@ -1,0 +1,123 @@
+@testable import Git
+@testable import Hydration
+@testable import Repository
+import Bytes
+import GitProtocol
+import ObjectStore
+import Posix
+import TestBench
+import TestSupport
+import Testing
+
+@Suite("Hydrating a workspace")
+struct HydrationTests {
+    /// A bench with two packs published.
+    private func filled() throws -> Bench {
+        let bench = try Bench()
+        try bench.push(bench.onePush("one"))
+        try bench.push(bench.onePush("two"))
+        bench.memory.resetCounts()
+        return bench
+    }
+
+    private func hydrate(_ bench: Bench) throws {
+        _ = try bench.hydration().readWorkspace(
+            try bench.published(), log: Bench.log, limits: .none)
+    }
+
+    @Test("reads each pack and each index once, and leaves nothing behind")
+    func requests() throws {
+        let bench = try filled()
+        let snapshot = try bench.published()
+        bench.memory.resetCounts()
+        do {
+            let workspace = try bench.hydration().readWorkspace(
+                snapshot, log: Bench.log, limits: .none)
+            #expect(try bench.leftovers().count == 1)
+            try Tool.git().run(["fsck", "--full"], in: workspace.path)
+        }
+        #expect(bench.memory.counts == .init(gets: 4))
+        #expect(try bench.leftovers().isEmpty)
+    }
+
+    @Test("of an empty repository gives one, with HEAD on its branch")
+    func empty() throws {
+        for format in [ObjectFormat.sha1, .sha256] {
+            let bench = try Bench(format: format)
+            let workspace = try bench.hydration().readWorkspace(
+                try bench.published(), log: Bench.log, limits: .none)
+            let git = try Tool.git()
+            #expect(
+                try git.run(["symbolic-ref", "HEAD"], in: workspace.path).text
+                    == "refs/heads/main")
+            #expect(
+                try git.run(["rev-parse", "--show-object-format"], in: workspace.path).text
+                    == format.rawValue)
+        }
+    }
+
+    @Test("a missing or damaged pack is an error, and no workspace is left")
+    func damagedPacks() throws {
+        let bench = try filled()
+        let digest = try #require(try bench.published().manifest.packs.first)
+        let good = try #require(bench.memory.bytes(at: .pack(digest)))
+        var flipped = good
+        flipped[good.count / 2] ^= 1
+        for bytes in [nil, [], flipped, Array(good.dropLast()), good + [0]] as [[UInt8]?] {
+            bench.memory.plant(bytes, at: .pack(digest))
+            #expect(throws: StoreError.self) { try hydrate(bench) }
+            #expect(throws: StoreError.self) { _ = try bench.receive(bench.onePush()) }
+            #expect(try bench.leftovers().isEmpty)
+        }
+        bench.memory.plant(good, at: .pack(digest))
+        try hydrate(bench)
+    }
+
+    @Test(
+        "what is under its right name but no pack is damage",
+        arguments: ["", "x", "PACK", "a long text that is no pack at all"])
+    func noPack(text: String) throws {
+        let bench = try filled()
+        let bytes = Array(text.utf8)
+        var manifest = try bench.published().manifest
+        manifest.packs.insert(Digest(of: bytes))
+        bench.memory.plant(bytes, at: .pack(Digest(of: bytes)))
+        let body = try manifest.canonicalBytes()
+        bench.memory.plant(body, at: .manifest(Digest(of: body)))
+        bench.memory.plant(Digest(of: body).bytes, at: .pointer(of: bench.repository))
+        #expect(throws: StoreError.self) { try hydrate(bench) }
+    }
+
+    @Test("an index that is missing, cut, changed or another's is made anew and mended")
+    func mended() throws {
+        let bench = try filled()
+        let packs = try bench.published().manifest.packs.sorted { $0.hex < $1.hex }
+        let good = try #require(bench.memory.bytes(at: .packIndex(packs[0])))
+        let other = try #require(bench.memory.bytes(at: .packIndex(packs[1])))
+        var flipped = good
+        flipped[good.count / 2] ^= 1
+        for bad in [nil, [], Array(good.dropLast(3)), flipped, other] as [[UInt8]?] {
+            bench.memory.plant(bad, at: .packIndex(packs[0]))
+            #expect(try !bench.check().isEmpty)
+            #expect(bench.memory.bytes(at: .packIndex(packs[0])) == good)
+            bench.memory.resetCounts()
+            try hydrate(bench)
+            #expect(bench.memory.counts.puts == 0)
+        }
+    }
+
+    @Test("an index that cannot be mended does no harm")
+    func notMended() throws {
+        let bench = try Bench { memory in
+            FaultyStore(
+                wrapping: memory,
+                [FaultRule(.denied, keys: { $0.path.hasSuffix(".idx") }, sparing: 1)])
+        }
+        let push = try bench.onePush()
+        #expect(try bench.push(push).isPublished)
+        let pack = try #require(try bench.published().manifest.packs.first)
+        bench.memory.plant(nil, at: .packIndex(pack))
+        #expect(try bench.check().contains(push.commands[0].new))
+        #expect(bench.memory.bytes(at: .packIndex(pack)) == nil)
+    }
+}

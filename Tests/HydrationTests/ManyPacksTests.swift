@@ -1,0 +1,55 @@
+@testable import Git
+@testable import Hydration
+import Bytes
+import GitProtocol
+import Glibc
+import ObjectStore
+import Posix
+import TestBench
+import TestSupport
+import Testing
+
+@testable import Repository
+
+@Suite("Ten thousand packs")
+struct ManyPacksTests {
+    private static let count = 10_000
+
+    @Test("are fetched once, linked after that, and are all there for git")
+    func tenThousand() throws {
+        let bench = try Bench(cacheSize: 1 << 30)
+        try bench.push(bench.onePush())
+        let published = try bench.published()
+        var manifest = published.manifest
+        for number in 1..<Self.count {
+            let pack = try SmallPack(blob: "blob \(number)")
+            bench.memory.plant(pack.pack, at: .pack(pack.digest))
+            bench.memory.plant(pack.index, at: .packIndex(pack.digest))
+            manifest.packs.insert(pack.digest)
+        }
+        let snapshot = Snapshot(
+            repository: published.repository, etag: published.etag, digest: Digest(of: [1]),
+            manifest: manifest)
+        bench.memory.resetCounts()
+        do {
+            // The one that was pushed is here already.
+            let workspace = try bench.hydration().readWorkspace(
+                snapshot, log: Bench.log, limits: .none)
+            #expect(try Files.names(in: workspace.packDirectory).count == 2 * Self.count)
+        }
+        #expect(bench.memory.counts == .init(gets: 2 * (Self.count - 1)))
+
+        let workspace = try bench.hydration().readWorkspace(snapshot, log: Bench.log, limits: .none)
+        #expect(bench.memory.counts == .init(gets: 2 * (Self.count - 1)))
+        let counted = try Tool.git().run(["count-objects", "-v"], in: workspace.path).text
+        #expect(counted.contains("packs: \(Self.count)\n"))
+        #expect(counted.contains("garbage: 0"))
+        let blob = try Tool.git().run(
+            ["hash-object", "--stdin"], in: workspace.path,
+            input: Array("blob \(Self.count / 2)".utf8)
+        ).text
+        #expect(
+            try Tool.git().run(["cat-file", "-p", blob], in: workspace.path).text
+                == "blob \(Self.count / 2)")
+    }
+}

@@ -1,0 +1,350 @@
+@testable import Hydration
+@testable import Git
+import Bytes
+@testable import Migration
+import GitProtocol
+import Glibc
+import ObjectStore
+import Posix
+import TestBench
+import TestSupport
+import Testing
+
+@testable import Repository
+
+@Suite("Exporting")
+struct ExportTests {
+    /// A bench with a repository of every kind of ref, and a directory to export to.
+    private struct Stage {
+        let bench: Bench
+        let tree: WorkTree
+        let scratch: ScratchDirectory
+        let path: String
+        private let git: Tool
+
+        init(format: ObjectFormat = .sha1) throws {
+            bench = try Bench(format: format)
+            tree = try ImportTests.tree(format: format.rawValue)
+            try bench.bring(tree.path)
+            scratch = try ScratchDirectory()
+            path = scratch.path + "/owner/copy.git"
+            git = try Tool.git()
+            bench.memory.resetCounts()
+        }
+
+        @discardableResult
+        func export(
+            from store: (any ObjectStore)? = nil, to path: String? = nil
+        ) throws -> Export.Outcome {
+            let hydration = Hydration(
+                store: store ?? bench.memory, state: bench.state, git: bench.git, hook: "/dev/null")
+            return try Export(of: bench.repository, by: hydration, log: Bench.log)
+                .run(into: path ?? self.path)
+        }
+
+        @discardableResult
+        func git(_ arguments: String..., at path: String? = nil) throws -> String {
+            try git.run(arguments, in: path ?? self.path).text
+        }
+
+        /// Publishes what the tree is now.
+        func publish() throws { try bench.bring(tree.path) }
+
+        /// Expects the copy to be the tree: refs, HEAD, and nothing missing.
+        func expectEqual(sourceLocation: SourceLocation = #_sourceLocation) throws {
+            let refs = try git("for-each-ref", "--format=%(objectname) %(refname)")
+            #expect(try refs == tree.allRefs, sourceLocation: sourceLocation)
+            #expect(
+                try git("symbolic-ref", "HEAD") == tree.git("symbolic-ref", "HEAD"),
+                sourceLocation: sourceLocation)
+            try git("fsck", "--full", "--strict", "--no-dangling")
+            #expect(try bench.leftovers().isEmpty, sourceLocation: sourceLocation)
+        }
+
+        /// Files that are not in a finished repository.
+        func leftovers() throws -> [String] {
+            try Files.names(in: path).filter {
+                !["HEAD", "config", "objects", "packed-refs", "refs"]
+                    .contains($0)
+            }
+                + Files.names(in: path + "/objects/pack").filter { !$0.hasPrefix("pack-") }
+                + Files.names(in: Files.parent(of: path) ?? "").filter { $0 != "copy.git" }
+        }
+    }
+
+    @Test(
+        "makes a bare repository that has what is published",
+        arguments: [ObjectFormat.sha1, .sha256])
+    func creation(format: ObjectFormat) throws {
+        let stage = try Stage(format: format)
+        #expect(try stage.export() == .created(refs: 10, packs: 1))
+        #expect(stage.bench.memory.counts == .init(gets: 4))
+        try stage.expectEqual()
+        #expect(try stage.leftovers() == [])
+        #expect(try stage.git("config", "core.bare") == "true")
+        // Its files are nobody else's, and everybody may read them.
+        let packs = stage.path + "/objects/pack"
+        for name in try Files.names(in: packs) {
+            var status = stat()
+            #expect(stat("\(packs)/\(name)", &status) == 0)
+            #expect(status.st_nlink == 1)
+            #expect(status.st_mode & 0o777 == 0o444)
+        }
+        let clone = try WorkTree.clone(stage.path, "-q", "--mirror")
+        #expect(try clone.allRefs == stage.tree.allRefs)
+    }
+
+    @Test("of what is there already nothing is read but the state")
+    func upToDate() throws {
+        let stage = try Stage()
+        try stage.export()
+        stage.bench.memory.resetCounts()
+        #expect(try stage.export() == .upToDate)
+        #expect(stage.bench.memory.counts == .init(gets: 2))
+    }
+
+    @Test("an update fetches what is new, and makes refs and HEAD equal")
+    func update() throws {
+        let stage = try Stage()
+        try stage.export()
+        let tree = stage.tree
+        try tree.commit("more")
+        try tree.git("tag", "-d", "v1")
+        try tree.git("update-ref", "-d", "refs/notes/commits")
+        try tree.git("switch", "-q", "-c", "trunk")
+        try stage.publish()
+        stage.bench.memory.resetCounts()
+        #expect(try stage.export() == .updated(refs: 9, packs: 1))
+        #expect(stage.bench.memory.counts == .init(gets: 4))
+        try stage.expectEqual()
+        #expect(try stage.leftovers() == [])
+    }
+
+    @Test("what was done to the copy's refs is undone, of whatever kind they are")
+    func changedCopy() throws {
+        let stage = try Stage()
+        try stage.export()
+        try stage.git("update-ref", "refs/heads/main", "main~1")
+        try stage.git("update-ref", "refs/heads/extra", "main")
+        try stage.git("symbolic-ref", "refs/heads/alias", "refs/heads/main")
+        try stage.git("symbolic-ref", "refs/tags/light", "refs/heads/main")
+        try stage.git("update-ref", "--no-deref", "HEAD", "main")
+        #expect(try stage.export() == .updated(refs: 10, packs: 0))
+        try stage.expectEqual()
+
+        // Right by chance, until the other one moves.
+        try stage.tree.git("branch", "twin")
+        try stage.publish()
+        try stage.git("symbolic-ref", "refs/heads/twin", "refs/heads/main")
+        try stage.export()
+        try stage.expectEqual()
+        #expect(try stage.git("for-each-ref", "--format=%(symref)").allSatisfy { $0 == "\n" })
+    }
+
+    @Test("a branch becomes a directory of branches, and one again")
+    func directories() throws {
+        let stage = try Stage()
+        try stage.tree.git("branch", "a")
+        try stage.publish()
+        try stage.export()
+        // Loose in the copy, as after a push to it.
+        try stage.git("update-ref", "refs/heads/a", "main~1")
+        try stage.tree.git("branch", "-D", "a")
+        try stage.tree.git("branch", "a/b")
+        try stage.publish()
+        try stage.export()
+        try stage.expectEqual()
+        try stage.git("update-ref", "refs/heads/a/b", "main~1")
+        try stage.tree.git("branch", "-D", "a/b")
+        try stage.tree.git("branch", "a")
+        try stage.publish()
+        try stage.export()
+        try stage.expectEqual()
+    }
+
+    @Test("after the published packs were folded nothing is lost, nor after the copy's were")
+    func folding() throws {
+        let stage = try Stage()
+        try stage.export()
+        try stage.tree.commit("more")
+        try stage.publish()
+        let snapshot = try stage.bench.published()
+        let body = ObjectBody.bytes(try stage.bench.whole())
+        var manifest = snapshot.manifest
+        manifest.packs = [body.digest]
+        // Without an index in the store: one is made.
+        _ = try Swap(of: stage.bench.repository, from: snapshot, in: Manifests(stage.bench.memory))
+            .publish(manifest, with: [.pack(body)])
+        #expect(try stage.export() == .updated(refs: 10, packs: 1))
+        try stage.expectEqual()
+
+        try stage.git("gc", "-q", "--prune=now")
+        #expect(try stage.export() == .updated(refs: 10, packs: 1))
+        try stage.expectEqual()
+    }
+
+    @Test("a pack of the copy's whose index does not fit is fetched again")
+    func damagedCopy() throws {
+        let stage = try Stage()
+        try stage.export()
+        let packs = stage.path + "/objects/pack"
+        for suffix in [".idx", ".pack"] {
+            let name = try #require(try Files.names(in: packs).first { $0.hasSuffix(suffix) })
+            let bytes = try Files.read("\(packs)/\(name)")
+            chmod("\(packs)/\(name)", 0o600)
+            try Files.write(Array(bytes.dropLast(5)), to: "\(packs)/\(name)")
+            #expect(try stage.export() == .updated(refs: 10, packs: 1), "\(suffix)")
+            try stage.expectEqual()
+        }
+    }
+
+    @Test("an empty repository is exported, and what an older writer left without peeled")
+    func oddStates() throws {
+        let stage = try Stage()
+        let empty = try Bench()
+        let path = stage.scratch.path + "/empty.git"
+        let hydration = try empty.hydration()
+        #expect(
+            try Export(of: empty.repository, by: hydration, log: Bench.log).run(into: path)
+                == .created(refs: 0, packs: 0))
+        #expect(
+            try Export(of: empty.repository, by: hydration, log: Bench.log).run(into: path)
+                == .upToDate)
+        #expect(try stage.git("symbolic-ref", "HEAD", at: path) == "refs/heads/main")
+
+        let snapshot = try stage.bench.published()
+        let text = String(decoding: try snapshot.manifest.canonicalBytes(), as: UTF8.self)
+        let cut = try #require(text.ranges(of: ",\"peeled\"").first)
+        let old = Array((text[..<cut.lowerBound] + "}").utf8)
+        stage.bench.memory.plant(old, at: .manifest(Digest(of: old)))
+        stage.bench.memory.plant(Digest(of: old).bytes, at: .pointer(of: stage.bench.repository))
+        try stage.export()
+        try stage.expectEqual()
+    }
+
+    // MARK: Refusals
+
+    @Test("what is no bare repository of this kind is left as it is")
+    func refusals() throws {
+        let stage = try Stage()
+        let root = stage.scratch.path
+        try Files.write([1], to: root + "/file")
+        try Files.makeDirectories(root + "/full")
+        try Files.write([1], to: root + "/full/file")
+        try stage.git("init", "-q", "--bare", "--object-format=sha256", root + "/other", at: root)
+        try stage.git(
+            "clone", "-q", "--bare", "--depth", "1", "file://\(stage.tree.path)", root + "/shallow",
+            at: root)
+        for (path, words) in [
+            (root + "/file", "is neither empty nor a bare repository"),
+            (root + "/full", "is neither empty nor a bare repository"),
+            (stage.tree.path, "is neither empty nor a bare repository"),
+            (stage.tree.path + "/.git", "it has a work tree"),
+            (root + "/other", "its object format is sha256, not sha1"),
+            (root + "/shallow", "it is a shallow clone"),
+        ] {
+            let refs = try? stage.git("for-each-ref", at: path)
+            let error = #expect(throws: ExportError.self) { try stage.export(to: path) }
+            #expect("\(try #require(error))".contains(words), "\(path)")
+            #expect((try? stage.git("for-each-ref", at: path)) == refs)
+        }
+        #expect(try Files.names(in: root + "/full") == ["file"])
+
+        stage.bench.memory.plant(nil, at: .pointer(of: stage.bench.repository))
+        let error = #expect(throws: ExportError.self) { try stage.export() }
+        #expect("\(try #require(error))".contains("Repository 'owner/repo' does not exist in"))
+        #expect(access(stage.path, F_OK) != 0)
+    }
+
+    @Test("an empty directory is used, and who else writes there is respected")
+    func locks() throws {
+        let stage = try Stage()
+        try Files.makeDirectories(stage.path)
+        #expect(try stage.export() == .created(refs: 10, packs: 1))
+        try stage.tree.commit("more")
+        try stage.publish()
+
+        do {
+            let other = try OwnedDescriptor.open(stage.path, O_RDONLY)
+            #expect(try Files.lock(other.raw, waiting: .never, stage.path))
+            let error = #expect(throws: ExportError.self) { try stage.export() }
+            #expect("\(try #require(error))".contains("Another export is writing to"))
+        }
+        let lock = stage.path + "/packed-refs.lock"
+        try Files.write([], to: lock)
+        let error = #expect(throws: ExportError.self) { try stage.export() }
+        #expect("\(try #require(error))".contains("If no git runs there, remove the file."))
+        #expect(try stage.git("rev-parse", "main") == stage.tree.git("rev-parse", "main~1"))
+        unlink(lock)
+        try stage.export()
+        try stage.expectEqual()
+        #expect(try stage.leftovers() == [])
+    }
+
+    @Test("what an export that was cut off left is cleared away, its lock too")
+    func leftovers() throws {
+        let stage = try Stage()
+        try stage.export()
+        let packed = stage.path + "/packed-refs"
+        try stage.tree.commit("more")
+        try stage.publish()
+        try Files.write([1], to: stage.path + "/objects/pack/tmp_export_1")
+        try Files.write([2], to: packed + ".export")
+        #expect(link(packed + ".export", packed + ".lock") == 0)
+        try stage.export()
+        try stage.expectEqual()
+        #expect(try stage.leftovers() == [])
+
+        // Cut off after its lock became the file.
+        try stage.tree.commit("and more")
+        try stage.publish()
+        #expect(link(packed, packed + ".export") == 0)
+        try stage.export()
+        try stage.expectEqual()
+        #expect(try stage.leftovers() == [])
+    }
+
+    @Test("a store that fails leaves refs that are all there; another try completes them")
+    func failingStore() throws {
+        let stage = try Stage()
+        try stage.export()
+        let before = try stage.git("for-each-ref")
+        try stage.tree.commit("more")
+        try stage.publish()
+        for fault in [Fault.hide, .denied] {
+            let store = FaultyStore(
+                wrapping: stage.bench.memory,
+                [FaultRule(fault, on: [.get], keys: { $0.path.hasPrefix("packs/") })])
+            #expect(throws: StoreError.self) { try stage.export(from: store) }
+            #expect(try stage.git("for-each-ref") == before)
+            try stage.git("fsck", "--full", "--strict")
+        }
+        try stage.export()
+        try stage.expectEqual()
+    }
+}
+
+extension Bench {
+    /// All that is published, in one pack.
+    func whole() throws -> [UInt8] {
+        let workspace = try hydration().readWorkspace(try published(), log: Self.log, limits: .none)
+        let git = try Tool.git()
+        try git.run(["repack", "-q", "-a", "-d"], in: workspace.path)
+        let directory = workspace.packDirectory
+        let name = try #require(try Files.names(in: directory).first { $0.hasSuffix(".pack") })
+        return try Files.read("\(directory)/\(name)")
+    }
+}
+
+@Suite("Progress")
+struct ProgressTests {
+    @Test("bytes are told in the unit that suits them")
+    func bytes() {
+        for (count, text) in [
+            (0, "0 bytes"), (1023, "1023 bytes"), (1024, "1.0 KiB"), (1_600_000, "1.5 MiB"),
+            (5 << 30, "5.0 GiB"), (5 << 40, "5120.0 GiB"),
+        ] as [(Int64, String)] {
+            #expect(Progress.bytes(count) == text)
+        }
+    }
+}

@@ -1,0 +1,212 @@
+@testable import Push
+import GitProtocol
+import ObjectStore
+import TestBench
+import TestSupport
+import Testing
+
+@testable import Repository
+
+/// A push creates the repository that it names, in its own swap, and a push that is refused
+/// creates nothing.
+@Suite("A push to a repository that is not there")
+struct CreateOnPushTests {
+    /// What a push finds: nothing at all, or the tombstone of a repository that was deleted.
+    enum Ground: CaseIterable { case absent, tombstone }
+
+    private struct Stage {
+        let bench: Bench
+        let parent: Base
+
+        init(_ ground: Ground, format: ObjectFormat = .sha1) throws {
+            bench = try Bench(format: format)
+            switch ground {
+            case .absent:
+                bench.memory.plant(nil, at: .pointer(of: bench.repository))
+                parent = .nothing(of: bench.repository, after: nil, format)
+            case .tombstone:
+                try bench.push(bench.onePush(to: "refs/heads/old"))
+                try bench.delete()
+                guard
+                    case .deleted(let tombstone) = try Manifests(bench.memory).resolve(
+                        bench.repository)
+                else { throw TestFailure("it was not deleted") }
+                parent = .nothing(of: bench.repository, after: tombstone, format)
+            }
+        }
+
+        func push(_ push: PushRequest, attempts: Int = 5) throws -> Bench.Ending {
+            try bench.settle(
+                bench.receive(push, making: parent), in: bench.queue(), attempts: attempts)
+        }
+
+        func commit(
+            to names: [String], capabilities: String = "report-status"
+        ) throws -> PushRequest {
+            try bench.push(
+                bench.source.commit(names.joined()), to: names,
+                capabilities: capabilities + " object-format=\(bench.format.rawValue)")
+        }
+
+        var exists: Bool {
+            get throws {
+                if case .live = try Manifests(bench.memory).resolve(bench.repository) {
+                    return true
+                }
+                return false
+            }
+        }
+    }
+
+    @Test("creates it, on top of what was there", arguments: Ground.allCases)
+    func creates(ground: Ground) throws {
+        for format in [ObjectFormat.sha1, .sha256] {
+            let stage = try Stage(ground, format: format)
+            let push = try stage.commit(to: ["refs/heads/main"])
+            #expect(try stage.push(push, attempts: 1).isPublished)
+            let manifest = try stage.bench.published().manifest
+            #expect(manifest.parent == stage.parent.digest)
+            #expect(manifest.objectFormat == format && manifest.packs.count == 1)
+            #expect(try stage.bench.ids() == ["refs/heads/main": push.commands[0].new])
+            _ = try stage.bench.check()
+        }
+    }
+
+    @Test(
+        "HEAD names main, else master, else the first branch, else the unborn main",
+        arguments: [
+            (["refs/heads/a", "refs/heads/master", "refs/heads/main"], "refs/heads/main"),
+            (["refs/heads/a", "refs/heads/master"], "refs/heads/master"),
+            (["refs/tags/t", "refs/heads/b", "refs/heads/a"], "refs/heads/b"),
+            (["refs/tags/t"], "refs/heads/main"),
+        ])
+    func head(names: [String], head: String) throws {
+        let stage = try Stage(.absent)
+        #expect(try stage.push(stage.commit(to: names)).isPublished)
+        #expect(try stage.bench.published().manifest.head.description == head)
+        _ = try stage.bench.check()
+    }
+
+    @Test("a branch that git refuses is not what HEAD names")
+    func refusedBranch() throws {
+        let stage = try Stage(.absent)
+        var push = try stage.commit(to: ["refs/heads/main", "refs/heads/a"])
+        push.commands[0].old = String(repeating: "1", count: 40)
+        #expect(try stage.push(push).isPublished)
+        #expect(try stage.bench.published().manifest.head.description == "refs/heads/a")
+    }
+
+    @Test(
+        "a push that is refused, or asks for nothing, creates nothing", arguments: Ground.allCases)
+    func refused(ground: Ground) throws {
+        let stage = try Stage(ground)
+        let before = try Manifests(stage.bench.memory).resolve(stage.bench.repository).latest
+        let push = try stage.commit(to: ["refs/heads/main"])
+        let denied = try stage.bench.receive(push, making: stage.parent, answering: .deny)
+        guard case .unchanged = try stage.bench.settle(denied, in: stage.bench.queue()) else {
+            Issue.record("it was received")
+            return
+        }
+        var broken = push
+        broken.pack = Array(push.pack.dropLast(30))
+        _ = try? stage.push(broken)
+        let nothing = PushRequest(
+            commands: [(stage.bench.zero, stage.bench.zero, "refs/heads/x")],
+            capabilities: "report-status delete-refs")
+        guard case .unchanged = try stage.push(nothing) else {
+            Issue.record("it was received")
+            return
+        }
+        let after = try Manifests(stage.bench.memory).resolve(stage.bench.repository).latest
+        #expect(try !stage.exists && before?.digest == after?.digest)
+    }
+
+    @Test(
+        "of two first pushes one creates it, the other is applied to that",
+        arguments: Ground.allCases)
+    func twoAtOnce(ground: Ground) throws {
+        for isShared in [false, true] {
+            let stage = try Stage(ground)
+            let bench = stage.bench
+            let names = ["refs/heads/a", "refs/heads/main", "refs/heads/c", "refs/heads/d"]
+            let pushes = try names.map { try stage.commit(to: [$0]) }
+            let queue = bench.queue()
+            let endings = try inParallel(names.count) { number in
+                try bench.settle(
+                    bench.receive(pushes[number], making: stage.parent),
+                    in: isShared ? queue : bench.queue(), attempts: 10)
+            }
+            #expect(endings.allSatisfy { $0.isPublished })
+            #expect(try bench.ids().keys.sorted() == names.sorted())
+            let first = try #require(
+                try bench.chain().first { $0.manifest.parent == stage.parent.digest })
+            let head = first.manifest.head
+            #expect(try bench.published().manifest.head == head, "who creates it chooses")
+            #expect(first.manifest.refs[head] != nil)
+            _ = try bench.check()
+        }
+    }
+
+    @Test("of two first pushes to one branch one is refused", arguments: Ground.allCases)
+    func sameBranch(ground: Ground) throws {
+        let stage = try Stage(ground)
+        let one = try stage.commit(to: ["refs/heads/main"])
+        let two = try stage.commit(to: ["refs/heads/main", "refs/heads/b"])
+        let reception = try stage.bench.receive(two, making: stage.parent)
+        #expect(try stage.push(one).isPublished)
+        let ending = try stage.bench.settle(reception, in: stage.bench.queue())
+        #expect(ending.isPublished && ending.report.acceptedNames == ["refs/heads/b"])
+        #expect(Array(ending.report.reasons.keys) == ["refs/heads/main"])
+        #expect(try stage.bench.ids()["refs/heads/main"] == one.commands[0].new)
+    }
+
+    @Test("a repository that was made meanwhile in another format is left alone")
+    func otherFormat() throws {
+        let stage = try Stage(.absent)
+        let reception = try stage.bench.receive(
+            stage.commit(to: ["refs/heads/main"]), making: stage.parent)
+        try stage.bench.publish { $0.objectFormat = .sha256 }
+        let ending = try stage.bench.settle(reception, in: stage.bench.queue())
+        #expect(!ending.isPublished && ending.report.accepted.isEmpty)
+        #expect(try stage.bench.ids().isEmpty)
+    }
+
+    @Test("one that was made and deleted meanwhile is not made again", arguments: Ground.allCases)
+    func madeAndDeleted(ground: Ground) throws {
+        let stage = try Stage(ground)
+        let reception = try stage.bench.receive(
+            stage.commit(to: ["refs/heads/main"]), making: stage.parent)
+        try stage.bench.publish { $0 = Manifest(head: $0.head) }
+        try stage.bench.delete()
+        let ending = try stage.bench.settle(reception, in: stage.bench.queue())
+        #expect(!ending.isPublished)
+        #expect(try !stage.exists)
+    }
+
+    @Test("a push in flight when it is deleted, or deleted and made again, loses")
+    func deletedMeanwhile() throws {
+        for isMadeAgain in [false, true] {
+            for capabilities in ["report-status", "report-status atomic", ""] {
+                let bench = try Bench()
+                try bench.push(bench.onePush())
+                let reception = try bench.receive(
+                    bench.push(
+                        bench.source.commit("x"), to: ["refs/heads/b"], capabilities: capabilities))
+                try bench.delete()
+                if isMadeAgain { try bench.publish { $0 = Manifest(head: $0.head) } }
+                let before = try Manifests(bench.memory).resolve(bench.repository).latest
+                guard case .lost(let report) = try bench.settle(reception, in: bench.queue())
+                else {
+                    Issue.record("it was published")
+                    continue
+                }
+                #expect(
+                    report.reasons == [
+                        "refs/heads/b": "the repository was deleted in the meantime"
+                    ])
+                let after = try Manifests(bench.memory).resolve(bench.repository).latest
+                #expect(before?.digest == after?.digest)
+            }
+        }
+    }
+}
