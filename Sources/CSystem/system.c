@@ -9,6 +9,7 @@
 #include <spawn.h>
 #include <sys/file.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -78,6 +79,8 @@ int gs3_has_ended(int child) {
     }
     return info.si_pid == child;
 }
+
+int gs3_pidfd(int child) { return (int)syscall(SYS_pidfd_open, child, 0); }
 
 int gs3_lock(int descriptor, int wait) {
     int result;

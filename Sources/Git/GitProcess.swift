@@ -108,14 +108,20 @@ struct GitProcess: ~Copyable {
 
     /// Waits for git, which ends soon after it has closed its pipes, unless it hangs.
     private func awaitEnd() throws {
-        // Microseconds.
-        var pause: UInt32 = 100
+        if child.hasEnded { return }
+        guard let end = child.endDescriptor() else { return try awaitEnd(-1, interval: 1) }
+        defer { _ = end }
+        try awaitEnd(end.raw, interval: Self.interval)
+    }
+
+    /// - Parameters:
+    ///   - descriptor: becomes readable at the end of git; negative if there is none.
+    ///   - interval: the milliseconds between two checks.
+    private func awaitEnd(_ descriptor: Int32, interval: Int32) throws {
         while !child.hasEnded {
-            var polled = hangup
-            usleep(pause)
-            try check("poll") { poll(&polled, 1, 0) }
-            try checkLimits(polled)
-            pause = min(2 * pause, UInt32(Self.interval) * 1000)
+            var polled = [pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0), hangup]
+            try check("poll") { poll(&polled, nfds_t(polled.count), interval) }
+            try checkLimits(polled[1])
         }
     }
 

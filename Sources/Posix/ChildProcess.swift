@@ -100,6 +100,14 @@ package struct ChildProcess: ~Copyable {
         return Ending(status)
     }
 
+    /// A descriptor that becomes readable when the child ends. pidfd_open(2), poll(2).
+    ///
+    /// - Returns: nil if the kernel or a sandbox does not allow it.
+    package func endDescriptor() -> OwnedDescriptor? {
+        let descriptor = gs3_pidfd(identifier)
+        return descriptor < 0 ? nil : OwnedDescriptor(taking: descriptor)
+    }
+
     /// Whether the child has ended; it must still be waited for.
     package var hasEnded: Bool {
         gs3_has_ended(identifier) != 0

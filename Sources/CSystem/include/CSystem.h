@@ -27,6 +27,9 @@ int gs3_wait(int child);
 /* Whether a child has ended; it stays to be waited for. waitid(2) with WNOHANG. */
 int gs3_has_ended(int child);
 
+/* pidfd_open(2), whose descriptor is closed on exec. glibc of Debian 12 has no wrapper for it. */
+int gs3_pidfd(int child);
+
 /* flock(2) LOCK_EX; with `wait` 0, LOCK_NB. */
 int gs3_lock(int descriptor, int wait);
 
