@@ -97,7 +97,7 @@ extension EndToEnd {
             let stale = String(repeating: "1", count: 40)
             let answer = try site.push(
                 to: repository,
-                MemoryStream(
+                PushBody(
                     [
                         .init(old: stale, new: next, "refs/heads/main"),
                         .init(old: nil, new: next, "refs/heads/new"),
@@ -120,7 +120,7 @@ extension EndToEnd {
             let stale = String(repeating: "1", count: 40)
             let answer = try site.push(
                 to: repository,
-                MemoryStream(
+                PushBody(
                     [
                         .init(old: stale, new: next, "refs/heads/main"),
                         .init(old: nil, new: next, "refs/heads/new"),

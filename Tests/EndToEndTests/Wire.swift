@@ -16,7 +16,7 @@ enum PktLines {
 }
 
 /// The body of a push: commands, options left out, and a pack.
-struct MemoryStream {
+struct PushBody {
     struct Command {
         let old: String?
         let new: String?
@@ -79,7 +79,7 @@ extension Site {
 
 extension GitHost {
     /// Posts a push as `alice`.
-    func push(to repository: String, _ body: MemoryStream) throws -> HTTPMessage {
+    func push(to repository: String, _ body: PushBody) throws -> HTTPMessage {
         try http.send(
             "POST", "/git/\(repository).git/git-receive-pack",
             headers: [

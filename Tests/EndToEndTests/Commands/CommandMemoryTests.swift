@@ -31,7 +31,7 @@ extension EndToEnd {
             let options = Array(
                 repeatElement(PktLines.line("x"), count: Self.size / 5).joined())
             let growth = try growth { site, repository, tip in
-                let commands = MemoryStream(
+                let commands = PushBody(
                     [.init(old: nil, new: tip, "refs/heads/x")],
                     capabilities: "report-status push-options", pack: [])
                 let answer = try post(
@@ -45,9 +45,9 @@ extension EndToEnd {
             let growth = try growth { site, repository, tip in
                 let line = PktLines.line("shallow \(tip)")
                 let lines = Array(repeatElement(line, count: Self.size / line.count).joined())
-                let commands = MemoryStream(
+                let commands = PushBody(
                     [.init(old: nil, new: tip, "refs/heads/a..b")],
-                    capabilities: "report-status", pack: MemoryStream.emptyPack)
+                    capabilities: "report-status", pack: PushBody.emptyPack)
                 let answer = try post(site, repository, lines + commands.bytes)
                 #expect(answer.text.contains("funny refname"), "\(answer.start)")
             }
@@ -57,11 +57,11 @@ extension EndToEnd {
         @Test func commandsTakeAFewTimesTheirBytes() throws {
             let growth = try growth { site, repository, tip in
                 let commands = (0..<Self.size / 110).map {
-                    MemoryStream.Command(old: nil, new: tip, "refs/heads/topic-\($0)")
+                    PushBody.Command(old: nil, new: tip, "refs/heads/topic-\($0)")
                 }
-                let body = MemoryStream(
+                let body = PushBody(
                     commands + [.init(old: nil, new: tip, "refs/heads/a..b")],
-                    capabilities: "report-status atomic", pack: MemoryStream.emptyPack)
+                    capabilities: "report-status atomic", pack: PushBody.emptyPack)
                 let answer = try post(site, repository, body.bytes)
                 #expect(answer.text.hasSuffix("funny refname\n0000"), "\(answer.start)")
             }

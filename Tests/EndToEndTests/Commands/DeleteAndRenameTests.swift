@@ -17,9 +17,9 @@ extension EndToEnd {
                 try site.fetch(repository, [zero]).status,
                 try site.push(
                     to: repository,
-                    MemoryStream(
+                    PushBody(
                         [.init(old: nil, new: zero, "refs/heads/x")], capabilities: "report-status",
-                        pack: MemoryStream.emptyPack)
+                        pack: PushBody.emptyPack)
                 ).status,
             ]
         }

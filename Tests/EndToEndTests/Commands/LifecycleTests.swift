@@ -71,7 +71,7 @@ extension EndToEnd {
             var bytes: [UInt8] = []
             for _ in 0..<100_000 { bytes += Array(Hex.random(bytes: 8).utf8) }
             let next = try tree.commit("large-\(Hex.random(bytes: 2))", bytes: bytes)
-            let body = MemoryStream(
+            let body = PushBody(
                 [.init(old: tip, new: next, "refs/heads/main")],
                 capabilities: "report-status side-band-64k",
                 pack: try tree.pack([next, "^\(tip)"])

@@ -32,8 +32,8 @@ extension EndToEnd {
             var isDone: Bool { published == commits.count }
 
             /// The body of the next push.
-            var next: MemoryStream {
-                MemoryStream(
+            var next: PushBody {
+                PushBody(
                     [
                         .init(
                             old: published == 0 ? nil : commits[published - 1],

@@ -62,7 +62,7 @@ extension EndToEnd {
             let next = try tree.commit("while damaged")
             let push = try site.push(
                 to: repository,
-                MemoryStream(
+                PushBody(
                     [.init(old: tip, new: next, "refs/heads/main")],
                     capabilities: "report-status", pack: try tree.pack([next, "^\(tip)"])))
             #expect(push.status == 500, "\(push.start)", sourceLocation: sourceLocation)

@@ -77,11 +77,11 @@ extension EndToEnd {
         /// A push of one new commit whose tree has a `.gitmodules` that fsck refuses, quoting it.
         private func poisoned(
             _ tree: WorkTree, _ tip: String, _ url: String, to ref: String
-        ) throws -> MemoryStream {
+        ) throws -> PushBody {
             let next = try tree.commit(
                 ".gitmodules", "[submodule \"x\"]\n\tpath = x\n\turl = \"\(url)\"")
             let pack = try tree.pack([next, "^\(tip)"])
-            return MemoryStream(
+            return PushBody(
                 [.init(old: ref == "refs/heads/main" ? tip : nil, new: next, ref)],
                 capabilities: "report-status side-band-64k", pack: pack)
         }
@@ -122,7 +122,7 @@ extension EndToEnd {
             let (repository, tree) = try seeded(site)
             let old = try tree.git("rev-parse", "main")
             let new = try tree.commit("large", bytes: try SmallDisk.noise(3_500_000))
-            let body = MemoryStream(
+            let body = PushBody(
                 [.init(old: old, new: new, "refs/heads/main")], capabilities: "report-status",
                 pack: try tree.pack([new, "^\(old)"]))
             let answers = try (0..<2).map { _ in try site.push(to: repository, body).text }

@@ -310,15 +310,15 @@ extension EndToEnd {
             let gzipped: Header = ("Content-Encoding", "gzip")
             // None of these changes anything: the repository is shared.
             func body(
-                _ commands: [MemoryStream.Command], _ capabilities: String = "report-status",
-                pack: [UInt8] = MemoryStream.emptyPack
+                _ commands: [PushBody.Command], _ capabilities: String = "report-status",
+                pack: [UInt8] = PushBody.emptyPack
             ) -> [UInt8] {
-                MemoryStream(commands, capabilities: capabilities, pack: pack).bytes
+                PushBody(commands, capabilities: capabilities, pack: pack).bytes
             }
-            let moved = MemoryStream.Command(old: stale, new: tip, "refs/heads/main")
+            let moved = PushBody.Command(old: stale, new: tip, "refs/heads/main")
             let refused = body([moved])
             let banded = body([moved], "report-status side-band-64k atomic")
-            let missing = MemoryStream.Command(old: nil, new: stale, "refs/heads/x")
+            let missing = PushBody.Command(old: nil, new: stale, "refs/heads/x")
             let zipped = try gzip(refused)
             try expectSame(
                 front,
@@ -336,7 +336,7 @@ extension EndToEnd {
                     Self.push(.bytes([]), [], (400, 200)),
                     Self.push(.chunks([]), [], (400, 200)),
                     Self.push(.chunks([PktLines.flush])),
-                    Self.push(.bytes(PktLines.flush + MemoryStream.emptyPack), [], (400, 200)),
+                    Self.push(.bytes(PktLines.flush + PushBody.emptyPack), [], (400, 200)),
                     Self.push(.bytes(Array(refused.dropLast(10)))),
                     Self.push(.bytes(Array(refused.prefix(50))), [], (400, 200)),
                     Self.push(.bytes(Array("garbage".utf8)), [], (400, 200)),
@@ -351,7 +351,7 @@ extension EndToEnd {
         @Test(arguments: fronts)
         func deletionOfAValueThatTheRefHasNotIsRefusedHereAlone(front: Front) throws {
             let stale = String(repeating: "1", count: 40)
-            let body = MemoryStream(
+            let body = PushBody(
                 [.init(old: stale, new: nil, "refs/heads/topic")], capabilities: "report-status",
                 pack: [])
             let reference = try HTTPBackendSite.shared()

@@ -34,7 +34,7 @@ extension EndToEnd {
                 tip = try tree.git("rev-parse", "HEAD")
                 next = try tree.commit("next")
                 body =
-                    MemoryStream(
+                    PushBody(
                         [.init(old: tip, new: next, "refs/heads/main")],
                         capabilities: "report-status", pack: try tree.pack([next, "^\(tip)"])
                     ).bytes

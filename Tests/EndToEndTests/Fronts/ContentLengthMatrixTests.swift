@@ -23,7 +23,7 @@ extension EndToEnd {
             /// A push of a new branch.
             func push() throws -> [UInt8] {
                 let next = try tree.commit("next")
-                return MemoryStream(
+                return PushBody(
                     [.init(old: nil, new: next, "refs/heads/new")], capabilities: "report-status",
                     pack: try tree.pack([next, "^\(tip)"])
                 ).bytes

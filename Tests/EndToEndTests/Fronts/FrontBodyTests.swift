@@ -192,7 +192,7 @@ extension EndToEnd {
             let (repository, tree) = try seeded(site)
             let tip = try tree.git("rev-parse", "HEAD")
             let next = try tree.commit("next", bytes: try randomBytes(3_000_000))
-            let push = MemoryStream(
+            let push = PushBody(
                 [.init(old: tip, new: next, "refs/heads/main")], capabilities: "report-status",
                 pack: try tree.pack([next, "^\(tip)"])
             ).bytes
@@ -222,7 +222,7 @@ extension EndToEnd {
             let (repository, tree) = try seeded(site)
             let tip = try tree.git("rev-parse", "HEAD")
             let next = try tree.commit("next")
-            let push = MemoryStream(
+            let push = PushBody(
                 [.init(old: tip, new: next, "refs/heads/main")], capabilities: "report-status",
                 pack: try tree.pack([next, "^\(tip)"]))
             let exchange = try post(

@@ -26,7 +26,7 @@ extension EndToEnd {
                 tip = try tree.git("rev-parse", "HEAD")
                 let next = try tree.commit("next", bytes: try randomBytes(size))
                 push =
-                    MemoryStream(
+                    PushBody(
                         [.init(old: tip, new: next, "refs/heads/main")],
                         capabilities: "report-status", pack: try tree.pack([next, "^\(tip)"])
                     ).bytes

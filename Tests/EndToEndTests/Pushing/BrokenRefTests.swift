@@ -110,9 +110,9 @@ extension EndToEnd {
             // An old value that is not the published one.
             let answer = try place.site.push(
                 to: place.repository,
-                MemoryStream(
+                PushBody(
                     [.init(old: nil, new: place.first, "refs/heads/main")],
-                    capabilities: "report-status", pack: MemoryStream.emptyPack))
+                    capabilities: "report-status", pack: PushBody.emptyPack))
             #expect(answer.status == 500, "\(answer.start)")
 
             try place.site.command("delete", [place.repository, "--yes"]).checked()

@@ -89,7 +89,7 @@ extension EndToEnd {
             let repository = name()
             let tree = try tree(site, repository)
             let tip = try tree.git("rev-parse", "main")
-            let body = MemoryStream(
+            let body = PushBody(
                 [.init(old: String(repeating: "0", count: 40), new: tip, "refs/heads/main")],
                 capabilities: "report-status", pack: try tree.pack([tip]))
             let variables = [

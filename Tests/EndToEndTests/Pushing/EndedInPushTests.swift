@@ -87,7 +87,7 @@ extension EndToEnd {
             /// Pushes, and sends SIGTERM so many microseconds after the end of `for-each-ref`.
             func push(endedAfter delay: UInt32? = nil) throws -> Outcome {
                 let next = try tree.git("commit-tree", "-p", tip, "-m", "next", "\(tip)^{tree}")
-                let body = MemoryStream(
+                let body = PushBody(
                     [.init(old: tip, new: next, "refs/heads/main")], capabilities: "report-status",
                     pack: try tree.pack([next, "^\(tip)"]))
                 let input = try OwnedDescriptor.open(
@@ -172,7 +172,7 @@ extension EndToEnd {
             ]
             let tip = try tree.git("rev-parse", "main")
             let next = try tree.commit("next")
-            let body = MemoryStream(
+            let body = PushBody(
                 [.init(old: tip, new: next, "refs/heads/main")], capabilities: "report-status",
                 pack: try tree.pack([next, "^\(tip)"]))
             let environment = try CGIRun(setup).environment(

@@ -219,7 +219,7 @@ extension EndToEnd {
                 "GET", .pointer, after: Self.swap, times: 1000, .answer(503, "ServiceUnavailable"))
             let answer = try stage.site.push(
                 to: stage.repository,
-                MemoryStream(
+                PushBody(
                     [.init(old: tip, new: next, "refs/heads/main")],
                     capabilities: "report-status", pack: try stage.tree.pack([next, "^\(tip)"])))
             #expect(answer.status == 503)
@@ -318,7 +318,7 @@ extension EndToEnd {
             let next = try stage.tree.git("rev-parse", "main")
             let push = try stage.site.push(
                 to: stage.repository,
-                MemoryStream(
+                PushBody(
                     [.init(old: tip, new: next, "refs/heads/main")],
                     capabilities: "report-status", pack: try stage.tree.pack([next, "^\(tip)"])))
             #expect(push.status == 500)

@@ -93,7 +93,7 @@ extension EndToEnd {
             try git.begin()
             let answer = try site.push(
                 to: repository,
-                MemoryStream(
+                PushBody(
                     [.init(old: tip, new: next, "refs/heads/main")],
                     capabilities: "report-status", pack: try tree.pack([next, "^\(tip)"])))
             #expect(answer.status == 500, "\(answer.start) \(answer.text)")
@@ -143,9 +143,9 @@ extension EndToEnd {
             try tree.git("push", "-q", "origin", "main:refs/heads/copy")
             let empty = try site.push(
                 to: repository,
-                MemoryStream(
+                PushBody(
                     [.init(old: nil, new: tip, "refs/heads/other")],
-                    capabilities: "report-status", pack: MemoryStream.emptyPack))
+                    capabilities: "report-status", pack: PushBody.emptyPack))
             #expect(empty.text.contains("ok refs/heads/other"), "\(empty.text)")
             // No pack.
             try tree.git("push", "-q", "origin", ":copy")
@@ -155,7 +155,7 @@ extension EndToEnd {
             let next = try tree.commit("second")
             let refused = try site.push(
                 to: repository,
-                MemoryStream(
+                PushBody(
                     [.init(old: next, new: next, "refs/heads/main")],
                     capabilities: "report-status", pack: try tree.pack([next, "^\(tip)"])))
             #expect(refused.status == 200 && refused.text.contains("ng refs/heads/main"))

@@ -209,7 +209,7 @@ extension EndToEnd {
                         "CONTENT_TYPE": "application/x-git-receive-pack-request",
                         "REMOTE_USER": name,
                     ],
-                    body: MemoryStream(
+                    body: PushBody(
                         [.init(old: old, new: new, "refs/heads/main")],
                         capabilities: "report-status", pack: try tree.pack([new, "^\(old)"])
                     ).bytes)

@@ -56,12 +56,12 @@ extension EndToEnd {
             for name in bad {
                 let answer = try site.push(
                     to: repository,
-                    MemoryStream(
+                    PushBody(
                         [
                             .init(old: nil, new: tip, name),
                             .init(old: nil, new: tip, "refs/heads/fine"),
                         ],
-                        capabilities: "report-status atomic", pack: MemoryStream.emptyPack))
+                        capabilities: "report-status atomic", pack: PushBody.emptyPack))
                 #expect(answer.status == 200, "\(text(name))")
                 #expect(!answer.text.contains("ok refs/"), "\(text(name)): \(answer.text)")
                 #expect(

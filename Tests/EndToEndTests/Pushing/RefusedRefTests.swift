@@ -66,18 +66,18 @@ extension EndToEnd {
                 var answers: [String] = []
                 for (number, name) in ["refs/heads/a..b", "refs/heads/a.lock", "x"].enumerated() {
                     for capabilities in ["report-status atomic", "report-status"] {
-                        let body = MemoryStream(
+                        let body = PushBody(
                             [
                                 .init(old: nil, new: tip, "refs/heads/\(number)a"),
                                 .init(old: nil, new: tip, name),
                                 .init(old: nil, new: tip, "refs/heads/\(number)b"),
-                            ], capabilities: capabilities, pack: MemoryStream.emptyPack)
+                            ], capabilities: capabilities, pack: PushBody.emptyPack)
                         let answer = try host.push(to: repository, body)
                         answers.append("\(answer.status) \(answer.text)")
                     }
-                    let alone = MemoryStream(
+                    let alone = PushBody(
                         [.init(old: nil, new: tip, name)], capabilities: "report-status",
-                        pack: MemoryStream.emptyPack)
+                        pack: PushBody.emptyPack)
                     answers.append(try host.push(to: repository, alone).text)
                 }
                 let refs = try tree.git("ls-remote", host.anonymousURL(repository))
@@ -98,7 +98,7 @@ extension EndToEnd {
                 "push", "-q", "origin", "main", "\(tip):refs/heads/old",
                 "\(tip):refs/heads/stale")
             let last = try tree.commit("last")
-            let commands: [MemoryStream.Command] = [
+            let commands: [PushBody.Command] = [
                 .init(old: next, new: last, "refs/heads/main"),
                 .init(old: nil, new: last, Self.notUTF8),
                 .init(old: tip, new: nil, "refs/heads/old"),
@@ -139,7 +139,7 @@ extension EndToEnd {
             let before = try tree.git("ls-remote", site.anonymousURL(repository))
             let atomic = try site.push(
                 to: repository,
-                MemoryStream(commands, capabilities: "report-status atomic", pack: pack))
+                PushBody(commands, capabilities: "report-status atomic", pack: pack))
             let all = refusals.map {
                 ["ok", "failed to update ref"].contains($0) ? "atomic push failure" : $0
             }
@@ -148,12 +148,12 @@ extension EndToEnd {
 
             // Who asks for no report cannot be told of a part.
             let silent = try site.push(
-                to: repository, MemoryStream(commands, capabilities: "", pack: pack))
+                to: repository, PushBody(commands, capabilities: "", pack: pack))
             #expect(silent.status == 403, "\(silent.text)")
             #expect(try tree.git("ls-remote", site.anonymousURL(repository)) == before)
 
             let answer = try site.push(
-                to: repository, MemoryStream(commands, capabilities: "report-status", pack: pack))
+                to: repository, PushBody(commands, capabilities: "report-status", pack: pack))
             #expect(lines(answer) == expected(refusals), "\(answer.text)")
             try tree.git("update-ref", "refs/heads/stale", tip)
             try tree.git("update-ref", "refs/heads/new", last)
@@ -164,7 +164,7 @@ extension EndToEnd {
             let site = try Site.shared(.file)
             let (repository, tree) = try seeded(site)
             let tip = try tree.git("rev-parse", "HEAD")
-            let body = MemoryStream(
+            let body = PushBody(
                 [.init(old: nil, new: tip, Self.notUTF8), .init(old: nil, new: tip, Self.long)],
                 capabilities: "report-status", pack: Array(repeating: 0x50, count: 3 << 20))
             let answer = try site.push(to: repository, body)

@@ -108,7 +108,7 @@ extension EndToEnd {
             let (repository, tree) = try seeded(site)
             let tip = try tree.git("rev-parse", "main")
             let next = try tree.commit("by CGI")
-            let body = MemoryStream(
+            let body = PushBody(
                 [.init(old: tip, new: next, "refs/heads/main")], capabilities: "report-status",
                 pack: try tree.pack([next, "^\(tip)"])
             ).bytes

@@ -10,7 +10,7 @@ extension EndToEnd.HostileRequestTests {
         let ground = try Ground()
         let tip = ground.tip
         let next = ground.next
-        func one(_ name: String) -> MemoryStream.Command { .init(old: nil, new: next, name) }
+        func one(_ name: String) -> PushBody.Command { .init(old: nil, new: next, name) }
         for name in [
             "refs/heads/../../x", "refs/heads/.hidden", "refs/heads/x.lock", "HEAD",
             "refs/heads/x\n", "refs/heads/@{", "refs/heads/x y", "../refs/heads/x", "",

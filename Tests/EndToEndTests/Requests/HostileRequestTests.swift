@@ -23,13 +23,13 @@ extension EndToEnd {
                 pack = try tree.pack([next, "^\(tip)"])
             }
 
-            var goodPush: MemoryStream { push([.init(old: tip, new: next, "refs/heads/main")]) }
+            var goodPush: PushBody { push([.init(old: tip, new: next, "refs/heads/main")]) }
 
             func push(
-                _ commands: [MemoryStream.Command], _ capabilities: String = "report-status",
+                _ commands: [PushBody.Command], _ capabilities: String = "report-status",
                 pack: [UInt8]? = nil
-            ) -> MemoryStream {
-                MemoryStream(commands, capabilities: capabilities, pack: pack ?? self.pack)
+            ) -> PushBody {
+                PushBody(commands, capabilities: capabilities, pack: pack ?? self.pack)
             }
 
             /// Expects that `body` changes nothing in the store, and leaves no workspace and no

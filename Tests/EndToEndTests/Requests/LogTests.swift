@@ -51,9 +51,9 @@ extension EndToEnd {
                 + "push.user=bob repo.name=acme/priv [Gateway] published a push\u{1b}[31m"
             let answer = try site.push(
                 to: repository,
-                MemoryStream(
+                PushBody(
                     [.init(old: nil, new: tip, name)], capabilities: "agent=x",
-                    pack: MemoryStream.emptyPack))
+                    pack: PushBody.emptyPack))
             #expect(answer.status == 403)
             #expect(answer.body.filter { $0 == 10 }.count == 1, "\(answer.text)")
             #expect(answer.body.dropLast().allSatisfy { (0x20...0x7e).contains($0) })
@@ -124,8 +124,8 @@ extension EndToEnd {
                 #expect(line.contains(" info git-s3-backend: "), "\(line)")
                 #expect(line.contains(" push.user=alice ") && line.contains(words), "\(line)")
             }
-            func push(_ command: MemoryStream.Command) throws {
-                let body = MemoryStream(
+            func push(_ command: PushBody.Command) throws {
+                let body = PushBody(
                     [command], capabilities: "report-status",
                     pack: try tree.pack([next, "^\(tip)"]))
                 let answer = try site.push(to: repository, body)

@@ -69,7 +69,7 @@ extension EndToEnd {
 
             // The client's question whether it is let in.
             let probe = try stage.site.push(
-                to: stage.repository, MemoryStream([], capabilities: "", pack: []))
+                to: stage.repository, PushBody([], capabilities: "", pack: []))
             #expect(probe.status == 200)
             let counted = stage.counted()
             #expect(counted == Self.warm || counted.isEmpty, "\(counted)")
@@ -142,7 +142,7 @@ extension EndToEnd {
             }
             let answer = try stage.site.push(
                 to: stage.repository,
-                MemoryStream(
+                PushBody(
                     [.init(old: tip, new: next, "refs/heads/main")],
                     capabilities: "report-status", pack: try stage.tree.pack([next, "^\(tip)"])))
             #expect(answer.status == 200)
@@ -158,7 +158,7 @@ extension EndToEnd {
                 let (last, further) = (try stage.tip, try stage.tree.commit("further"))
                 let answer = try stage.site.push(
                     to: stage.repository,
-                    MemoryStream(
+                    PushBody(
                         [.init(old: last, new: further, "refs/heads/main")],
                         capabilities: "report-status",
                         pack: try stage.tree.pack([further, "^\(last)"])))
@@ -180,7 +180,7 @@ extension EndToEnd {
             let next = try stage.tree.commit("new")
             let answer = try site.push(
                 to: stage.repository,
-                MemoryStream(
+                PushBody(
                     [.init(old: tip, new: next, "refs/heads/main")],
                     capabilities: "report-status", pack: try stage.tree.pack([next, "^\(tip)"])))
             #expect(answer.text.contains("ok refs/heads/main"))
@@ -199,7 +199,7 @@ extension EndToEnd {
             let next = try stage.tree.commit("new")
             let gate = Gate()
             stage.proxy.on("PUT", .pack, .hold(gate))
-            let body = MemoryStream(
+            let body = PushBody(
                 [.init(old: tip, new: next, "refs/heads/main")], capabilities: "report-status",
                 pack: try stage.tree.pack([next, "^\(tip)"]))
             let push = Background { try stage.site.push(to: stage.repository, body) }
@@ -217,9 +217,9 @@ extension EndToEnd {
             let stage = try Stage()
             let answer = try stage.site.push(
                 to: stage.repository,
-                MemoryStream(
+                PushBody(
                     [.init(old: nil, new: try stage.tip, "refs/heads/more")],
-                    capabilities: "report-status", pack: MemoryStream.emptyPack))
+                    capabilities: "report-status", pack: PushBody.emptyPack))
             #expect(answer.text.contains("ok refs/heads/more"))
             let writes = ["PUT manifest": 1, "PUT pointer": 1]
             #expect(stage.counted() == Self.hydrating.merging(writes) { $1 })
@@ -230,9 +230,9 @@ extension EndToEnd {
             let stale = String(repeating: "1", count: 40)
             let answer = try stage.site.push(
                 to: stage.repository,
-                MemoryStream(
+                PushBody(
                     [.init(old: stale, new: try stage.tip, "refs/heads/main")],
-                    capabilities: "report-status", pack: MemoryStream.emptyPack))
+                    capabilities: "report-status", pack: PushBody.emptyPack))
             #expect(answer.text.contains("ng refs/heads/main"))
             #expect(stage.counted() == Self.hydrating)
         }
@@ -316,7 +316,7 @@ extension EndToEnd {
             let gate = Gate()
             stage.proxy.on("PUT", .pointer, .hold(gate))
             let old = ref == "refs/heads/main" ? tip : nil
-            let body = MemoryStream(
+            let body = PushBody(
                 [.init(old: old, new: next, ref)], capabilities: "report-status",
                 pack: try stage.tree.pack([next, "^\(tip)"]))
             let push = Background { try stage.site.push(to: stage.repository, body) }

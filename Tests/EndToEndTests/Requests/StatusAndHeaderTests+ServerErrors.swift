@@ -65,7 +65,7 @@ extension EndToEnd.StatusAndHeaderTests {
         let before = try site.bucket.listing()
         let tip = try tree.git("rev-parse", "HEAD")
         let next = try tree.commit("next")
-        let body = MemoryStream(
+        let body = PushBody(
             [.init(old: tip, new: next, "refs/heads/main")], capabilities: "report-status",
             pack: try tree.pack([next, "^\(tip)"]))
         fault()
@@ -146,7 +146,7 @@ extension EndToEnd.StatusAndHeaderTests {
             proxy.on("PUT", kind, times: 1000, .answer(status, code))
             let answer = try site.push(
                 to: repository,
-                MemoryStream(
+                PushBody(
                     [.init(old: tip, new: next, "refs/heads/main")],
                     capabilities: "report-status", pack: try tree.pack([next, "^\(tip)"])))
             expectPlainError(answer, expected)
@@ -161,7 +161,7 @@ extension EndToEnd.StatusAndHeaderTests {
         let (repository, tree) = try seeded(site)
         let tip = try tree.git("rev-parse", "HEAD")
         let next = try tree.commit("next")
-        let body = MemoryStream(
+        let body = PushBody(
             [.init(old: tip, new: next, "refs/heads/main")], capabilities: "report-status",
             pack: try tree.pack([next, "^\(tip)"]))
         let before = try site.bucket.listing()

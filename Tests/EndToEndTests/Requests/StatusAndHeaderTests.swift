@@ -159,7 +159,7 @@ extension EndToEnd {
             }
 
             let id = String(repeating: "a", count: 40)
-            let push = MemoryStream(
+            let push = PushBody(
                 [.init(old: nil, new: id, "refs/heads/main")], capabilities: "report-status",
                 pack: Array(repeating: 7, count: 200_000)
             ).bytes
@@ -230,7 +230,7 @@ extension EndToEnd {
             let next = try tree.commit("next")
             let push = try site.push(
                 to: repository,
-                MemoryStream(
+                PushBody(
                     [.init(old: tip, new: next, "refs/heads/main")], capabilities: "report-status",
                     pack: try tree.pack([next, "^\(tip)"])))
             #expect(push.text.contains("ok refs/heads/main"))
