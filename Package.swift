@@ -133,7 +133,8 @@ let package = Package(
             path: "Tests/TestBench", swiftSettings: settings),
         // A process to race and to kill.
         .executableTarget(
-            name: "FileStoreRacer", dependencies: ["ObjectStore", "Bytes", "Posix"],
+            name: "FileStoreRacer",
+            dependencies: ["ObjectStore", "Bytes", "Posix", "TestSupport"],
             path: "Tests/FileStoreRacer", swiftSettings: settings),
         .testTarget(
             name: "ObjectStoreTests",

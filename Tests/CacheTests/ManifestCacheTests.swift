@@ -81,7 +81,7 @@ struct ManifestCacheTests {
 
     @Test("in memory stay within their bound, and those used last stay")
     func bounded() throws {
-        let scratch = try ScratchDirectory()
+        let scratch = try TemporaryDirectory()
         // Without a directory to keep them in, each read is seen.
         let space = CacheSpace(limit: 0, sizeFile: scratch.path + "/size", directories: [])
         let manifests = try (0..<5).map { number in

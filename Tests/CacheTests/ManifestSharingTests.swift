@@ -14,10 +14,10 @@ import Testing
 /// A manifest is read and parsed once, however many ask for it.
 @Suite("Manifests that many ask for")
 struct ManifestSharingTests {
-    private let scratch: ScratchDirectory
+    private let scratch: TemporaryDirectory
 
     init() throws {
-        scratch = try ScratchDirectory()
+        scratch = try TemporaryDirectory()
     }
 
     /// A cache that keeps nothing on the disk, unless there is room.
@@ -62,7 +62,7 @@ struct ManifestSharingTests {
         memory.plant(bytes, at: .manifest(digest))
         memory.plant(digest.bytes, at: .pointer(of: name))
         let manifests = Manifests(memory, cache: cache)
-        let counts = try inParallel(8) { _ in
+        let counts = try concurrently(8) { _ in
             try manifests.resolve(name).latest?.manifest.refs.count
         }
         #expect(counts == Array(repeating: 200_001, count: 8))
@@ -111,7 +111,7 @@ struct ManifestSharingTests {
             return try Manifest(parsing: bytes)
         }
         shared.withLock { $0 = later }
-        _ = try inParallel(4) { _ in
+        _ = try concurrently(4) { _ in
             try later.manifest(digest) { throw TestFailure("read from the store") }
         }
         #expect(counter.value == 1)
@@ -124,7 +124,7 @@ struct ManifestSharingTests {
         let digest = Digest(of: bytes)
         let cache = cache { try Manifest(parsing: $0) }
         let reads = Counter()
-        let failures = try inParallel(4) { _ in
+        let failures = try concurrently(4) { _ in
             do {
                 _ = try cache.manifest(digest) {
                     try wait(for: "three to wait") { cache.waiting == 3 }
@@ -146,7 +146,7 @@ struct ManifestSharingTests {
     func budget() throws {
         let budget = ByteBudget(10)
         let running = Mutex((now: 0, most: 0))
-        _ = try inParallel(16) { number in
+        _ = try concurrently(16) { number in
             for round in 0..<20 {
                 budget.waitForSome()
                 let bytes = (number + round) % 5 == 0 ? 40 : 4
@@ -171,7 +171,7 @@ struct ManifestSharingTests {
         let cache = cache { try Manifest(parsing: $0) }
         let digest = Digest(of: bytes)
         let manifest = try cache.manifest(digest) { bytes }
-        let files = try inParallel(4) { _ in try cache.packedRefs(of: digest, manifest) }
+        let files = try concurrently(4) { _ in try cache.packedRefs(of: digest, manifest) }
         #expect(Set(files) == [PackedRefs(manifest).bytes])
     }
 }

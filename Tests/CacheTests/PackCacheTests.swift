@@ -10,13 +10,13 @@ import Testing
 
 /// Packs of one's own, without a repository.
 private struct Shelf {
-    let scratch: ScratchDirectory
+    let scratch: TemporaryDirectory
     let source: GitSource
     let cache: PackCache
     let space: CacheSpace
 
     init(limit: Int64) throws {
-        scratch = try ScratchDirectory()
+        scratch = try TemporaryDirectory()
         source = try GitSource()
         try Files.makeDirectories(scratch.path + "/w")
         space = CacheSpace(
@@ -29,10 +29,10 @@ private struct Shelf {
     func keep(_ size: Int) throws -> Digest {
         // Hex digits take half their number in a pack.
         let content = Array(Hex.random(bytes: size).utf8)
-        let blob = try source.run(["hash-object", "-w", "--stdin"], input: content).text
+        let blob = try source.run(["hash-object", "-w", "--stdin"], input: content).line
         let entry = "100644 blob \(blob)\tf\n"
-        let tree = try source.run(["mktree"], input: Array(entry.utf8)).text
-        let commit = try source.run(["commit-tree", tree, "-m", "x"]).text
+        let tree = try source.run(["mktree"], input: Array(entry.utf8)).line
+        let commit = try source.run(["commit-tree", tree, "-m", "x"]).line
         let (pack, index) = try source.indexedPack([commit])
         let base = scratch.path + "/" + Hex.random()
         try Files.write(pack, to: base + ".pack")
@@ -149,7 +149,7 @@ struct PackCacheTests {
     @Test("many threads may keep and take at once, and the bound holds")
     func crowd() throws {
         let shelf = try Shelf(limit: 200_000)
-        let made = try inParallel(8) { _ in
+        let made = try concurrently(8) { _ in
             try (0..<5).map { _ in
                 let digest = try shelf.keep(20_000)
                 _ = try shelf.take(digest)
@@ -237,7 +237,7 @@ struct PackCacheTests {
     @Test("files get into a workspace as copies where they cannot be linked")
     func copies() throws {
         for code in [EXDEV, EPERM, EMLINK, EACCES] {
-            let scratch = try ScratchDirectory()
+            let scratch = try TemporaryDirectory()
             let (source, target) = (scratch.path + "/a", scratch.path + "/b")
             let content = Array(repeating: UInt8(7), count: 3_000_000)
             try Files.write(content, to: source, mode: 0o444)
@@ -247,7 +247,7 @@ struct PackCacheTests {
             #expect(access(target, F_OK) == 0)
         }
         // What is not there is not copied, and nothing is left of a copy that fails.
-        let scratch = try ScratchDirectory()
+        let scratch = try TemporaryDirectory()
         for link in [FileLink.system, FileLink { _, _ in EXDEV }] {
             #expect(throws: SystemError.self) {
                 try link.place(scratch.path + "/none", at: scratch.path + "/b")
@@ -261,7 +261,7 @@ struct PackCacheTests {
 
     @Test("what a killed process left of a download is swept, a living one's is not")
     func sweep() throws {
-        let scratch = try ScratchDirectory()
+        let scratch = try TemporaryDirectory()
         let incoming = scratch.path + "/packs/incoming"
         try Files.makeDirectories(incoming)
         let (dead, living) = (Digest(of: [1]), Digest(of: [2]))

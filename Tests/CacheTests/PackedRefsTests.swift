@@ -52,7 +52,7 @@ struct PackedRefsTests {
             .split(separator: UInt8(ascii: "\n"))
         #expect(listed.map { Array($0) } == refs.keys.sorted().map(\.bytes))
         for name in names {
-            #expect(try source.run(["rev-parse", name]).text == commit.hex)
+            #expect(try source.run(["rev-parse", name]).line == commit.hex)
         }
     }
 }

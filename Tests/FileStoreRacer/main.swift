@@ -1,6 +1,7 @@
 import Glibc
 import ObjectStore
 import Posix
+import TestSupport
 
 // A process that races others for a file store, to be killed at any moment.
 //
@@ -8,6 +9,7 @@ import Posix
 //     FileStoreRacer create <location> <name> <count>  create <name>-0, <name>-1, …
 //     FileStoreRacer churn <location> <name>           replace until killed
 //     FileStoreRacer limited <location> <name> <bytes> write in every way, with files limited to that
+//     FileStoreRacer supervise                         start what a test starts, until killed
 //
 // Each line of the output is a write that was reported as done.
 
@@ -44,7 +46,17 @@ func current(_ store: FileStore, _ key: ObjectKey) throws(StoreError) -> (text: 
     return (String(decoding: object.bytes, as: UTF8.self), etag)
 }
 
+/// Starts a service and creates temporary directories, as a test process does, and waits.
+func supervise() throws -> Never {
+    let directories = [try TemporaryDirectory(), try TemporaryDirectory(in: "/tmp")]
+    let service = try Service(
+        "/bin/sleep", ["1000"], environment: [:], log: directories[0].path + "/log")
+    say("\(service.identifier) \(directories.map(\.path).joined(separator: " "))")
+    while true { pause() }
+}
+
 let arguments = CommandLine.arguments
+if arguments.dropFirst() == ["supervise"] { try supervise() }
 guard arguments.count >= 4 else { fail("usage: FileStoreRacer count|create|churn …") }
 let number = arguments.count > 4 ? Int(arguments[4]) ?? 0 : 0
 do {

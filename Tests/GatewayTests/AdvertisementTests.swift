@@ -25,16 +25,16 @@ struct AdvertisementTests {
         let memory = MemoryStore()
         let state: StateDirectory
         let git: GitProgram
-        private let scratch: ScratchDirectory
-        private let responder: Gateway.Responder
+        private let scratch: TemporaryDirectory
+        private let responder: Responder
 
         init(_ format: ObjectFormat) throws {
             signal(SIGPIPE, SIG_IGN)
             pool = try ObjectPool(format)
-            scratch = try ScratchDirectory()
+            scratch = try TemporaryDirectory()
             state = try StateDirectory(path: scratch.path + "/state")
             git = try #require(GitProgram(searching: String(cString: getenv("PATH"))))
-            responder = Gateway.Responder(
+            responder = Responder(
                 hydration: Hydration(store: memory, state: state, git: git, hook: ""), git: git,
                 rule: AccessRule(), limits: .init(git: 2, gitTime: .seconds(60)),
                 log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
@@ -64,7 +64,7 @@ struct AdvertisementTests {
                 let commands = generated.refs.flatMap { name, id in
                     Array("create ".utf8) + name.bytes + Array(" \(id)\n".utf8)
                 }
-                try Tool.git().run(["update-ref", "--stdin"], in: workspace.path, input: commands)
+                try Command.runGit(["update-ref", "--stdin"], in: workspace.path, input: commands)
             }
             return workspace
         }
@@ -143,29 +143,29 @@ struct AdvertisementTests {
         func gitAnswers(
             to bodies: [[UInt8]], in workspace: borrowing Workspace
         ) throws -> [[UInt8]] {
-            let output = try Self.tool().run(
-                ["upload-pack", workspace.path], input: bodies.flatMap { $0 } + PktLine.flushBytes
-            ).output
+            let output = try Self.uploadPack(
+                in: workspace.path, input: bodies.flatMap { $0 } + PktLine.flushBytes
+            ).run().checked().output
             // The first part is the advertisement.
             let parts = try Self.parts(of: output)
             try #require(parts.count == bodies.count + 1)
             return Array(parts.dropFirst())
         }
 
-        /// git's answer to a request that it may refuse; nil: it does.
+        /// git's answer to a request; nil if it refuses it.
         func gitAnswer(to body: [UInt8], in workspace: borrowing Workspace) throws -> [UInt8]? {
-            let run = try Self.tool().attempt(
-                ["upload-pack", "--stateless-rpc", workspace.path], input: body)
-            return run.ending == .exited(0) ? run.output : nil
+            let run = try Self.uploadPack(
+                ["--stateless-rpc"], in: workspace.path, input: body
+            ).run()
+            return run.succeeded ? run.output : nil
         }
 
-        private static func tool() throws -> Tool {
-            try Tool(
-                "git",
-                environment: [
-                    "GIT_PROTOCOL=version=2", "GIT_NO_REPLACE_OBJECTS=1", "GIT_CONFIG_NOSYSTEM=1",
-                    "GIT_CONFIG_GLOBAL=/dev/null", "HOME=/nonexistent",
-                ])
+        private static func uploadPack(
+            _ options: [String] = [], in path: String, input: [UInt8]
+        ) throws -> Command {
+            try Command.git(
+                ["upload-pack"] + options + [path], input: input,
+                environment: ["GIT_PROTOCOL": "version=2", "GIT_NO_REPLACE_OBJECTS": "1"])
         }
 
         /// Cuts pkt-lines after each flush.

@@ -28,10 +28,6 @@ struct BodyTests {
         }
     }
 
-    private func gzip(_ bytes: [UInt8]) throws -> [UInt8] {
-        try Tool("gzip").run(["-c", "-n"], input: bytes).output
-    }
-
     private let text = Array("hello, this is a body of some length".utf8)
 
     @Test("is what was announced, however it comes in")

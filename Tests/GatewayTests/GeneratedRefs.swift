@@ -18,8 +18,8 @@ final class ObjectPool: Sendable {
         for number in 0..<4 {
             commits.append(try source.commit("\(number)", parent: commits.last))
         }
-        let tree = try source.run(["rev-parse", "\(commits[0])^{tree}"]).text
-        let blob = try source.run(["rev-parse", "\(commits[0]):file"]).text
+        let tree = try source.run(["rev-parse", "\(commits[0])^{tree}"]).line
+        let blob = try source.run(["rev-parse", "\(commits[0]):file"]).line
         let plain = commits + [tree, blob]
         let tags = try [commits[0], commits[3], tree, blob].map { try source.tag("t", of: $0) }
         let second = try tags.map { try source.tag("of-tag", of: $0) }

@@ -27,7 +27,7 @@ struct GitSlotsTests {
     func bounded(count: Int) throws {
         let slots = GitSlots(count)
         let counter = Counter()
-        _ = try inParallel(12) { _ in
+        _ = try concurrently(12) { _ in
             for _ in 0..<20 {
                 let slot = try slots.take()
                 counter.add()

@@ -19,7 +19,7 @@ struct ListenerTests {
 
     @Test("a stale socket is taken over, one in use and a file are not")
     func unixSockets() throws {
-        let scratch = try ScratchDirectory()
+        let scratch = try TemporaryDirectory()
         let path = scratch.path + "/socket"
         do {
             _ = try Listener.open(.unix(path))
@@ -47,7 +47,7 @@ struct ListenerTests {
     // W3
     @Test("a new socket is its owner's alone until it has its group and its mode")
     func permissions() throws {
-        let scratch = try ScratchDirectory()
+        let scratch = try TemporaryDirectory()
         func mode(_ path: String) throws -> mode_t {
             var status = stat()
             try check("stat", path) { stat(path, &status) }

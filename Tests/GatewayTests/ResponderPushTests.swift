@@ -24,17 +24,17 @@ struct ResponderPushTests {
         let memory = MemoryStore()
         let source: GitSource
         let name: RepositoryName
-        private let scratch: ScratchDirectory
-        let responder: Gateway.Responder
+        private let scratch: TemporaryDirectory
+        let responder: Responder
 
         init(
             keepAlive: Duration = .zero, attempts: Int = 1, creation: Creation.Outcome? = .created,
-            missingRepository: Gateway.Responder.Limits.MissingRepository = .isNotFound,
+            missingRepository: Responder.Limits.MissingRepository = .isNotFound,
             log: Logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
             around: (MemoryStore) -> any ObjectStore = { $0 }
         ) throws {
             signal(SIGPIPE, SIG_IGN)
-            scratch = try ScratchDirectory()
+            scratch = try TemporaryDirectory()
             source = try GitSource()
             name = try #require(RepositoryName("owner/repo"))
             if creation == .created {
@@ -43,7 +43,7 @@ struct ResponderPushTests {
             }
             let git = try #require(GitProgram(searching: String(cString: getenv("PATH"))))
             let store = around(memory)
-            responder = Gateway.Responder(
+            responder = Responder(
                 hydration: Hydration(
                     store: store, state: try StateDirectory(path: scratch.path), git: git,
                     hook: try Programs.buildDirectory() + "/git-s3-backend-hook"),

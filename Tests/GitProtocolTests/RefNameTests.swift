@@ -7,7 +7,6 @@ import Testing
 struct RefNameTests {
     @Test("agree with git check-ref-format on names of every shape")
     func agreesWithGit() throws {
-        let git = try Tool.git()
         var random = SplitMix64(seed: 20_231)
         var names: [[UInt8]] = Self.shapes.map { Array($0.utf8) }
         while names.count < 1500 { names.append(Self.name(&random)) }
@@ -18,7 +17,7 @@ struct RefNameTests {
                 #expect(RefName(name) == nil, "\(name)")
                 continue
             }
-            let run = try git.attempt(["check-ref-format", text])
+            let run = try Command.git(["check-ref-format", text]).run()
             let isSafe = run.ending == .exited(0) && name.starts(with: "refs/".utf8)
             #expect((RefName(name) != nil) == isSafe, "\(text.debugDescription)")
             if isSafe { accepted += 1 }

@@ -16,11 +16,11 @@ struct GitRunTests {
 
     /// A git that, for a command, writes its process id to a file and hangs with a child.
     private struct HangingGit {
-        let scratch: ScratchDirectory
+        let scratch: TemporaryDirectory
         let hydration: Hydration
 
         init(_ bench: Bench, in command: String, before: String = "") throws {
-            let scratch = try ScratchDirectory()
+            let scratch = try TemporaryDirectory()
             self.scratch = scratch
             hydration = try bench.hydration(
                 packingWith: "\(before) sleep 600 & echo $$ $! >'\(scratch.path)/pids'; wait",

@@ -9,7 +9,7 @@ struct PackIndexTests {
     private func isGood(
         _ index: [UInt8], _ pack: [UInt8], _ format: ObjectFormat = .sha1
     ) throws -> Bool {
-        let scratch = try ScratchDirectory()
+        let scratch = try TemporaryDirectory()
         try Files.write(index, to: scratch.path + "/i")
         try Files.write(pack, to: scratch.path + "/p")
         return try PackIndex.isGood(

@@ -20,7 +20,7 @@ struct ProcessDirectoryTests {
     // D1
     @Test("is left alone by other starts whatever became of the files in it")
     func filesGone() throws {
-        let scratch = try ScratchDirectory()
+        let scratch = try TemporaryDirectory()
         let state = try StateDirectory(path: scratch.path)
         let workspace = try state.makeWorkspaceDirectory()
         Files.removeTree(workspace.home.path + "/lock")
@@ -34,7 +34,7 @@ struct ProcessDirectoryTests {
     // D1
     @Test("is left alone under its first name, too, as soon as it is locked")
     func startingIsLocked() throws {
-        let scratch = try ScratchDirectory()
+        let scratch = try TemporaryDirectory()
         let starting = scratch.path + "/workspaces/new-slow"
         try Files.makeDirectories(starting)
         let held = try OwnedDescriptor.open(starting, O_RDONLY | O_DIRECTORY)
@@ -50,7 +50,7 @@ struct ProcessDirectoryTests {
     // D1
     @Test("of an earlier version stays while its file is locked, and for a week without the file")
     func earlierVersion() throws {
-        let scratch = try ScratchDirectory()
+        let scratch = try TemporaryDirectory()
         let held = scratch.path + "/workspaces/live-held"
         let lost = scratch.path + "/workspaces/live-lost"
         for path in [held, lost] { try Files.makeDirectories(path + "/w") }
@@ -68,7 +68,7 @@ struct ProcessDirectoryTests {
     // D1: an earlier version looks at the lock of the file alone.
     @Test("has a locked file for earlier versions")
     func lockedFile() throws {
-        let scratch = try ScratchDirectory()
+        let scratch = try TemporaryDirectory()
         let state = try StateDirectory(path: scratch.path)
         let home = try state.makeWorkspaceDirectory().home
         #expect(home.path.hasPrefix(scratch.path + "/workspaces/live-"))
@@ -79,7 +79,7 @@ struct ProcessDirectoryTests {
     // D2
     @Test("is made again, with all above it, when it is gone", arguments: ["", "/workspaces"])
     func gone(part: String) throws {
-        let scratch = try ScratchDirectory()
+        let scratch = try TemporaryDirectory()
         let path = scratch.path + "/state"
         let state = try StateDirectory(path: path)
         let lost = try state.makeWorkspaceDirectory()
@@ -96,7 +96,7 @@ struct ProcessDirectoryTests {
     // D2
     @Test("that somebody replaced is neither used nor removed")
     func replaced() throws {
-        let scratch = try ScratchDirectory()
+        let scratch = try TemporaryDirectory()
         let state = try StateDirectory(path: scratch.path)
         let first = try state.makeWorkspaceDirectory()
         #expect(rename(first.home.path, scratch.path + "/moved") == 0)
@@ -111,7 +111,7 @@ struct ProcessDirectoryTests {
     // P2
     @Test("is not removed while a workspace in it is in use")
     func inUse() throws {
-        let scratch = try ScratchDirectory()
+        let scratch = try TemporaryDirectory()
         let state = try StateDirectory(path: scratch.path)
         var workspace: StateDirectory.WorkspaceDirectory? = try state.makeWorkspaceDirectory()
         let path = try #require(workspace?.path)
@@ -127,7 +127,7 @@ struct ProcessDirectoryTests {
     // D2, D5
     @Test("is not made in a directory that others can write to by now")
     func takenOver() throws {
-        let scratch = try ScratchDirectory()
+        let scratch = try TemporaryDirectory()
         let state = try StateDirectory(path: scratch.path)
         chmod(scratch.path, 0o777)
         #expect(throws: SystemError.self) { _ = try state.makeWorkspaceDirectory() }
@@ -141,7 +141,7 @@ struct ProcessDirectoryTests {
     // D2
     @Test("is there for each of many threads while others clear and start")
     func manyThreads() throws {
-        let scratch = try ScratchDirectory()
+        let scratch = try TemporaryDirectory()
         let path = scratch.path + "/state"
         let state = try StateDirectory(path: path)
         _ = try concurrently(8) { number in

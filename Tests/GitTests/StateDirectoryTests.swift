@@ -13,7 +13,7 @@ struct StateDirectoryTests {
 
     @Test("what a live process has is left alone, and goes with it")
     func live() throws {
-        let scratch = try ScratchDirectory()
+        let scratch = try TemporaryDirectory()
         var first: StateDirectory? = try StateDirectory(path: scratch.path)
         let workspace = try #require(try first?.makeWorkspaceDirectory().path)
         let second = try StateDirectory(path: scratch.path)
@@ -32,35 +32,23 @@ struct StateDirectoryTests {
         "what a killed process left is swept by the next start",
         arguments: [("live-2-dead", ""), ("live-dead", "/lock")])
     func killed(name: String, lock: String) throws {
-        let scratch = try ScratchDirectory()
+        let scratch = try TemporaryDirectory()
         let directory = scratch.path + "/workspaces/" + name
         try Files.makeDirectories(directory + "/w/objects/pack")
         try Files.write([1], to: directory + "/w/objects/pack/p")
         if !lock.isEmpty { try Files.write([], to: directory + lock) }
-        // A process of its own holds the lock, and says so.
-        let pipe = try OwnedDescriptor.pipe()
-        let null = try OwnedDescriptor.open("/dev/null", O_RDWR)
-        let tool = try Tool("flock")
-        let child = try ChildProcess(
-            ChildProcess.Launch(
-                path: tool.path,
-                arguments: ["--no-fork", directory + lock, "sh", "-c", "echo; exec sleep 600"],
-                environment: ["PATH=/usr/bin:/bin"], directory: nil, input: null.raw,
-                output: pipe.second.raw, error: null.raw))
-        var byte: UInt8 = 0
-        #expect(read(pipe.first.raw, &byte, 1) == 1)
+        let holder = try LockHolder(of: directory + lock)
 
         do { _ = try StateDirectory(path: scratch.path) }
         #expect(access(directory + "/w/objects/pack/p", F_OK) == 0, "it lives")
-        child.signalGroup(SIGKILL)
-        #expect(try child.wait() == .signalled(SIGKILL))
+        try holder.kill()
         do { _ = try StateDirectory(path: scratch.path) }
         #expect(try processes(scratch.path).isEmpty)
     }
 
     @Test("a sweep that was cut off is finished, a start under way is not disturbed")
     func halfway() throws {
-        let scratch = try ScratchDirectory()
+        let scratch = try TemporaryDirectory()
         let cut = scratch.path + "/workspaces/live-2-cut"
         try Files.makeDirectories(cut + "/w")
         let starting = scratch.path + "/workspaces/new-starting"
@@ -75,7 +63,7 @@ struct StateDirectoryTests {
 
     @Test("links that lie in a workspace are removed, not followed")
     func links() throws {
-        let scratch = try ScratchDirectory()
+        let scratch = try TemporaryDirectory()
         let precious = scratch.path + "/precious"
         try Files.makeDirectories(precious)
         try Files.write([1], to: precious + "/file")
@@ -89,8 +77,8 @@ struct StateDirectoryTests {
 
     @Test("many starts at once do not sweep one another")
     func manyStarts() throws {
-        let scratch = try ScratchDirectory()
-        let held = try inParallel(16) { _ in
+        let scratch = try TemporaryDirectory()
+        let held = try concurrently(16) { _ in
             let state = try StateDirectory(path: scratch.path)
             let workspace = try state.makeWorkspaceDirectory().path
             return (state, workspace)

@@ -30,7 +30,7 @@ extension CachedHydrationTests {
     @Test("the cache may lie on another file system than the workspaces")
     func otherFileSystem() throws {
         let bench = try filled()
-        let elsewhere = try ScratchDirectory(in: "/dev/shm")
+        let elsewhere = try TemporaryDirectory(in: "/dev/shm")
         #expect(symlink(elsewhere.path, bench.state.path + "/packs") == 0)
         try hydrate(bench)
         #expect(try requests(bench) { try hydrate(bench) } == 2)
@@ -78,7 +78,9 @@ extension CachedHydrationTests {
                     bench.state.path + "/workspaces/" + $0
                 })
             { chmod(path, 0o777) }
-            chmod(try #require(Files.parent(of: bench.state.path)), 0o755)
+            let scratch = try #require(Files.parent(of: bench.state.path))
+            chmod(scratch, 0o755)
+            try Account.open(scratch)
             let snapshot = try bench.published()
             bench.memory.resetCounts()
             // The user of this thread alone, for what concerns files.

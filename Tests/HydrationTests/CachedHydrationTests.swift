@@ -65,7 +65,7 @@ struct CachedHydrationTests {
     }
 
     func expectWhole(_ workspace: borrowing HydratedWorkspace) throws {
-        try Tool.git().run(["fsck", "--full", "--strict"], in: workspace.path)
+        try Command.runGit(["fsck", "--full", "--strict"], in: workspace.path)
     }
 
     /// Hydrates what is published, after two reads past the cache that find out what that is.
@@ -123,11 +123,10 @@ struct CachedHydrationTests {
         #expect(stat("\(workspace.packDirectory)/pack-\(pack.hex).pack", &here) == 0)
         #expect(stat("\(bench.state.path)/packs/\(pack.hex).pack", &there) == 0)
         #expect(here.st_ino == there.st_ino)
-        let git = try Tool.git()
         for command in [
             ["repack", "-a", "-d", "-q"], ["gc", "-q", "--prune=now"],
             ["update-ref", "-d", "refs/heads/main"], ["prune-packed"],
-        ] { try git.run(command, in: workspace.path) }
+        ] { try Command.runGit(command, in: workspace.path) }
         let after = try kept(bench).sorted().map {
             Digest(of: try Files.read(bench.state.path + "/packs/" + $0))
         }
@@ -248,7 +247,7 @@ struct CachedHydrationTests {
         let whole = try bench.published()
         for _ in 0..<5 {
             clear(bench)
-            _ = try inParallel(8) { number in
+            _ = try concurrently(8) { number in
                 var manifest = whole.manifest
                 manifest.refs = [:]
                 manifest.packs = Set(manifest.packs.shuffled().prefix(1 + number % 6))

@@ -34,7 +34,7 @@ struct HydrationTests {
             let workspace = try bench.hydration().readWorkspace(
                 snapshot, log: Bench.log, limits: .none)
             #expect(try bench.leftovers().count == 1)
-            try Tool.git().run(["fsck", "--full"], in: workspace.path)
+            try Command.runGit(["fsck", "--full"], in: workspace.path)
         }
         #expect(bench.memory.counts == .init(gets: 4))
         #expect(try bench.leftovers().isEmpty)
@@ -46,12 +46,11 @@ struct HydrationTests {
             let bench = try Bench(format: format)
             let workspace = try bench.hydration().readWorkspace(
                 try bench.published(), log: Bench.log, limits: .none)
-            let git = try Tool.git()
             #expect(
-                try git.run(["symbolic-ref", "HEAD"], in: workspace.path).text
+                try Command.runGit(["symbolic-ref", "HEAD"], in: workspace.path).line
                     == "refs/heads/main")
             #expect(
-                try git.run(["rev-parse", "--show-object-format"], in: workspace.path).text
+                try Command.runGit(["rev-parse", "--show-object-format"], in: workspace.path).line
                     == format.rawValue)
         }
     }

@@ -81,7 +81,7 @@ struct LocalDamageTests {
         arguments: ["report-status", "report-status side-band-64k"])
     func wordsOfAFullDisk(capabilities: String) throws {
         let bench = try filled()
-        let scratch = try ScratchDirectory()
+        let scratch = try TemporaryDirectory()
         let report =
             "0024unpack index-pack abnormal exit\n0026ng refs/heads/main unpacker error\n0000"
         let words = "fatal: write error: No space left on device\n"

@@ -41,15 +41,15 @@ struct ManyPacksTests {
 
         let workspace = try bench.hydration().readWorkspace(snapshot, log: Bench.log, limits: .none)
         #expect(bench.memory.counts == .init(gets: 2 * (Self.count - 1)))
-        let counted = try Tool.git().run(["count-objects", "-v"], in: workspace.path).text
+        let counted = try Command.runGit(["count-objects", "-v"], in: workspace.path).line
         #expect(counted.contains("packs: \(Self.count)\n"))
         #expect(counted.contains("garbage: 0"))
-        let blob = try Tool.git().run(
+        let blob = try Command.runGit(
             ["hash-object", "--stdin"], in: workspace.path,
             input: Array("blob \(Self.count / 2)".utf8)
-        ).text
+        ).line
         #expect(
-            try Tool.git().run(["cat-file", "-p", blob], in: workspace.path).text
+            try Command.runGit(["cat-file", "-p", blob], in: workspace.path).line
                 == "blob \(Self.count / 2)")
     }
 }

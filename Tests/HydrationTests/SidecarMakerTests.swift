@@ -16,8 +16,7 @@ struct SidecarMakerTests {
     private func place(
         _ bench: Bench, _ pack: Digest, in directory: String
     ) throws {
-        let git = try Tool.git()
-        try git.run([
+        try Command.runGit([
             "init", "-q", "--bare", "--object-format=\(bench.format.rawValue)", directory,
         ])
         let base = directory + "/objects/pack/pack-\(pack.hex)"
@@ -45,24 +44,25 @@ struct SidecarMakerTests {
         let pack = try #require(manifest.packs.first)
         #expect(manifest.packs.count == 1)
 
-        let scratch = try ScratchDirectory()
+        let scratch = try TemporaryDirectory()
         let path = scratch.path + "/one.git"
         try place(bench, pack, in: path)
-        let git = try Tool.git()
         for tip in manifest.refs.values {
-            let walked = try git.run(["rev-list", "--objects", "--count", tip.hex], in: path).text
-            let mapped = try git.run(
+            let walked = try Command.runGit(
+                ["rev-list", "--objects", "--count", tip.hex], in: path
+            ).line
+            let mapped = try Command.runGit(
                 ["rev-list", "--objects", "--count", "--use-bitmap-index", tip.hex], in: path
-            ).text
+            ).line
             #expect(walked == mapped)
-            let tested = try git.run(["rev-list", "--test-bitmap", tip.hex], in: path)
+            let tested = try Command.runGit(["rev-list", "--test-bitmap", tip.hex], in: path)
             #expect(tested.errors.contains("OK!"), "\(tested)")
         }
-        let graph = try git.run(["commit-graph", "verify"], in: path)
+        let graph = try Command.runGit(["commit-graph", "verify"], in: path)
         #expect(!graph.errors.contains("error"), "\(graph)")
         // A clone is made from the bitmap: git tells of the reuse in its progress.
         let tips = manifest.refs.values.map { $0.hex + "\n" }.joined()
-        let packed = try git.run(
+        let packed = try Command.runGit(
             ["pack-objects", "--revs", "--stdout", "--progress"], in: path,
             input: Array(tips.utf8))
         let count = try bench.objects().count
@@ -78,7 +78,7 @@ struct SidecarMakerTests {
         #expect(try bench.survey() == .sidecars)
         #expect(try bench.compact() == .madeSidecars)
         #expect(try bench.published().digest == before)
-        let scratch = try ScratchDirectory()
+        let scratch = try TemporaryDirectory()
         try place(bench, pack, in: scratch.path + "/one.git")
         #expect(try bench.survey() == .nothing(packs: 1))
         bench.memory.resetCounts()
@@ -105,13 +105,12 @@ struct SidecarMakerTests {
             return
         }
         #expect(result.packsAfter == 2)
-        let scratch = try ScratchDirectory()
+        let scratch = try TemporaryDirectory()
         let path = scratch.path + "/one.git"
         try place(bench, large, in: path)
-        let git = try Tool.git()
-        let tested = try git.run(["rev-list", "--test-bitmap", branch.value.hex], in: path)
+        let tested = try Command.runGit(["rev-list", "--test-bitmap", branch.value.hex], in: path)
         #expect(tested.errors.contains("OK!"))
-        let graph = try git.run(["commit-graph", "verify"], in: path)
+        let graph = try Command.runGit(["commit-graph", "verify"], in: path)
         #expect(!graph.errors.contains("error"), "\(graph)")
     }
 
@@ -170,9 +169,9 @@ struct SidecarMakerTests {
     @Test("tips that are no commits, or not in the pack, are passed over")
     func tips() throws {
         let bench = try Bench()
-        let scratch = try ScratchDirectory()
+        let scratch = try TemporaryDirectory()
         let commit = try bench.source.commit("one")
-        let blob = try bench.source.run(["rev-parse", "\(commit):file"]).text
+        let blob = try bench.source.run(["rev-parse", "\(commit):file"]).line
         let tag = try bench.source.tag("t", of: commit)
         let (pack, index) = try bench.source.indexedPack([tag, blob])
         try Files.write(pack, to: scratch.path + "/p.pack")

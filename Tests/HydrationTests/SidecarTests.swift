@@ -55,7 +55,7 @@ private struct LargePack {
         digest = Digest(of: pack)
         bench.memory.plant(pack, at: .pack(digest))
         bench.memory.plant(index, at: .packIndex(digest))
-        let tip = try source.run(["rev-parse", "main"]).text
+        let tip = try source.run(["rev-parse", "main"]).line
         let base = try bench.published()
         var manifest = base.manifest
         manifest.refs[.main] = ObjectID(tip.utf8)
@@ -77,7 +77,7 @@ private struct LargePack {
     {
         let workspace = try bench.hydration().readWorkspace(
             bench.published(), log: Bench.log, limits: .none)
-        try Tool.git().run(["fsck", "--full"], in: workspace.path)
+        try Command.runGit(["fsck", "--full"], in: workspace.path)
         try body(workspace)
         return PackSidecar.allCases.filter {
             access($0.path(of: digest, in: workspace.workspace), F_OK) == 0
@@ -105,9 +105,8 @@ struct SidecarTests {
         try large.expect(requests: 4, sidecars: 2)
         try large.expect(requests: 0, sidecars: 2)
         _ = try large.hydrate { workspace in
-            let git = try Tool.git()
-            try git.run(["rev-list", "--test-bitmap", "main"], in: workspace.path)
-            try git.run(["commit-graph", "verify"], in: workspace.path)
+            try Command.runGit(["rev-list", "--test-bitmap", "main"], in: workspace.path)
+            try Command.runGit(["commit-graph", "verify"], in: workspace.path)
             #expect(try Self.reused(workspace) > 1000)
         }
     }
@@ -115,7 +114,7 @@ struct SidecarTests {
     /// The objects that git takes from a pack as they are, which takes a bitmap, as it packs
     /// everything for a clone.
     private static func reused(_ workspace: borrowing HydratedWorkspace) throws -> Int {
-        let run = try Tool.git().run(
+        let run = try Command.runGit(
             ["pack-objects", "--revs", "--stdout", "--progress"], in: workspace.path,
             input: Array("main\n".utf8))
         let last = run.errors.split(separator: "\n").last { $0.contains("pack-reused") }
@@ -193,7 +192,7 @@ struct SidecarTests {
     @Test("a graph that knows a commit which the pack has not is refused, though its hash is right")
     func foreignCommit() throws {
         let large = try LargePack()
-        let scratch = try ScratchDirectory()
+        let scratch = try TemporaryDirectory()
         func isUsable(_ graph: [UInt8]) throws -> Bool {
             try Files.write(graph, to: scratch.path + "/graph")
             let index = try #require(large.bench.memory.bytes(at: .packIndex(large.digest)))
@@ -299,7 +298,7 @@ struct SidecarTests {
     func madeHere() throws {
         let large = try LargePack()
         let hydration = try large.bench.hydration()
-        let scratch = try ScratchDirectory()
+        let scratch = try TemporaryDirectory()
         func file(_ name: String, _ bytes: [UInt8]?) throws -> ObjectBody {
             let path = scratch.path + "/" + name
             try Files.write(try #require(bytes), to: path)

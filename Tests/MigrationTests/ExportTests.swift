@@ -18,17 +18,15 @@ struct ExportTests {
     private struct Stage {
         let bench: Bench
         let tree: WorkTree
-        let scratch: ScratchDirectory
+        let scratch: TemporaryDirectory
         let path: String
-        private let git: Tool
 
         init(format: ObjectFormat = .sha1) throws {
             bench = try Bench(format: format)
             tree = try ImportTests.tree(format: format.rawValue)
             try bench.bring(tree.path)
-            scratch = try ScratchDirectory()
+            scratch = try TemporaryDirectory()
             path = scratch.path + "/owner/copy.git"
-            git = try Tool.git()
             bench.memory.resetCounts()
         }
 
@@ -44,7 +42,7 @@ struct ExportTests {
 
         @discardableResult
         func git(_ arguments: String..., at path: String? = nil) throws -> String {
-            try git.run(arguments, in: path ?? self.path).text
+            try Command.runGit(arguments, in: path ?? self.path).line
         }
 
         /// Publishes what the tree is now.
@@ -328,8 +326,7 @@ extension Bench {
     /// All that is published, in one pack.
     func whole() throws -> [UInt8] {
         let workspace = try hydration().readWorkspace(try published(), log: Self.log, limits: .none)
-        let git = try Tool.git()
-        try git.run(["repack", "-q", "-a", "-d"], in: workspace.path)
+        try Command.runGit(["repack", "-q", "-a", "-d"], in: workspace.path)
         let directory = workspace.packDirectory
         let name = try #require(try Files.names(in: directory).first { $0.hasSuffix(".pack") })
         return try Files.read("\(directory)/\(name)")

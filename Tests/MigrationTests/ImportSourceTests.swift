@@ -36,7 +36,7 @@ struct ImportSourceTests {
     @Test("a bare one, a work tree, its .git, a .git file and a linked work tree are the same")
     func places() throws {
         let tree = try ImportTests.tree()
-        let scratch = try ScratchDirectory()
+        let scratch = try TemporaryDirectory()
         try tree.git("clone", "-q", "--mirror", tree.path, scratch.path + "/bare")
         try tree.git("worktree", "add", "-q", scratch.path + "/linked", "-b", "linked", "HEAD~1")
         for (path, head) in [
@@ -62,7 +62,7 @@ struct ImportSourceTests {
     @Test("alternates are followed, also those of alternates and relative ones")
     func alternates() throws {
         let tree = try ImportTests.tree()
-        let scratch = try ScratchDirectory()
+        let scratch = try TemporaryDirectory()
         let one = scratch.path + "/one"
         try tree.git("clone", "-q", "--mirror", "--shared", tree.path, one)
         try tree.git("clone", "-q", "--mirror", "--shared", one, scratch.path + "/two")
@@ -261,11 +261,11 @@ struct ImportSourceTests {
     private func cutParent(of revision: String, in tree: WorkTree) throws {
         let commits = try tree.client.run(
             ["rev-list", "--all"], in: tree.path, environment: ["GIT_NO_REPLACE_OBJECTS": "1"]
-        ).checked().text.split(separator: "\n").sorted()
+        ).checked().line.split(separator: "\n").sorted()
         let id = try tree.client.run(
             ["rev-parse", revision], in: tree.path, environment: ["GIT_NO_REPLACE_OBJECTS": "1"]
-        ).checked().text.dropLast()
-        let row = try #require(commits.firstIndex(of: id))
+        ).checked().line
+        let row = try #require(commits.firstIndex(of: Substring(id)))
         let path = tree.path + "/.git/objects/info/commit-graph"
         var bytes = try Files.read(path)
         let entry = try #require(
@@ -281,8 +281,8 @@ struct ImportSourceTests {
         let count = try tree.client.run(
             ["rev-list", "--count", revision], in: tree.path,
             environment: ["GIT_NO_REPLACE_OBJECTS": "1"]
-        ).checked().text
-        #expect(count == "1\n", "the graph does not deceive git")
+        ).checked().line
+        #expect(count == "1", "the graph does not deceive git")
     }
 
     @Test("a source's grafts, replacements and commit graph do not change what is published")
@@ -294,7 +294,7 @@ struct ImportSourceTests {
         let count = try tree.client.run(
             ["rev-list", "--count", "main"], in: tree.path,
             environment: ["GIT_NO_REPLACE_OBJECTS": "1"]
-        ).checked().text
+        ).checked().line
         try cutParent(of: "main", in: tree)
         try tree.git("replace", "HEAD", "HEAD~2")
         try Files.makeDirectories(tree.path + "/.git/info")
@@ -308,7 +308,7 @@ struct ImportSourceTests {
         let copy = try bench.git.output(
             GitRun(["rev-list", "--count", "main"], to: "count", limits: .none),
             in: workspace.workspace)
-        #expect(String(decoding: copy.bytes, as: UTF8.self) == count)
+        #expect(copy.text == [count])
         #expect(try bench.publishedRefs().contains("refs/replace/"))
         _ = try bench.check()
     }
@@ -316,7 +316,7 @@ struct ImportSourceTests {
     @Test("nothing that a source's configuration names is run")
     func configuration() throws {
         let tree = try ImportTests.tree()
-        let scratch = try ScratchDirectory()
+        let scratch = try TemporaryDirectory()
         let mark = scratch.path + "/ran"
         let script = scratch.path + "/script"
         try Files.write(Array("#!/bin/sh\n: >\(mark)\n".utf8), to: script, mode: 0o755)

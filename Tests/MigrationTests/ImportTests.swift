@@ -36,10 +36,10 @@ extension Bench {
 extension WorkTree {
     /// Adds commits to `main`, each with a file of its own.
     fileprivate func grow(by commits: Int) throws {
-        let before = try attempt("rev-parse", "-q", "--verify", "main").text
+        let before = try attempt("rev-parse", "-q", "--verify", "main").line
         let stream = (1...commits).map { number in
             let content = Hex.random()
-            let from = number == 1 && !before.isEmpty ? "from \(before)" : ""
+            let from = number == 1 && !before.isEmpty ? "from \(before)\n" : ""
             return """
                 commit refs/heads/main
                 committer T <t@example.org> \(1_700_000_000 + number) +0000

@@ -5,11 +5,11 @@ import TestSupport
 import Testing
 
 @Suite struct AdmissionTests {
-    let scratch: ScratchDirectory
+    let scratch: TemporaryDirectory
     let memory = MemoryStore()
     let probe = ConformanceProbe(width: 4, rounds: 1)
 
-    init() throws { scratch = try ScratchDirectory() }
+    init() throws { scratch = try TemporaryDirectory() }
 
     func admit(_ store: any ObjectStore) throws -> Admission {
         try Admission.admit(store, stateDirectory: scratch.path + "/state", probe: probe)
@@ -97,7 +97,7 @@ import Testing
     }
 
     @Test func oneProbesAndTheOthersWait() throws {
-        let sources = try inParallel(8) { _ in try admit(memory).source }
+        let sources = try concurrently(8) { _ in try admit(memory).source }
         #expect(sources.filter { $0 == .probe }.count == 1)
     }
 

@@ -39,7 +39,7 @@ import Testing
     }
 
     @Test func aFileStoreIsAdmitted() throws {
-        let scratch = try ScratchDirectory()
+        let scratch = try TemporaryDirectory()
         let store = try FileStore(location: "file://" + scratch.path)
         let (_, report) = try ConformanceProbe().run(on: store)
         #expect(report.transportDrops == 0)

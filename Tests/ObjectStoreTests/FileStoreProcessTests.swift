@@ -7,11 +7,11 @@ import Testing
 
 /// Other processes at the same file store, and processes that die.
 @Suite(.serialized, .tags(.slow, .race)) struct FileStoreProcessTests {
-    let scratch: ScratchDirectory
+    let scratch: TemporaryDirectory
     let store: FileStore
 
     init() throws {
-        scratch = try ScratchDirectory()
+        scratch = try TemporaryDirectory()
         store = try FileStore(location: "file://" + scratch.path + "/store")
     }
 
@@ -29,49 +29,27 @@ import Testing
         String(decoding: try #require(try store.get(key, limit: 1 << 20)).bytes, as: UTF8.self)
     }
 
-    /// Beside the tests' own program.
-    static let program: String = {
-        var buffer = [UInt8](repeating: 0, count: 4096)
-        let count = readlink("/proc/self/exe", &buffer, buffer.count)
-        let path = String(decoding: buffer.prefix(max(count, 0)), as: UTF8.self)
-        let beside = (Files.parent(of: path) ?? "") + "/FileStoreRacer"
-        if access(beside, X_OK) == 0 { return beside }
-        let arguments = CommandLine.arguments
-        for argument in arguments {
-            guard let parent = Files.parent(of: argument) else { continue }
-            if access(parent + "/FileStoreRacer", X_OK) == 0 { return parent + "/FileStoreRacer" }
-        }
-        preconditionFailure("FileStoreRacer not found next to \(arguments)")
-    }()
-
-    func launch(_ arguments: [String], output: Int32) throws -> ChildProcess {
-        try ChildProcess(
-            .init(
-                path: Self.program, arguments: arguments, environment: [], directory: nil,
-                input: 0, output: output, error: 2))
+    /// A racer at this store.
+    func racer(_ mode: String, _ arguments: String...) throws -> Command {
+        Command(
+            try Programs.buildDirectory() + "/FileStoreRacer", [mode, store.location] + arguments)
     }
 
     /// Runs a racer to its end.
     ///
-    /// - Returns: the lines it wrote.
+    /// - Returns: the lines that it wrote.
     func run(_ mode: String, _ name: String, _ count: Int) throws -> [String] {
-        let path = scratch.path + "/" + Hex.random()
-        let output = try OwnedDescriptor.open(path, O_WRONLY | O_CREAT)
-        let child = try launch([mode, store.location, name, "\(count)"], output: output.raw)
-        #expect(try child.wait() == .exited(0))
-        try output.close()
-        return try lines(path)
+        lines(try racer(mode, name, "\(count)").run().checked())
     }
 
-    func lines(_ path: String) throws -> [String] {
-        String(decoding: try Files.read(path), as: UTF8.self).split(separator: "\n").map(
-            String.init)
+    func lines(_ result: CommandResult) -> [String] {
+        result.text.split(separator: "\n").map(String.init)
     }
 
     @Test func processesAndThreadsLoseNoStep() throws {
         try put("0", key("counter"), .ifAbsent)
         let steps = 100
-        let written = try inParallel(6) { racer in
+        let written = try concurrently(6) { racer in
             if racer < 4 { return try run("count", "counter", steps) }
             // Two threads of this process, beside four others.
             var won: [String] = []
@@ -91,7 +69,7 @@ import Testing
 
     @Test func ofProcessesOneCreates() throws {
         let count = 200
-        let created = try inParallel(4) { _ in try run("create", "new", count) }
+        let created = try concurrently(4) { _ in try run("create", "new", count) }
         let all = created.flatMap(\.self).compactMap { Int($0) }
         #expect(all.sorted() == Array(0..<count))
         #expect(try Files.names(in: scratch.path + "/store/.tmp").isEmpty)
@@ -119,13 +97,11 @@ import Testing
         try put("0 ", key, .ifAbsent)
         var random = SplitMix64(seed: 7)
         for round in 0..<60 {
-            let path = scratch.path + "/said-\(round)"
-            let output = try OwnedDescriptor.open(path, O_WRONLY | O_CREAT)
-            let child = try launch(["churn", store.location, "churned"], output: output.raw)
+            let racer = try racer("churn", "churned").start()
             usleep(UInt32(2000 + random.next() % 40_000))
-            child.signalGroup(SIGKILL)
-            #expect(try child.wait() == .signalled(SIGKILL))
-            try output.close()
+            racer.signalGroup(SIGKILL)
+            let killed = try racer.finish()
+            #expect(killed.ending == .signalled(SIGKILL))
 
             let state = try text(key)
             let parts = state.split(separator: " ", omittingEmptySubsequences: false)
@@ -133,7 +109,7 @@ import Testing
             #expect(
                 state == "\(number) " + String(repeating: "x", count: number * 97 % 5000)
                     || number == 0)
-            if let last = try lines(path).last.flatMap({ Int($0) }) {
+            if let last = lines(killed).last.flatMap({ Int($0) }) {
                 #expect(number == last || number == last + 1, "round \(round)")
             }
             // The lock is free, and what was left half-way is swept.

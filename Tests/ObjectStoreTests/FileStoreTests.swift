@@ -6,11 +6,11 @@ import TestSupport
 import Testing
 
 @Suite struct FileStoreTests {
-    let scratch: ScratchDirectory
+    let scratch: TemporaryDirectory
     let store: FileStore
 
     init() throws {
-        scratch = try ScratchDirectory()
+        scratch = try TemporaryDirectory()
         store = try FileStore(location: "file://" + scratch.path + "/store")
     }
 
@@ -83,7 +83,8 @@ import Testing
 
     @Test func tokensNeverRepeatForOneKey() throws {
         // In memory: a disk's fsync would leave the clock time to move on between writes.
-        let scratch = try ScratchDirectory(in: access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp")
+        let scratch = try TemporaryDirectory(
+            in: access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp")
         let store = try FileStore(location: "file://" + scratch.path)
         let key = key("rewritten")
         var seen: Set<ETag> = []

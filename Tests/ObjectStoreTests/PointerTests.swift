@@ -293,7 +293,7 @@ import Testing
             }
             return false
         }
-        _ = try inParallel(3) { writer in
+        _ = try concurrently(3) { writer in
             for step in 0..<6 {
                 guard let seen = try? store.readPointer(of: name) else { continue }
                 let next = Digest(of: Array("\(seed) \(writer) \(step)".utf8))

@@ -6,7 +6,7 @@ import Testing
 /// A store that the contract is run on.
 struct ContractStore: Sendable, CustomTestStringConvertible {
     let testDescription: String
-    let make: @Sendable (ScratchDirectory) throws -> any ObjectStore
+    let make: @Sendable (TemporaryDirectory) throws -> any ObjectStore
 
     /// Another store is added here, and nowhere else.
     static let all: [ContractStore] = [
@@ -26,7 +26,7 @@ struct ContractStore: Sendable, CustomTestStringConvertible {
 @Suite("Every store", .tags(.seaweed)) struct StoreContractTests {
     @Test(arguments: ContractStore.all, StoreContract.all)
     func keepsTheContract(_ store: ContractStore, _ part: StoreContract) throws {
-        let scratch = try ScratchDirectory()
+        let scratch = try TemporaryDirectory()
         try withExtendedLifetime(scratch) {
             try part.check(try store.make(scratch))
         }

@@ -21,26 +21,24 @@ struct HookTests {
     private func run(
         _ answering: (consuming BridgeChannel) throws -> Void
     ) throws -> Ended {
-        let scratch = try ScratchDirectory()
-        try Files.write(Self.question, to: scratch.path + "/in")
-        let input = try OwnedDescriptor.open(scratch.path + "/in", O_RDONLY)
-        let output = try OwnedDescriptor.open(scratch.path + "/err", O_RDWR | O_CREAT)
         let (ours, theirs) = try OwnedDescriptor.socketPair().release()
-        let child = try ChildProcess(
-            ChildProcess.Launch(
-                path: try Programs.buildDirectory() + "/git-s3-backend-hook", arguments: [],
-                environment: [], directory: nil, input: input.raw, output: output.raw,
-                error: output.raw, channel: theirs))
+        let hook = try Self.start(input: .bytes(Self.question), channel: theirs)
         close(theirs)
         let copy = dup(ours)
         let channel = BridgeChannel(OwnedDescriptor(taking: ours))
         let asked = try channel.receive()
         _ = consume channel
         try answering(BridgeChannel(OwnedDescriptor(taking: copy)))
-        return Ended(
-            ending: try child.wait(),
-            errors: String(decoding: try Files.read(scratch.path + "/err"), as: UTF8.self),
-            asked: asked)
+        let result = try hook.finish()
+        return Ended(ending: result.ending, errors: result.errors, asked: asked)
+    }
+
+    private static func start(
+        input: Command.Input = .nothing, channel: Int32? = nil
+    ) throws -> RunningCommand {
+        try Command(
+            Programs.buildDirectory() + "/git-s3-backend-hook", [], input: input, channel: channel
+        ).start()
     }
 
     @Test("passes on what it read, and an allow is exit status 0")
@@ -77,34 +75,20 @@ struct HookTests {
 
     @Test("half an allow refuses", arguments: [0, 1, 4, 5, 6])
     func halfAnswer(count: Int) throws {
-        let scratch = try ScratchDirectory()
-        let null = try OwnedDescriptor.open("/dev/null", O_RDWR)
-        let errors = try OwnedDescriptor.open(scratch.path + "/err", O_RDWR | O_CREAT)
         let (ours, theirs) = try OwnedDescriptor.socketPair().release()
-        let child = try ChildProcess(
-            ChildProcess.Launch(
-                path: try Programs.buildDirectory() + "/git-s3-backend-hook", arguments: [],
-                environment: [], directory: nil, input: null.raw, output: null.raw,
-                error: errors.raw, channel: theirs))
+        let hook = try Self.start(channel: theirs)
         close(theirs)
         let allow: [UInt8] = [0x41, 0, 0, 0, 2, 0x61, 0x0a]
         try writeAll(ours, Array(allow.prefix(count)))
         shutdown(ours, Int32(SHUT_WR))
-        #expect(try child.wait() == .exited(1))
+        #expect(try hook.finish().ending == .exited(1))
         close(ours)
     }
 
     @Test("without a channel it refuses")
     func noChannel() throws {
-        let tool = try Programs.buildDirectory() + "/git-s3-backend-hook"
-        let scratch = try ScratchDirectory()
-        let null = try OwnedDescriptor.open("/dev/null", O_RDWR)
-        let errors = try OwnedDescriptor.open(scratch.path + "/err", O_RDWR | O_CREAT)
-        let child = try ChildProcess(
-            ChildProcess.Launch(
-                path: tool, arguments: [], environment: [], directory: nil, input: null.raw,
-                output: null.raw, error: errors.raw))
-        #expect(try child.wait() == .exited(1))
-        #expect(try !Files.read(scratch.path + "/err").isEmpty)
+        let result = try Self.start().finish()
+        #expect(result.ending == .exited(1))
+        #expect(!result.errors.isEmpty)
     }
 }

@@ -131,7 +131,7 @@ struct CreateOnPushTests {
             let names = ["refs/heads/a", "refs/heads/main", "refs/heads/c", "refs/heads/d"]
             let pushes = try names.map { try stage.commit(to: [$0]) }
             let queue = bench.queue()
-            let endings = try inParallel(names.count) { number in
+            let endings = try concurrently(names.count) { number in
                 try bench.settle(
                     bench.receive(pushes[number], making: stage.parent),
                     in: isShared ? queue : bench.queue(), attempts: 10)

@@ -45,7 +45,7 @@ struct LosingTests {
         let bench = try Bench()
         let parent = try bench.published()
         let pushes = try (0..<8).map { _ in try bench.onePush() }
-        let endings = try inParallel(8) { try bench.push(pushes[$0], on: parent) }
+        let endings = try concurrently(8) { try bench.push(pushes[$0], on: parent) }
         #expect(endings.count { $0.isPublished } == 1)
         let winner = try #require(endings.firstIndex { $0.isPublished })
         #expect(try shows(pushes[winner], bench))

@@ -71,11 +71,11 @@ struct PublishingTests {
             try bench.published().manifest.packs.subtracting(before).first)
         let pack = try #require(bench.memory.bytes(at: .pack(added)))
         #expect(Digest(of: pack) == added)
-        let scratch = try ScratchDirectory()
+        let scratch = try TemporaryDirectory()
         try Files.write(pack, to: scratch.path + "/p.pack")
         try Files.write(
             try #require(bench.memory.bytes(at: .packIndex(added))), to: scratch.path + "/p.idx")
-        try Tool.git().run(["verify-pack", scratch.path + "/p.idx"])
+        try Command.runGit(["verify-pack", scratch.path + "/p.idx"])
     }
 
     @Test("two forms of é, odd names, tags of tags: all come out as they went in")
@@ -84,7 +84,7 @@ struct PublishingTests {
         let commit = try bench.source.commit("one")
         let tag = try bench.source.tag("v1", of: commit)
         let nested = try bench.source.tag("v2", of: tag)
-        let blob = try bench.source.run(["rev-parse", "\(commit):file"]).text
+        let blob = try bench.source.run(["rev-parse", "\(commit):file"]).line
         let names = [
             ("refs/heads/\u{e9}", commit), ("refs/heads/e\u{301}", commit),
             ("refs/heads/feature/#12", commit), ("refs/heads/v1.0+b", commit),

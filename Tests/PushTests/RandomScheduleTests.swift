@@ -135,7 +135,7 @@ struct RandomScheduleTests {
                 do { try bench.fold() } catch is TestFailure {}
             }
         }
-        let told = try inParallel(6) { number in
+        let told = try concurrently(6) { number in
             try run(
                 bench, queues[number % 2], seed: seed &* 100 &+ UInt64(number), pushes: 4)
         }.flatMap { $0 }
@@ -202,6 +202,6 @@ struct RandomScheduleTests {
             repository: bench.repository, etag: try bench.published().etag, digest: state.digest,
             manifest: state.manifest)
         let workspace = try bench.hydration().readWorkspace(snapshot, log: Bench.log, limits: .none)
-        try Tool.git().run(["rev-list", "--objects", "--all"], in: workspace.path)
+        try Command.runGit(["rev-list", "--objects", "--all"], in: workspace.path)
     }
 }

@@ -45,11 +45,11 @@ struct ReapplyTests {
     }
 
     @Test("at once, from as many processes, all succeed")
-    func concurrently() throws {
+    func concurrentPushesAllLand() throws {
         let bench = try Bench()
         let parent = try bench.published()
         let pushes = try (0..<6).map { try bench.onePush(to: "refs/heads/b\($0)") }
-        let endings = try inParallel(6) {
+        let endings = try concurrently(6) {
             try bench.reapplyingPush(pushes[$0], on: parent, attempts: 20)
         }
         #expect(endings.allSatisfy { $0.isPublished })

@@ -121,7 +121,7 @@ struct ReceivingTests {
     @Test("a hook that git skips or cannot start lets nothing through")
     func skippedHook() throws {
         let bench = try Bench()
-        let scratch = try ScratchDirectory()
+        let scratch = try TemporaryDirectory()
         let plain = scratch.path + "/hook"
         try Files.write(try Files.read(try Bench.hook, limit: 1 << 28), to: plain, mode: 0o600)
         let empty = scratch.path + "/empty"
@@ -206,12 +206,12 @@ struct ReceivingTests {
         try expectNothing(bench) { try bench.receive(open) }
 
         // A tree with an entry named `.git`.
-        let blob = try bench.source.run(["hash-object", "-w", "--stdin"]).text
+        let blob = try bench.source.run(["hash-object", "-w", "--stdin"]).line
         let raw = Array("100644 .git\0".utf8) + Self.raw(blob)
         let tree = try bench.source.run(
             ["hash-object", "-w", "-t", "tree", "--literally", "--stdin"], input: raw
-        ).text
-        let evil = try bench.source.run(["commit-tree", tree, "-m", "x"]).text
+        ).line
+        let evil = try bench.source.run(["commit-tree", tree, "-m", "x"]).line
         let push = PushRequest(
             commands: [(bench.zero, evil, "refs/heads/main")],
             pack: try bench.source.pack([evil]))

@@ -15,7 +15,7 @@ struct VerifiedPackTests {
     private func verify(
         _ pack: [UInt8], _ index: [UInt8], _ format: ObjectFormat = .sha1
     ) throws -> VerifiedPack {
-        let scratch = try ScratchDirectory()
+        let scratch = try TemporaryDirectory()
         let base = scratch.path + "/pack"
         try Files.write(pack, to: base + ".pack")
         try Files.write(index, to: base + ".idx")
@@ -89,7 +89,7 @@ struct VerifiedPackTests {
 
     @Test("a file of any size is hashed to its trailer", arguments: [ObjectFormat.sha1, .sha256])
     func sizes(format: ObjectFormat) throws {
-        let scratch = try ScratchDirectory()
+        let scratch = try TemporaryDirectory()
         let path = scratch.path + "/file"
         let length = format.rawLength
         let piece = 1 << 20

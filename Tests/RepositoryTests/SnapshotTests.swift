@@ -94,7 +94,7 @@ struct SnapshotTests {
         let store = MemoryStore()
         let name = try #require(RepositoryName("owner/new"))
         let branches = try (0..<8).map { try #require(RefName("refs/heads/b\($0)")) }
-        let outcomes = try inParallel(8) { number in
+        let outcomes = try concurrently(8) { number in
             do {
                 let creation = Creation(
                     repository: name, defaultBranch: branches[number], objectFormat: nil)

@@ -106,7 +106,7 @@ import Testing
         conduct.onMD5 = .checked
         let scripted = try ScriptedStore(conduct)
         let store = try probe.run(on: scripted.store()).store
-        let directory = try ScratchDirectory()
+        let directory = try TemporaryDirectory()
         let content = [UInt8](repeating: 7, count: 3_000_000)
         try Files.write(content, to: directory.path + "/body")
         try store.write([

@@ -11,11 +11,11 @@ import Testing
 /// What is sent is what was hashed (P6), or it does not arrive complete.
 @Suite("Sending a body", .serialized) struct BodySendingTests {
     private let key = ObjectKey.probe(run: "r", name: "n")
-    private let directory: ScratchDirectory
+    private let directory: TemporaryDirectory
     private let path: String
 
     init() throws {
-        directory = try ScratchDirectory()
+        directory = try TemporaryDirectory()
         path = directory.path + "/body"
     }
 

@@ -2,6 +2,7 @@ import Bytes
 import Glibc
 import ObjectStore
 import Posix
+import TestSupport
 import Testing
 
 @testable import S3Store
@@ -98,9 +99,9 @@ import Testing
         let seed = UInt64.random(in: 0...UInt64.max)
         var generator = SplitMix(state: seed)
         let samples = (0..<1000).map { _ in Sample(&generator) }
-        let directory = try ScratchDirectory()
-        try directory.write("signer.py", Self.signer)
-        try directory.write("requests", samples.map { $0.line + "\n" }.joined())
+        let directory = try TemporaryDirectory()
+        try directory.file("signer.py", Self.signer)
+        try directory.file("requests", samples.map { $0.line + "\n" }.joined())
 
         let command = "cd \(directory.path) && python3 signer.py requests >answers 2>errors"
         let status = system(command)

@@ -1,5 +1,6 @@
 import ObjectStore
 import Posix
+import TestSupport
 import Testing
 
 @testable import S3Store
@@ -14,11 +15,11 @@ import Testing
     }
 
     private func files(_ credentials: String, config: String = "") throws -> (
-        ScratchDirectory, [String: String]
+        TemporaryDirectory, [String: String]
     ) {
-        let directory = try ScratchDirectory()
-        try directory.write("credentials", credentials)
-        try directory.write("config", config)
+        let directory = try TemporaryDirectory()
+        try directory.file("credentials", credentials)
+        try directory.file("config", config)
         return (
             directory,
             [
@@ -80,7 +81,7 @@ import Testing
             "[default]\naws_access_key_id = one\naws_secret_access_key = s\n")
         let chain = chain(environment)
         #expect(try chain.credentials().accessKey == "one")
-        try directory.write(
+        try directory.file(
             "credentials", "[default]\naws_access_key_id = three\naws_secret_access_key = s\n")
         #expect(try chain.credentials().accessKey == "three")
     }

@@ -76,7 +76,7 @@ import Testing
             .raw("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort", then: .close)
         }
         #expect(failure(try store(server), get).hasPrefix("unreachable"))
-        let directory = try ScratchDirectory()
+        let directory = try TemporaryDirectory()
         let toFile = StoreRequest.get(key, into: .file(directory.path + "/f"))
         #expect(failure(try store(server), toFile).hasPrefix("unreachable"))
     }
@@ -180,8 +180,8 @@ import Testing
             .complete("200 OK", headers: ["ETag: \"tag\""])
         }
         let store = try store(server, items: "&checksum=sha256")
-        let directory = try ScratchDirectory()
-        try directory.write("body", "hello")
+        let directory = try TemporaryDirectory()
+        try directory.file("body", "hello")
         let digest = Digest(of: Array("hello".utf8))
         let body = ObjectBody.file(path: directory.path + "/body", size: 5, digest: digest)
         guard case .stored(let etag) = try result(store, .put(body, at: key, .ifAbsent)) else {
@@ -234,8 +234,8 @@ import Testing
                 ? .raw("", then: .close) : .complete("200 OK", headers: ["ETag: \"t\""])
         }
         let store = try store(server)
-        let directory = try ScratchDirectory()
-        try directory.write("body", "the body")
+        let directory = try TemporaryDirectory()
+        try directory.file("body", "the body")
         let bytes = Array("the body".utf8)
         let body = ObjectBody.file(
             path: directory.path + "/body", size: Int64(bytes.count), digest: Digest(of: bytes))
@@ -246,8 +246,8 @@ import Testing
 
     @Test func aFileThatShrankIsALocalError() throws {
         let server = try ScriptedServer { _, _ in .complete("200 OK") }
-        let directory = try ScratchDirectory()
-        try directory.write("body", "hello")
+        let directory = try TemporaryDirectory()
+        try directory.file("body", "hello")
         let body = ObjectBody.file(
             path: directory.path + "/body", size: 50, digest: Digest(of: []))
         #expect(failure(try store(server), .put(body, at: key, .always)).hasPrefix("local"))
@@ -263,8 +263,8 @@ import Testing
 
     @Test func anEmptyObjectMakesAnEmptyFile() throws {
         let server = try ScriptedServer { _, _ in .complete("200 OK") }
-        let directory = try ScratchDirectory()
-        try directory.write("f", "old")
+        let directory = try TemporaryDirectory()
+        try directory.file("f", "old")
         _ = try result(try store(server), .get(key, into: .file(directory.path + "/f")))
         #expect(try Files.size(of: directory.path + "/f") == 0)
     }

@@ -1,5 +1,6 @@
 import ObjectStore
 import Posix
+import TestSupport
 import Testing
 
 @testable import S3Store
@@ -90,8 +91,8 @@ import Testing
     }
 
     @Test func theProfileGivesRegionAndEndpoint() throws {
-        let directory = try ScratchDirectory()
-        try directory.write(
+        let directory = try TemporaryDirectory()
+        try directory.file(
             "config",
             """
             [default]

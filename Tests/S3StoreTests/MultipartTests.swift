@@ -2,6 +2,7 @@ import Bytes
 import Glibc
 import ObjectStore
 import Posix
+import TestSupport
 import Testing
 
 @testable import S3Store
@@ -37,7 +38,7 @@ import Testing
     @Test(arguments: [0, 1, 999, 1000, 1001, 1999, 2000, 2001, 3000, 10_500])
     func aBodyArrivesWhole(_ count: Int) throws {
         let bucket = try ScriptedBucket()
-        let directory = try ScratchDirectory()
+        let directory = try TemporaryDirectory()
         let body = bytes(count)
         try Files.write(body, to: directory.path + "/body")
         for source in [
@@ -67,25 +68,25 @@ import Testing
     }
 
     @Test func partsGoOutTogether() throws {
-        let rendezvous = Rendezvous(of: 8)
+        let gate = Gate(openingAt: 8)
         let bucket = try ScriptedBucket { call in
-            if case .part = call.kind { rendezvous.arrive() }
+            if case .part = call.kind { gate.pass(upTo: .seconds(5)) }
             return nil
         }
         #expect(try outcome(bucket, 8000).hasPrefix("stored"))
-        #expect(rendezvous.isComplete)
+        #expect(gate.isOpen)
     }
 
     @Test func aLargeBodyDoesNotKeepSmallOnesWaiting() throws {
-        let rendezvous = Rendezvous(of: 2)
+        let gate = Gate(openingAt: 2)
         let bucket = try ScriptedBucket { call in
-            if call.kind == .put || call.kind == .head { rendezvous.arrive() }
+            if call.kind == .put || call.kind == .head { gate.pass(upTo: .seconds(5)) }
             return nil
         }
         let large = ObjectBody.bytes(bytes(3500))
         let small = ObjectBody.bytes(bytes(10))
         try bucket.store().write([.pack(large), .packIndex(of: large.digest, small)])
-        #expect(rendezvous.isComplete)
+        #expect(gate.isOpen)
         #expect(bucket[.pack(large.digest)] == bytes(3500))
         #expect(bucket[.packIndex(large.digest)] == bytes(10))
     }
@@ -209,7 +210,7 @@ import Testing
     /// Between hashing and sending.
     @Test func aFileThatChangedIsNotStored() throws {
         let bucket = try ScriptedBucket()
-        let directory = try ScratchDirectory()
+        let directory = try TemporaryDirectory()
         try Files.write(bytes(3500), to: directory.path + "/body")
         let stale = ObjectBody.file(
             path: directory.path + "/body", size: 3500, digest: Digest(of: bytes(3499)))

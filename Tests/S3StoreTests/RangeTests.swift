@@ -3,18 +3,19 @@ import Glibc
 import ObjectStore
 import Posix
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import S3Store
 
 /// Downloads in ranges, before a server that misbehaves.
 @Suite("Ranged downloads", .serialized) struct RangeTests {
-    private let directory: ScratchDirectory
+    private let directory: TemporaryDirectory
     private let attempts = 3
     private var path: String { directory.path + "/file" }
 
     init() throws {
-        directory = try ScratchDirectory()
+        directory = try TemporaryDirectory()
     }
 
     /// Bytes of which no two ranges are the same.
@@ -93,13 +94,13 @@ import Testing
 
     /// The rest is asked for as soon as the first head is there.
     @Test func rangesComeTogether() throws {
-        let rendezvous = Rendezvous(of: 7)
+        let gate = Gate(openingAt: 7)
         let bucket = try bucket(8000) { call in
-            if call.number > 1 { rendezvous.arrive() }
+            if call.number > 1 { gate.pass(upTo: .seconds(5)) }
             return nil
         }
         try expectWhole(answer(bucket, 8000), 8000)
-        #expect(rendezvous.isComplete)
+        #expect(gate.isOpen)
     }
 
     @Test func manyObjectsOfAllSizesComeAtOnce() throws {
@@ -136,9 +137,9 @@ import Testing
     @Test(arguments: [0, 1, 2, 3], [0, 1, 300, 499])
     func aCutRangeGoesOnFromWhereItEnded(_ part: Int, _ length: Int) throws {
         let start = part * 1000
-        let once = Once()
+        let gate = Gate()
         let bucket = try bucket(3500) { call in
-            call.request.headers["range"]?.hasPrefix("bytes=\(start)-") == true && once.isFirst()
+            call.request.headers["range"]?.hasPrefix("bytes=\(start)-") == true && gate.open()
                 ? call.apply().cut(after: length) : nil
         }
         try expectWhole(answer(bucket, 3500), 3500)
@@ -178,9 +179,9 @@ import Testing
     }
 
     @Test func aBusyServerIsAskedAgainForTheRangeAlone() throws {
-        let once = Once()
+        let gate = Gate()
         let bucket = try bucket(3500) { call in
-            call.request.headers["range"] == "bytes=2000-2999" && once.isFirst()
+            call.request.headers["range"] == "bytes=2000-2999" && gate.open()
                 ? .error("503 Slow Down", "SlowDown") : nil
         }
         try expectWhole(answer(bucket, 3500), 3500)

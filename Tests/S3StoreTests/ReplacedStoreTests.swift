@@ -1,18 +1,19 @@
 import ObjectStore
 import Posix
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import S3Store
 
 /// An admission holds for the server software that it was given to (S9).
 @Suite("A replaced store", .serialized) struct ReplacedStoreTests {
-    private let directory: ScratchDirectory
+    private let directory: TemporaryDirectory
     private let probe = ConformanceProbe(width: 2, rounds: 1)
     private let key = ObjectKey.probe(run: "r", name: "n")
     private let changes = Changes()
 
-    init() throws { directory = try ScratchDirectory() }
+    init() throws { directory = try TemporaryDirectory() }
 
     /// What was reported.
     private final class Changes: Sendable {
@@ -196,15 +197,12 @@ import Testing
         scripted.change { $0.name = "scripted/2" }
         try read(first)
         try read(second)
-        let barrier = Rendezvous(of: 4)
-        let threads = try (0..<4).map { number in
-            try JoinableThread {
-                barrier.arrive()
-                // What fails is missed below.
-                try? write(number < 2 ? first : second, "\(number)")
-            }
+        let gate = Gate(openingAt: 4)
+        _ = try concurrently(4) { number in
+            gate.pass(upTo: .seconds(5))
+            // A failed write is missed below.
+            try? write(number < 2 ? first : second, "\(number)")
         }
-        for thread in threads { thread.join() }
         #expect(scripted.keys.count { $0.hasPrefix("packs/") } == 4)
         #expect(changes.taken.count { $0 == "passed" } == 1)
     }
@@ -222,16 +220,5 @@ import Testing
         try write(store, "b")
         #expect(changes.taken.count { $0 == "passed" } == 1)
         #expect(try start(scripted).source == .record)
-    }
-}
-
-/// A thread that an array can hold.
-private final class JoinableThread {
-    private var thread: Posix.Thread?
-
-    init(_ body: @escaping @Sendable () -> Void) throws { thread = try Posix.Thread(body) }
-
-    func join() {
-        if let thread = thread.take() { thread.join() }
     }
 }

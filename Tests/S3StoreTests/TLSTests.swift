@@ -9,9 +9,9 @@ import Testing
 
 /// Certificates are verified, against the system's authorities or those given.
 @Suite("TLS") struct TLSTests {
-    private let directory: ScratchDirectory
+    private let directory: TemporaryDirectory
     private let port: UInt16
-    private let server: SupervisedProcess
+    private let server: Service
 
     private static let script = """
         import http.server, ssl
@@ -32,24 +32,27 @@ import Testing
         """
 
     init() throws {
-        directory = try ScratchDirectory()
-        try directory.write("server.py", Self.script)
-        let made = system(
-            "cd \(directory.path) && openssl req -x509 -newkey rsa:2048 -nodes -days 2"
-                + " -keyout key.pem -out cert.pem -subj /CN=localhost"
-                + " -addext subjectAltName=DNS:localhost >log 2>&1")
-        try #require(made == 0, "no certificate could be made: apt install openssl")
-        port = try #require(try SupervisedProcess.freePorts(1).first)
-        server = try SupervisedProcess(
-            path: "/usr/bin/env", arguments: ["python3", "server.py", "\(port)"],
-            environment: ["PATH=" + (getenv("PATH").map { String(cString: $0) } ?? "/usr/bin")],
-            directory: directory.path, logPath: directory.path + "/server.log",
-            ownedDirectory: directory.path)
-        let deadline = ContinuousClock.now + .seconds(20)
-        while try Files.size(of: directory.path + "/ready") == nil {
-            try #require(server.isRunning && ContinuousClock.now < deadline, "\(server.logTail)")
-            usleep(10_000)
+        directory = try TemporaryDirectory()
+        try directory.file("server.py", Self.script)
+        let path = directory.path
+        try Command(
+            Programs.find("openssl", remedy: "apt install openssl"),
+            [
+                "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-keyout",
+                "key.pem", "-out", "cert.pem", "-subj", "/CN=localhost", "-addext",
+                "subjectAltName=DNS:localhost",
+            ], directory: path
+        ).run().checked()
+        let python = try Programs.find("python3", remedy: "apt install python3")
+        let started = try Service.start { ports in
+            try Service(
+                python, ["server.py", "\(ports[0])"], environment: [:], directory: path,
+                log: path + "/server.log")
+        } isReady: { _ in
+            access(path + "/ready", F_OK) == 0
         }
+        port = started.ports[0]
+        server = started.service
     }
 
     private func read(host: String, items: String) throws -> String {

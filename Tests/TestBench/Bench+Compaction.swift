@@ -26,7 +26,7 @@ extension Bench {
     /// Every object of the published state, reachable or not.
     package func objects() throws -> Set<String> {
         let workspace = try hydration().readWorkspace(try published(), log: Self.log, limits: .none)
-        let listed = try Tool.git().run(
+        let listed = try Command.runGit(
             ["cat-file", "--batch-all-objects", "--batch-check=%(objectname)"], in: workspace.path)
         return Set(listed.text.split(separator: "\n").map(String.init))
     }
@@ -54,7 +54,7 @@ extension Bench {
                 """
         }
         try source.run(["fast-import", "--quiet"], input: Array(stream.joined().utf8))
-        let tip = try source.run(["rev-parse", branch]).text
+        let tip = try source.run(["rev-parse", branch]).line
         try push(
             PushRequest(
                 commands: [(zero, tip, branch)],

@@ -34,8 +34,7 @@ extension Bench {
     package func fold(_ unreachable: Unreachable = .kept) throws {
         let base = try published()
         let workspace = try hydration().readWorkspace(base, log: Self.log, limits: .none)
-        let git = try Tool.git()
-        try git.run(
+        try Command.runGit(
             ["repack", "-q", "-a", "-d"] + (unreachable == .kept ? ["-k"] : []), in: workspace.path)
         let directory = workspace.path + "/objects/pack"
         let names = try Files.names(in: directory).filter { $0.hasSuffix(".pack") }

@@ -30,7 +30,7 @@ package final class Bench: Sendable {
     package let cacheSize: Int64
     /// More than any test needs at once.
     private let slots = GitSlots(100)
-    private let scratch: ScratchDirectory
+    private let scratch: TemporaryDirectory
 
     package init(
         format: ObjectFormat = .sha1, cacheSize: Int64 = 0,
@@ -40,7 +40,7 @@ package final class Bench: Sendable {
         signal(SIGPIPE, SIG_IGN)
         memory = MemoryStore()
         store = around(memory)
-        scratch = try ScratchDirectory()
+        scratch = try TemporaryDirectory()
         state = try StateDirectory(path: scratch.path + "/state")
         guard let git = GitProgram(searching: String(cString: getenv("PATH"))),
             let repository = RepositoryName("owner/repo")
@@ -221,8 +221,7 @@ package final class Bench: Sendable {
     /// Reads the published repository as a stranger would, and has git check all of it.
     package func check() throws -> String {
         let workspace = try hydration().readWorkspace(try published(), log: Self.log, limits: .none)
-        let git = try Tool.git()
-        try git.run(["fsck", "--full", "--strict", "--no-dangling"], in: workspace.path)
-        return try git.attempt(["show-ref", "-d"], in: workspace.path).text
+        try Command.runGit(["fsck", "--full", "--strict", "--no-dangling"], in: workspace.path)
+        return try Command.git(["show-ref", "-d"], in: workspace.path).run().line
     }
 }

@@ -11,9 +11,9 @@ extension EndToEnd {
         private func growth(_ body: (Site, String, String) throws -> Void) throws -> Int {
             let site = try Site(.file)
             let (repository, tree) = try seeded(site)
-            let before = try site.responder.peakMemory()
+            let before = try site.instance.peakMemory()
             try body(site, repository, try tree.git("rev-parse", "HEAD"))
-            return try site.responder.peakMemory() - before
+            return try site.instance.peakMemory() - before
         }
 
         private func post(

@@ -21,7 +21,7 @@ struct CommandPlace {
         _ arguments: [String], _ environment: [String: String] = [:]
     ) throws -> CommandResult {
         try Command(
-            try Programs.responder(), arguments,
+            try Programs.server(), arguments,
             environment: ["PATH": "/usr/bin:/bin", "HOME": "/nonexistent"]
                 .merging(environment) { $1 }
         ).run()

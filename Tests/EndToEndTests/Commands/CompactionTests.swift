@@ -27,8 +27,8 @@ extension EndToEnd {
             }
             for pack in before { #expect(try site.bucket.read(.pack(pack)) != nil) }
             try expectServed(site, repository, equals: tree)
-            try wait(for: "it to be logged") { site.responder.log.contains("packs.after=1") }
-            #expect(site.responder.log.contains("packs.before=7"))
+            try wait(for: "it to be logged") { site.instance.log.contains("packs.after=1") }
+            #expect(site.instance.log.contains("packs.before=7"))
 
             // Fetched into a clone of the folded state, pushed onto it, and folded again.
             let copy = try WorkTree.clone(site.url(repository), "-q")
@@ -38,21 +38,21 @@ extension EndToEnd {
             try copy.git("push", "-q", "origin", "main")
             try tree.git("pull", "-q", "origin", "main")
             #expect(try tree.git("rev-parse", "main") == tip)
-            try site.responder.stop()
-            #expect(try site.responder.workspaces() == [])
+            try site.instance.stop()
+            #expect(try site.instance.workspaces() == [])
         }
 
         @Test func zeroTurnsItOffAndWhatCameOfItIsFoundLater() throws {
             let bucket = try StoreUnderTest.file.makeBucket()
-            var setup = Responder.Setup(bucket)
+            var setup = ServerProcess.Setup(bucket)
             setup.environment = ["GIT_S3_BACKEND_COMPACT_AT": "2"]
             setup.options = ["--compact-at", "0"]
             let off = try Site(setup)
             let (repository, tree) = try seeded(off)
             try push(tree, untilPacks: 6)
-            try off.responder.stop()
+            try off.instance.stop()
             #expect(try bucket.packs(of: repository).count == 6)
-            #expect(!off.responder.log.contains("compaction started"))
+            #expect(!off.instance.log.contains("compaction started"))
 
             setup.options = []
             let on = try Site(setup)
@@ -85,7 +85,7 @@ extension EndToEnd {
 
         @Test func killedAtAnyStepLeavesAStateThatIsWhole() throws {
             let state = try TemporaryDirectory()
-            var setup = Responder.Setup(try StoreUnderTest.file.makeBucket())
+            var setup = ServerProcess.Setup(try StoreUnderTest.file.makeBucket())
             setup.state = state
             setup.options = ["--compact-at", "3"]
             for (point, packs) in [
@@ -98,24 +98,24 @@ extension EndToEnd {
                 // Published before anything is compacted, whether the answer is still heard or not.
                 try tree.commit("the last one")
                 _ = try tree.attempt("push", "-q", "origin", "main")
-                #expect(try dying.responder.waitForEnd() == .signalled(SIGKILL), "\(point)")
+                #expect(try dying.instance.waitForEnd() == .signalled(SIGKILL), "\(point)")
                 #expect(try dying.bucket.packs(of: repository).count == packs, "\(point)")
 
                 setup.environment = [:]
                 let next = try Site(setup)
-                #expect(try next.responder.workspaces() == [], "\(point): not swept")
+                #expect(try next.instance.workspaces() == [], "\(point): not swept")
                 try expectServed(next, repository, equals: tree)
                 try next.command("compact", [repository]).checked()
                 #expect(try next.bucket.packs(of: repository).count == 1)
                 try expectServed(next, repository, equals: tree)
-                try next.responder.stop()
+                try next.instance.stop()
             }
         }
 
         @Test func stoppedMeanwhileNothingIsPublishedAndNothingIsLeft() throws {
             let state = try TemporaryDirectory()
             let barrier = try TemporaryDirectory()
-            var setup = Responder.Setup(try StoreUnderTest.file.makeBucket())
+            var setup = ServerProcess.Setup(try StoreUnderTest.file.makeBucket())
             setup.state = state
             setup.options = ["--compact-at", "3"]
             setup.environment = [
@@ -125,9 +125,9 @@ extension EndToEnd {
             let (repository, tree) = try seeded(site)
             try push(tree, untilPacks: 4)
             try wait(for: "the packs to be folded") { try !Files.names(in: barrier.path).isEmpty }
-            try site.responder.stop()
+            try site.instance.stop()
             #expect(try site.bucket.packs(of: repository).count == 4)
-            #expect(try Responder.workspaces(in: state.path) == [])
+            #expect(try ServerProcess.workspaces(in: state.path) == [])
             setup.environment = [:]
             let next = try Site(setup)
             try expectServed(next, repository, equals: tree)
@@ -139,15 +139,15 @@ extension EndToEnd {
             try push(tree, untilPacks: 3)
             let scratch = try TemporaryDirectory()
             let logs = try TemporaryDirectory()
-            let environment = Responder.environment(site.setup).merging(
+            let environment = ServerProcess.environment(site.setup).merging(
                 ["GIT_S3_BACKEND_FAULT": "compaction-folded=barrier:\(scratch.path)"]
             ) { $1 }
             for signal in [SIGTERM, SIGINT] {
                 let command = try Service(
-                    try Programs.responder(),
+                    try Programs.server(),
                     [
                         "compact", repository, "--store", site.setup.storeURL, "--state-dir",
-                        site.responder.stateDirectory,
+                        site.instance.stateDirectory,
                     ], environment: environment, log: logs.path + "/log")
                 try wait(for: "the packs to be folded") {
                     try !Files.names(in: scratch.path).isEmpty
@@ -157,7 +157,7 @@ extension EndToEnd {
                 for name in try Files.names(in: scratch.path) {
                     Files.removeTree("\(scratch.path)/\(name)")
                 }
-                #expect(try site.responder.workspaces() == [])
+                #expect(try site.instance.workspaces() == [])
                 #expect(try site.bucket.packs(of: repository).count == 3)
             }
             try expectServed(site, repository, equals: tree)
@@ -184,7 +184,7 @@ extension EndToEnd {
                 .split(separator: "\n").map(String.init)
             #expect(Set(told).isSubset(of: served))
             #expect(served.filter { $0.contains("writer-") }.count == told.count)
-            try site.responder.stop()
+            try site.instance.stop()
 
             let setup = site.setup
             let next = try Site(setup)
@@ -221,7 +221,7 @@ extension EndToEnd {
             #expect(rest.contains("Compacted '\(second)': 2 packs before, 1 after; "))
             try expectServed(site, first, equals: tree)
             try expectServed(site, second, equals: other)
-            #expect(try site.responder.workspaces() == [])
+            #expect(try site.instance.workspaces() == [])
 
             let none = try site.command("compact", ["no/body"])
             #expect(none.ending == .exited(1))

@@ -133,7 +133,7 @@ extension EndToEnd {
                 let served = try tree.attempt("ls-remote", site.anonymousURL(name))
                 #expect(!served.text.contains("in-flight"), "\(commands): \(served)")
             }
-            #expect(try site.responder.workspaces() == [])
+            #expect(try site.instance.workspaces() == [])
         }
 
         @Test func fetchInFlightIsServedToItsEnd() throws {
@@ -216,15 +216,12 @@ extension EndToEnd {
             try place.run(["create", "a/b"]).checked()
             let terminal = try Terminal()
             try terminal.type(answer)
-            let log = try OwnedDescriptor.open(
-                place.directory.path + "/log", O_WRONLY | O_CREAT | O_APPEND)
-            let child = try ChildProcess(
-                ChildProcess.Launch(
-                    path: try Programs.responder(), arguments: ["delete", "a/b"] + place.options,
-                    environment: ["PATH=/usr/bin:/bin"], directory: "/", input: terminal.raw,
-                    output: log.raw, error: log.raw))
-            let ending = try child.wait()
-            let said = text(try Files.read(place.directory.path + "/log"))
+            let result = try Command(
+                Programs.server(), ["delete", "a/b"] + place.options,
+                environment: ["PATH": "/usr/bin:/bin"], directory: "/",
+                input: .descriptor(terminal.raw)
+            ).run()
+            let (ending, said) = (result.ending, result.errors)
             #expect(
                 said.hasPrefix(
                     "Delete 'a/b' with its 0 refs from '\(place.store)'?\nType its name to "

@@ -57,8 +57,8 @@ extension EndToEnd.ImportExportTests {
             let result = try Command(
                 drop[0],
                 drop.dropFirst() + [
-                    try Programs.responder(), "import", other.path, repository, "--store",
-                    site.setup.storeURL, "--state-dir", site.responder.stateDirectory,
+                    try Programs.server(), "import", other.path, repository, "--store",
+                    site.setup.storeURL, "--state-dir", site.instance.stateDirectory,
                 ], environment: ["PATH": "/usr/bin:/bin"]
             ).run()
             chmod(path, status.st_mode & 0o7777)
@@ -85,14 +85,14 @@ extension EndToEnd.ImportExportTests {
         let result = try Command(
             limit,
             [
-                "--fsize=300000", try Programs.responder(), "import", large.path, repository,
-                "--store", site.setup.storeURL, "--state-dir", site.responder.stateDirectory,
+                "--fsize=300000", try Programs.server(), "import", large.path, repository,
+                "--store", site.setup.storeURL, "--state-dir", site.instance.stateDirectory,
             ], environment: ["PATH": "/usr/bin:/bin"]
         ).run()
         #expect(result.ending == .exited(1), "\(result)")
         #expect(result.errors.contains("git failed to pack the objects: "), "\(result)")
         try expectServed(site, repository, equals: tree)
-        #expect(try site.responder.workspaces() == [])
+        #expect(try site.instance.workspaces() == [])
     }
 
     @Test func progressIsForATerminalThatWantsIt() throws {
@@ -103,8 +103,8 @@ extension EndToEnd.ImportExportTests {
         for (options, isShown) in [([], true), (["--quiet"], false)] as [([String], Bool)] {
             let command =
                 [
-                    try Programs.responder(), "import", tree.path, name(), "--store",
-                    site.setup.storeURL, "--state-dir", site.responder.stateDirectory,
+                    try Programs.server(), "import", tree.path, name(), "--store",
+                    site.setup.storeURL, "--state-dir", site.instance.stateDirectory,
                 ] + options
             let said = try Command(
                 script, ["-q", "-e", "-c", command.joined(separator: " "), "/dev/null"],

@@ -134,7 +134,7 @@ extension EndToEnd {
         // MARK: What it costs
 
         @Test func repeatedImportOfAGrownRepositoryStoresTheDifference() throws {
-            var setup = Responder.Setup(try StoreUnderTest.seaweed.makeBucket())
+            var setup = ServerProcess.Setup(try StoreUnderTest.seaweed.makeBucket())
             let proxy = try setup.bucket.makeProxy()
             setup.proxy = proxy
             let site = try Site(setup)
@@ -166,11 +166,11 @@ extension EndToEnd {
         /// Runs a command that kills itself at a point.
         private func die(at point: String, _ site: Site, _ arguments: [String]) throws {
             let result = try Command(
-                try Programs.responder(),
+                try Programs.server(),
                 arguments
                     + [
                         "--store", site.setup.storeURL, "--state-dir",
-                        site.responder.stateDirectory,
+                        site.instance.stateDirectory,
                     ],
                 environment: ["PATH": "/usr/bin:/bin", "GIT_S3_BACKEND_FAULT": "\(point)=kill"]
             ).run()
@@ -185,7 +185,7 @@ extension EndToEnd {
             try expectServed(site, repository, equals: tree)
             try site.command("import", [other.path, repository]).checked()
             try expectServed(site, repository, equals: other)
-            #expect(try site.responder.workspaces() == [])
+            #expect(try site.instance.workspaces() == [])
         }
 
         @Test(arguments: [
@@ -226,22 +226,21 @@ extension EndToEnd {
             let tree = try tree()
             let repository = name()
             let state = try TemporaryDirectory()
-            let null = try OwnedDescriptor.open("/dev/null", O_RDWR)
-            let child = try ChildProcess(
-                ChildProcess.Launch(
-                    path: try Programs.responder(),
-                    arguments: [
-                        "import", tree.path, repository, "--store", site.setup.storeURL,
-                        "--state-dir", state.path,
-                    ],
-                    environment: [
-                        "PATH=/usr/bin:/bin",
-                        "GIT_S3_BACKEND_FAULT=import-packed=barrier:\(barrier.path)",
-                    ], directory: "/", input: null.raw, output: null.raw, error: null.raw))
+            let child = try Command(
+                Programs.server(),
+                [
+                    "import", tree.path, repository, "--store", site.setup.storeURL,
+                    "--state-dir", state.path,
+                ],
+                environment: [
+                    "PATH": "/usr/bin:/bin",
+                    "GIT_S3_BACKEND_FAULT": "import-packed=barrier:\(barrier.path)",
+                ], directory: "/"
+            ).start()
             try wait(for: "the pack") { try !Files.names(in: barrier.path).isEmpty }
-            #expect(try Responder.workspaces(in: state.path) != [])
-            kill(child.identifier, signal)
-            #expect(try child.wait() == .exited(128 + signal))
+            #expect(try ServerProcess.workspaces(in: state.path) != [])
+            child.signal(signal)
+            #expect(try child.finish().ending == .exited(128 + signal))
             #expect(try Files.names(in: state.path + "/workspaces") == [])
             #expect(try site.advertisement(repository).status == 404)
         }

@@ -13,9 +13,9 @@ extension EndToEnd {
             name: "Content-Type", value: "application/x-git-upload-pack-request"
         )
 
-        private func nothingIsLeft(_ responder: Responder) throws {
+        private func nothingIsLeft(_ instance: ServerProcess) throws {
             try wait(for: "git and its workspace to go") {
-                try responder.children().isEmpty && responder.workspaces().isEmpty
+                try instance.children().isEmpty && instance.workspaces().isEmpty
             }
         }
 
@@ -24,22 +24,22 @@ extension EndToEnd {
         @Test(arguments: [SIGTERM, SIGINT, SIGHUP])
         func signalStopsAcceptingAndFinishesWhatRuns(signal: Int32) throws {
             let held = try Held(at: "push-stored")
-            let responder = held.site.responder
+            let instance = held.site.instance
             try held.tree.commit("held")
             let push = Background { try held.tree.attempt("push", "origin", "main") }
             try held.waitUntilHeld()
-            responder.signal(signal)
+            instance.signal(signal)
             try wait(for: "no more connections to be taken") {
-                (try? Sockets.connect(path: responder.socket)) == nil
+                (try? Sockets.connect(path: instance.socket)) == nil
             }
-            #expect(!responder.hasEnded)
+            #expect(!instance.hasEnded)
             #expect(try held.site.advertisement(held.repository).status == 502)
             try held.release()
             let result = try push.value()
             #expect(result.succeeded, "\(result)")
-            #expect(try responder.waitForEnd() == .exited(0))
-            #expect(access(responder.socket, F_OK) != 0)
-            #expect(try Files.names(in: responder.stateDirectory + "/workspaces") == [])
+            #expect(try instance.waitForEnd() == .exited(0))
+            #expect(access(instance.socket, F_OK) != 0)
+            #expect(try Files.names(in: instance.stateDirectory + "/workspaces") == [])
 
             var setup = held.site.setup
             setup.environment = [:]
@@ -51,14 +51,14 @@ extension EndToEnd {
             let (repository, tree) = try seeded(site)
             let pointer = try site.bucket.pointer(of: repository)
             let exchange = try unfinishedPush(site, repository, tree)
-            site.responder.signal(SIGTERM)
-            try wait(for: "the socket to go") { access(site.responder.socket, F_OK) != 0 }
-            #expect(!site.responder.hasEnded)
-            site.responder.signal(SIGTERM)
+            site.instance.signal(SIGTERM)
+            try wait(for: "the socket to go") { access(site.instance.socket, F_OK) != 0 }
+            #expect(!site.instance.hasEnded)
+            site.instance.signal(SIGTERM)
             exchange.hangUp()
-            #expect(try site.responder.waitForEnd() == .exited(0))
+            #expect(try site.instance.waitForEnd() == .exited(0))
             #expect(try site.bucket.pointer(of: repository) == pointer)
-            #expect(try Files.names(in: site.responder.stateDirectory + "/workspaces") == [])
+            #expect(try Files.names(in: site.instance.stateDirectory + "/workspaces") == [])
         }
 
         // MARK: Clients that go away
@@ -80,7 +80,7 @@ extension EndToEnd {
                 port: site.nginx.port, "POST", "/git/\(repository).git/git-receive-pack",
                 headers: [Site.authorization, Self.pushType, ("Transfer-Encoding", "chunked")])
             try exchange.sendChunk(Array(body[..<(body.count - 1000)]))
-            try wait(for: "git to run") { try !site.responder.children().isEmpty }
+            try wait(for: "git to run") { try !site.instance.children().isEmpty }
             return exchange
         }
 
@@ -89,9 +89,9 @@ extension EndToEnd {
             let (repository, tree) = try seeded(site)
             let pointer = try site.bucket.pointer(of: repository)
             let exchange = try unfinishedPush(site, repository, tree)
-            #expect(try site.responder.workspaces().count == 1)
+            #expect(try site.instance.workspaces().count == 1)
             exchange.hangUp()
-            try nothingIsLeft(site.responder)
+            try nothingIsLeft(site.instance)
             #expect(try site.bucket.pointer(of: repository) == pointer)
         }
 
@@ -109,7 +109,7 @@ extension EndToEnd {
             kill(-client.identifier, SIGKILL)
             _ = try client.waitForEnd()
             try held.release()
-            try nothingIsLeft(held.site.responder)
+            try nothingIsLeft(held.site.instance)
             // All of its small body was in: it may have landed, but never by half.
             let now = try held.site.bucket.pointer(of: held.repository)
             if now != pointer {
@@ -129,9 +129,9 @@ extension EndToEnd {
                 headers: [Self.fetchType, ("Content-Length", "\(Site.wants([tip]).count)")])
             try exchange.send(Site.wants([tip]))
             #expect(text(try exchange.receive()).hasPrefix("HTTP/1.1 200 OK"))
-            #expect(try site.responder.workspaces().count == 1)
+            #expect(try site.instance.workspaces().count == 1)
             exchange.hangUp()
-            try nothingIsLeft(site.responder)
+            try nothingIsLeft(site.instance)
             #expect(try site.fetch(repository, [tip]).body.count > 8_000_000)
         }
 
@@ -139,7 +139,7 @@ extension EndToEnd {
 
         @Test func twoRespondersShareOneStateDirectory() throws {
             let state = try TemporaryDirectory()
-            var setup = Responder.Setup(try StoreUnderTest.file.makeBucket())
+            var setup = ServerProcess.Setup(try StoreUnderTest.file.makeBucket())
             setup.state = state
             let first = try Site(setup)
             let second = try Site(setup)
@@ -149,18 +149,18 @@ extension EndToEnd {
                 let site = number % 2 == 0 ? second : first
                 try tree.git("push", "-q", site.url(repository), "main")
             }
-            try first.responder.stop()
+            try first.instance.stop()
             try tree.commit("after the first has gone")
             try tree.git("push", "-q", second.url(repository), "main")
             try expectServed(second, repository, equals: tree)
-            try second.responder.stop()
-            #expect(try Responder.workspaces(in: state.path) == [])
+            try second.instance.stop()
+            #expect(try ServerProcess.workspaces(in: state.path) == [])
         }
 
         @Test func nextStartSweepsWhatAKilledProcessLeftAndNotALiveOnes() throws {
             let held = try Held(at: "fetch-hydrated")
             let live = try Held(at: "fetch-hydrated")
-            let state = held.site.responder.stateDirectory
+            let state = held.site.instance.stateDirectory
             let tip = try held.tree.git("rev-parse", "HEAD")
             let doomed = Background { try? held.site.fetch(held.repository, [tip]) }
             try held.waitUntilHeld()
@@ -173,33 +173,33 @@ extension EndToEnd {
             let beside = try Site(setup)
             let kept = Background { try beside.fetch(held.repository, [tip]) }
             try live.waitUntilHeld()
-            #expect(try Responder.workspaces(in: state).count == 2)
+            #expect(try ServerProcess.workspaces(in: state).count == 2)
 
-            held.site.responder.signal(SIGKILL)
-            _ = try held.site.responder.waitForEnd()
+            held.site.instance.signal(SIGKILL)
+            _ = try held.site.instance.waitForEnd()
             _ = try doomed.value()
-            #expect(try Responder.workspaces(in: state).count == 2)
+            #expect(try ServerProcess.workspaces(in: state).count == 2)
             setup.environment = [:]
             let next = try Site(setup)
-            #expect(try Responder.workspaces(in: state).count == 1)
+            #expect(try ServerProcess.workspaces(in: state).count == 1)
             #expect(try next.fetch(held.repository, [tip]).status == 200)
             try live.release()
             #expect(try kept.value().text.contains("PACK"))
-            #expect(try Responder.workspaces(in: state) == [])
+            #expect(try ServerProcess.workspaces(in: state) == [])
         }
 
         @Test func restartTakesOverTheSameSocketEvenAfterSIGKILL() throws {
             let directory = try TemporaryDirectory()
             let bucket = try StoreUnderTest.file.makeBucket()
-            let setup = Responder.Setup(bucket)
+            let setup = ServerProcess.Setup(bucket)
             let socket = directory.path + "/socket"
             for signal in [SIGKILL, SIGTERM, SIGKILL] {
                 let service = try Service(
-                    try Programs.responder(),
+                    try Programs.server(),
                     [
                         "serve", "--store", bucket.url(), "--state-dir", directory.path + "/state",
                         "--listen", "unix:\(socket)",
-                    ], environment: Responder.environment(setup), log: directory.path + "/log")
+                    ], environment: ServerProcess.environment(setup), log: directory.path + "/log")
                 try service.waitUntilReady { (try? Sockets.connect(path: socket)) != nil }
                 let answer = try FastCGI.request(
                     on: try Sockets.connect(path: socket),
@@ -215,11 +215,11 @@ extension EndToEnd {
         @Test func socketInUseIsNotTaken() throws {
             let site = try Site.shared(.file)
             let result = try Command(
-                try Programs.responder(),
+                try Programs.server(),
                 [
                     "serve", "--store", site.setup.storeURL, "--state-dir",
-                    site.responder.stateDirectory, "--listen", "unix:\(site.responder.socket)",
-                ], environment: Responder.environment(site.setup)
+                    site.instance.stateDirectory, "--listen", "unix:\(site.instance.socket)",
+                ], environment: ServerProcess.environment(site.setup)
             ).run()
             #expect(result.ending == .exited(1))
             #expect(result.errors.contains("Address already in use"))
@@ -244,7 +244,7 @@ extension EndToEnd {
                 }
             }
             #expect(statuses == Array(repeating: 200, count: 30))
-            try nothingIsLeft(site.responder)
+            try nothingIsLeft(site.instance)
         }
 
         @Test func clientsThatSendNothingDoNotKeepOthersFromBeingServed() throws {
@@ -257,7 +257,7 @@ extension EndToEnd {
             }
             #expect(try site.advertisement(repository).status == 200)
             for exchange in silent { exchange.hangUp() }
-            try site.responder.stop()
+            try site.instance.stop()
         }
     }
 }

@@ -46,7 +46,7 @@ extension EndToEnd {
 
             /// Expects that a machine without a cache serves all of it.
             func expectWhole(sourceLocation: SourceLocation = #_sourceLocation) throws {
-                var setup = Responder.Setup(site.bucket)
+                var setup = ServerProcess.Setup(site.bucket)
                 setup.options = ["--cache-size", "0", "--verify-uploads", "off"]
                 try expectServed(
                     Site(setup), repository, equals: tree, sourceLocation: sourceLocation)
@@ -67,7 +67,7 @@ extension EndToEnd {
         func damageIsRepairedFromTheCache(store: StoreUnderTest) throws {
             let scene = try Scene(store)
             let bucket = scene.site.bucket
-            let state = scene.site.responder.stateDirectory
+            let state = scene.site.instance.stateDirectory
             let manifest = try scene.damage(scene.manifest)
             let flipped = try scene.damage(.pack(scene.packs[0]))
             let removed = try bucket.read(.pack(scene.packs[1]))
@@ -92,14 +92,14 @@ extension EndToEnd {
             #expect(try bucket.read(.pack(scene.packs[1])) == removed)
             #expect(try bucket.read(.index(scene.packs[0])) == index)
             try scene.expectWhole()
-            #expect(try scene.site.responder.workspaces() == [])
+            #expect(try scene.site.instance.workspaces() == [])
         }
 
         @Test(arguments: stores)
         func damageIsRepairedFromAnotherMachinesStateDirectory(store: StoreUnderTest) throws {
             let scene = try Scene(store)
-            let others = scene.site.responder.stateDirectory
-            var setup = Responder.Setup(scene.site.bucket)
+            let others = scene.site.instance.stateDirectory
+            var setup = ServerProcess.Setup(scene.site.bucket)
             setup.options = ["--verify-uploads", "off"]
             let here = try Site(setup)
             try scene.damage(.pack(scene.packs[0]))
@@ -127,7 +127,7 @@ extension EndToEnd {
         }
 
         @Test func packThatWasSentInPartsIsRepaired() throws {
-            var setup = Responder.Setup(try StoreUnderTest.seaweed.makeBucket())
+            var setup = ServerProcess.Setup(try StoreUnderTest.seaweed.makeBucket())
             setup.storeItems = "&part-size=5M&multipart-threshold=5M"
             setup.options = ["--verify-uploads", "off"]
             let site = try Site(setup)
@@ -161,8 +161,8 @@ extension EndToEnd {
             let backup = try TemporaryDirectory()
             let root = scene.site.bucket.url().dropFirst("file://".count)
             try Command("/bin/cp", ["-a", "\(root)/.", backup.path + "/"]).run().checked()
-            Files.removeTree(scene.site.responder.stateDirectory + "/packs")
-            Files.removeTree(scene.site.responder.stateDirectory + "/manifests")
+            Files.removeTree(scene.site.instance.stateDirectory + "/packs")
+            Files.removeTree(scene.site.instance.stateDirectory + "/manifests")
             try scene.damage(.pack(scene.packs[1]))
             try scene.damage(scene.manifest)
             #expect(try scene.repair().ending == .exited(1))
@@ -208,7 +208,7 @@ extension EndToEnd {
             try scene.site.command("delete", [deleted, "--yes"]).checked()
             // The first pack of all that are seeded is the same.
             try scene.damage(.pack(scene.packs[1]))
-            Files.removeTree(scene.site.responder.stateDirectory + "/packs")
+            Files.removeTree(scene.site.instance.stateDirectory + "/packs")
             let result = try scene.repair("--all")
             #expect(result.ending == .exited(1))
             #expect(result.text.contains("'\(second)': 3 objects checked, all good.\n"))

@@ -135,7 +135,7 @@ extension EndToEnd {
             var random = Seeded(state: seed)
             let state = try TemporaryDirectory()
             let clearing = try Clearing(of: state)
-            var setup = Responder.Setup(try StoreUnderTest.file.makeBucket())
+            var setup = ServerProcess.Setup(try StoreUnderTest.file.makeBucket())
             setup.state = state
             setup.options = ["--compact-at", "0"]
             setup.environment = ["PATH": clearing.git.searchPath]
@@ -150,11 +150,11 @@ extension EndToEnd {
             while lines.contains(where: { !$0.isDone }), refused < 4000 {
                 // A process whose directory is gone may refuse all that comes later, so each round
                 // has a process of its own.
-                let responder = try Responder(setup)
+                let instance = try ServerProcess(setup)
                 try clearing.prepare(delay: Int.random(in: 0...6000, using: &random))
                 let now = lines
                 let answers = try concurrently(now.count) { number in
-                    now[number].isDone ? nil : try Self.push(now[number], to: responder)
+                    now[number].isDone ? nil : try Self.push(now[number], to: instance)
                 }
                 try clearing.finish()
                 for (number, answer) in answers.enumerated() {
@@ -162,7 +162,7 @@ extension EndToEnd {
                     let isTold = try Self.check(&lines[number], answer, site.bucket)
                     if isTold { told += 1 } else { refused += 1 }
                 }
-                try responder.stop()
+                try instance.stop()
             }
             // The delays reach from before a push looks at its files to after it has stored them.
             #expect(refused > 0, "seed \(seed): no clear met a push")
@@ -170,7 +170,7 @@ extension EndToEnd {
             for line in lines { try Self.checkWhole(line, setup, seed) }
         }
 
-        private static func push(_ line: Line, to responder: Responder) throws -> HTTPMessage {
+        private static func push(_ line: Line, to instance: ServerProcess) throws -> HTTPMessage {
             let variables = [
                 "REQUEST_METHOD": "POST", "SCRIPT_NAME": "/git",
                 "PATH_INFO": "/\(line.repository).git/git-receive-pack", "QUERY_STRING": "",
@@ -179,7 +179,7 @@ extension EndToEnd {
                 "REMOTE_ADDR": "127.0.0.1", "SERVER_PROTOCOL": "HTTP/1.1",
             ]
             return try FastCGI.request(
-                on: try Sockets.connect(path: responder.socket), variables, body: line.next.bytes)
+                on: try Sockets.connect(path: instance.socket), variables, body: line.next.bytes)
         }
 
         /// Expects that a push which was told `ok` is published with a pack of its own, and that
@@ -207,7 +207,7 @@ extension EndToEnd {
 
         /// Expects that what is published can be cloned and is sound.
         private static func checkWhole(
-            _ line: Line, _ setup: Responder.Setup, _ seed: UInt64
+            _ line: Line, _ setup: ServerProcess.Setup, _ seed: UInt64
         ) throws {
             var setup = setup
             setup.state = nil

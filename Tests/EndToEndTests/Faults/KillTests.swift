@@ -15,11 +15,11 @@ extension EndToEnd {
         @Test(arguments: stores)
         func killedAtAnyStepLeavesTheOldStateOrTheCompleteNewOne(store: StoreUnderTest) throws {
             let state = try TemporaryDirectory()
-            var setup = Responder.Setup(try store.makeBucket())
+            var setup = ServerProcess.Setup(try store.makeBucket())
             setup.state = state
             let first = try Site(setup)
             let (repository, tree) = try seeded(first)
-            try first.responder.stop()
+            try first.instance.stop()
 
             for (point, after) in Self.points {
                 setup.environment = ["GIT_S3_BACKEND_FAULT": "\(point)=kill"]
@@ -29,11 +29,11 @@ extension EndToEnd {
                 try tree.git("remote", "set-url", "origin", dying.url(repository))
                 let result = try tree.attempt("push", "--follow-tags", "origin", "main")
                 if after == .old { #expect(!result.succeeded, "\(point): \(result)") }
-                #expect(try dying.responder.waitForEnd() == .signalled(9), "\(point)")
+                #expect(try dying.instance.waitForEnd() == .signalled(9), "\(point)")
 
                 setup.environment = [:]
                 let next = try Site(setup)
-                #expect(try next.responder.workspaces() == [], "\(point): not swept")
+                #expect(try next.instance.workspaces() == [], "\(point): not swept")
                 if after == .old {
                     let copy = try WorkTree.clone(next.anonymousURL(repository), "-q", "--mirror")
                     #expect(try copy.git("rev-parse", "main") == tree.git("rev-parse", "main~1"))
@@ -43,27 +43,27 @@ extension EndToEnd {
                     try tree.git("push", "-q", "--follow-tags", "origin", "main")
                 }
                 try expectServed(next, repository, equals: tree)
-                try next.responder.stop()
-                #expect(try Responder.workspaces(in: state.path) == [])
+                try next.instance.stop()
+                #expect(try ServerProcess.workspaces(in: state.path) == [])
             }
         }
 
         @Test(arguments: stores)
         func killedInAFetchLeavesNothingAfterTheNextStart(store: StoreUnderTest) throws {
             let state = try TemporaryDirectory()
-            var setup = Responder.Setup(try store.makeBucket())
+            var setup = ServerProcess.Setup(try store.makeBucket())
             setup.state = state
             setup.environment = ["GIT_S3_BACKEND_FAULT": "fetch-hydrated=kill"]
             let dying = try Site(setup)
             let (repository, tree) = try seeded(dying)
             let (_, result) = try WorkTree.attemptClone(dying.anonymousURL(repository), [])
             #expect(!result.succeeded)
-            #expect(try dying.responder.waitForEnd() == .signalled(9))
-            #expect(try Responder.workspaces(in: state.path) != [])
+            #expect(try dying.instance.waitForEnd() == .signalled(9))
+            #expect(try ServerProcess.workspaces(in: state.path) != [])
 
             setup.environment = [:]
             let next = try Site(setup)
-            #expect(try next.responder.workspaces() == [])
+            #expect(try next.instance.workspaces() == [])
             try expectServed(next, repository, equals: tree)
         }
 
@@ -77,7 +77,7 @@ extension EndToEnd {
                     exec '\(copy.hook).built'
                     """)
             let state = try TemporaryDirectory()
-            var setup = Responder.Setup(try StoreUnderTest.file.makeBucket())
+            var setup = ServerProcess.Setup(try StoreUnderTest.file.makeBucket())
             setup.program = copy.program
             setup.state = state
             let dying = try Site(setup)
@@ -89,13 +89,13 @@ extension EndToEnd {
             try tree.commit("never published")
             let push = Background { try tree.attempt("push", "origin", "main") }
             try wait(for: "the hook to run") { try Files.size(of: mark.path + "/waiting") != nil }
-            dying.responder.signal(SIGKILL)
-            #expect(try dying.responder.waitForEnd() == .signalled(9))
+            dying.instance.signal(SIGKILL)
+            #expect(try dying.instance.waitForEnd() == .signalled(9))
             #expect(try !push.value().succeeded)
 
             // The orphans find their bridge gone, and the next start their workspace free to sweep.
             let next = try Site(setup)
-            #expect(try next.responder.workspaces() == [])
+            #expect(try next.instance.workspaces() == [])
             try mark.file("go", "")
             try wait(for: "git and its hook to end") {
                 try processes(inside: state.path).isEmpty
@@ -108,7 +108,7 @@ extension EndToEnd {
         func killedWhileAWriteIsOnItsWay(object: FaultProxy.StoredKind) throws {
             let bucket = try StoreUnderTest.seaweed.makeBucket()
             let proxy = try bucket.makeProxy()
-            var setup = Responder.Setup(bucket)
+            var setup = ServerProcess.Setup(bucket)
             setup.proxy = proxy
             setup.state = try TemporaryDirectory()
             let dying = try Site(setup)
@@ -119,8 +119,8 @@ extension EndToEnd {
             let new = try tree.commit("on its way")
             let push = Background { try tree.attempt("push", "origin", "main") }
             try wait(for: "the write to be on its way") { proxy.pending == 0 }
-            dying.responder.signal(SIGKILL)
-            #expect(try dying.responder.waitForEnd() == .signalled(9))
+            dying.instance.signal(SIGKILL)
+            #expect(try dying.instance.waitForEnd() == .signalled(9))
             #expect(try !push.value().succeeded)
             gate.open()
             try wait(for: "the write to be made") {
@@ -138,7 +138,7 @@ extension EndToEnd {
         @Test func startBesideALiveProcessLeavesItsWorkspacesAlone() throws {
             let state = try TemporaryDirectory()
             let barrier = try TemporaryDirectory()
-            var setup = Responder.Setup(try StoreUnderTest.file.makeBucket())
+            var setup = ServerProcess.Setup(try StoreUnderTest.file.makeBucket())
             setup.state = state
             let plain = try Site(setup)
             let (repository, tree) = try seeded(plain)
@@ -151,7 +151,7 @@ extension EndToEnd {
                 try !Files.names(in: barrier.path).isEmpty
             }
             let another = try Site(setup)
-            #expect(try another.responder.workspaces().count == 1)
+            #expect(try another.instance.workspaces().count == 1)
             try barrier.file("go", "")
             let result = try push.value()
             #expect(result.succeeded, "\(result)")

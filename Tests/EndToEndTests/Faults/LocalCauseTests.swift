@@ -20,7 +20,7 @@ extension EndToEnd {
         /// The cached packs' files: name, inode, size, and, but for indexes, whose time is that of
         /// use, time.
         private func cache(_ site: Site) throws -> [String] {
-            let directory = site.responder.stateDirectory + "/packs"
+            let directory = site.instance.stateDirectory + "/packs"
             return try Files.names(in: directory).sorted().map { name in
                 var status = stat()
                 #expect(lstat("\(directory)/\(name)", &status) == 0)
@@ -53,7 +53,7 @@ extension EndToEnd {
         @Test func fetchesThatFailAgainAndAgainHaveNothingHashedAgain() throws {
             let site = try Site(.file)
             let (repository, _, tip) = try cached(site)
-            let proofs = site.responder.stateDirectory + "/proofs"
+            let proofs = site.instance.stateDirectory + "/proofs"
             func fail() throws {
                 _ = try site.http.send(
                     "POST", "/git/\(repository).git/git-upload-pack",
@@ -108,7 +108,7 @@ extension EndToEnd {
         @Test(.enabled(if: SmallDisk.mayBeMounted, "takes root, and leave to mount"))
         func pushThatFindsTheDiskFullTakesRoomFromTheCacheForTheNext() throws {
             let disk = try SmallDisk(mebibytes: 6)
-            var setup = Responder.Setup(try StoreUnderTest.file.makeBucket())
+            var setup = ServerProcess.Setup(try StoreUnderTest.file.makeBucket())
             setup.program = disk.program
             setup.options = disk.options
             let site = try Site(setup)

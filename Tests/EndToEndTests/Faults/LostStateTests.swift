@@ -21,14 +21,14 @@ extension EndToEnd {
             let push = try tree.attempt("push", "-q", "origin", "main")
             #expect(push.succeeded, "\(push)", sourceLocation: sourceLocation)
             try expectServed(site, repository, equals: tree, sourceLocation: sourceLocation)
-            #expect(!site.responder.hasEnded, sourceLocation: sourceLocation)
+            #expect(!site.instance.hasEnded, sourceLocation: sourceLocation)
         }
 
         // D1
         @Test func processThatLostItsLockFileIsNotSweptByAnotherStart() throws {
             let site = try Site(.file)
             let (repository, tree) = try seeded(site)
-            let workspaces = site.responder.stateDirectory + "/workspaces"
+            let workspaces = site.instance.stateDirectory + "/workspaces"
             for name in try Files.names(in: workspaces) {
                 Files.removeTree("\(workspaces)/\(name)/lock")
             }
@@ -43,7 +43,7 @@ extension EndToEnd {
         @Test func clearedStateDirectoryIsMadeAgainByTheRunningProcess() throws {
             let site = try Site(.file)
             let (repository, tree) = try seeded(site)
-            let state = site.responder.stateDirectory
+            let state = site.instance.stateDirectory
             try expectServed(site, repository, equals: tree)
             for name in try Files.names(in: state) { Files.removeTree("\(state)/\(name)") }
             try expectServed(site, repository, equals: tree)
@@ -55,8 +55,8 @@ extension EndToEnd {
             // Its new directory is as safe from other starts as the first one.
             try site.command("compact", [repository]).checked()
             try pushAndExpect(site, repository, tree)
-            try site.responder.stop()
-            #expect(try Responder.workspaces(in: state) == [])
+            try site.instance.stop()
+            #expect(try ServerProcess.workspaces(in: state) == [])
         }
 
         // D2
@@ -66,7 +66,7 @@ extension EndToEnd {
             let push = Background { try held.tree.attempt("push", "-q", "origin", "main") }
             try held.waitUntilHeld()
             let pointer = try held.site.bucket.pointer(of: held.repository)
-            Files.removeTree(held.site.responder.stateDirectory + "/workspaces")
+            Files.removeTree(held.site.instance.stateDirectory + "/workspaces")
             try held.release()
             let result = try push.value()
             #expect(!result.succeeded, "\(result)")
@@ -78,7 +78,7 @@ extension EndToEnd {
         @Test func oneThatSomebodyElsePutThereIsNotUsed() throws {
             let site = try Site(.file)
             let (repository, tree) = try seeded(site)
-            let state = site.responder.stateDirectory
+            let state = site.instance.stateDirectory
             Files.removeTree(state)
             try Files.makeDirectories(state)
             chmod(state, 0o777)
@@ -119,7 +119,7 @@ extension EndToEnd {
             // A CGI has no terminal to say it on.
             chmod(state, 0o777)
             let cgi = try Command(
-                try Programs.responder(), [],
+                try Programs.server(), [],
                 environment: [
                     "PATH": "/usr/bin:/bin", "GATEWAY_INTERFACE": "CGI/1.1",
                     "REQUEST_METHOD": "GET", "PATH_INFO": "/a/b.git/info/refs",

@@ -18,7 +18,7 @@ struct SmallDisk {
             #!/bin/sh
             exec unshare -m sh -c \
                 'mount -t tmpfs -o size=\(mebibytes)m,mode=0700 none "$0" && exec "$@"' \
-                '\(directory.path)/disk' '\(try Programs.responder())' "$@"
+                '\(directory.path)/disk' '\(try Programs.server())' "$@"
             """)
         chmod(program, 0o755)
         _ = try directory.directory("disk")

@@ -17,12 +17,12 @@ extension EndToEnd {
         }
 
         private func packs(_ site: Site) throws -> [String] {
-            try Files.names(in: site.responder.stateDirectory + "/packs")
+            try Files.names(in: site.instance.stateDirectory + "/packs")
                 .filter { $0.hasSuffix(".pack") }
         }
 
         private func incoming(_ site: Site) throws -> [String] {
-            try Files.names(in: site.responder.stateDirectory + "/packs/incoming")
+            try Files.names(in: site.instance.stateDirectory + "/packs/incoming")
         }
 
         @Test func whatIsKeptIsServedThoughTheStoreLostItAndAnotherMachineSaysSo() throws {
@@ -33,12 +33,12 @@ extension EndToEnd {
             for damage in [[], Array(original.dropLast()), original.map { $0 ^ 1 }] {
                 try site.bucket.overwrite(.pack(packs[0]), with: damage)
                 try expectServed(site, repository, equals: tree)
-                let stranger = try Site(Responder.Setup(site.bucket))
+                let stranger = try Site(ServerProcess.Setup(site.bucket))
                 let tip = try tree.git("rev-parse", "main")
                 #expect(try stranger.fetch(repository, [tip]).status == 500)
                 #expect(try !self.packs(stranger).contains(packs[0] + ".pack"))
                 #expect(try incoming(stranger) == [])
-                #expect(try stranger.responder.workspaces() == [])
+                #expect(try stranger.instance.workspaces() == [])
                 try site.bucket.overwrite(.pack(packs[0]), with: original)
                 try expectServed(stranger, repository, equals: tree)
             }
@@ -47,7 +47,7 @@ extension EndToEnd {
         @Test func everythingInTheStateDirectoryMayGoOrBeDamagedAtAnyTime() throws {
             let site = try Site(.file)
             let (repository, tree) = try kept(site)
-            let state = site.responder.stateDirectory
+            let state = site.instance.stateDirectory
             for name in ["packs", "manifests", "cache-size", "capabilities"] {
                 Files.removeTree("\(state)/\(name)")
                 try expectServed(site, repository, equals: tree)
@@ -71,7 +71,7 @@ extension EndToEnd {
             let site = try Site(.file)
             let (repository, tree) = try kept(site)
             for name in try packs(site) {
-                let path = site.responder.stateDirectory + "/packs/" + name
+                let path = site.instance.stateDirectory + "/packs/" + name
                 var bytes = try Files.read(path)
                 for offset in 13..<bytes.count - 20 { bytes[offset] ^= 0x55 }
                 try Files.write(bytes, to: path)
@@ -94,7 +94,7 @@ extension EndToEnd {
                 }
                 return (repository, tree)
             }
-            let directory = site.responder.stateDirectory + "/packs"
+            let directory = site.instance.stateDirectory + "/packs"
             let used = try Files.names(in: directory).reduce(0) {
                 try $0 + ($1 == "incoming" ? 0 : Int(Files.size(of: "\(directory)/\($1)") ?? 0))
             }
@@ -105,13 +105,13 @@ extension EndToEnd {
         @Test func killedInADownloadLeavesNothingAndItsPlaceIsTakenByAnother() throws {
             let bucket = try StoreUnderTest.seaweed.makeBucket()
             let proxy = try bucket.makeProxy()
-            let direct = try Site(Responder.Setup(bucket))
+            let direct = try Site(ServerProcess.Setup(bucket))
             let (repository, tree) = try seeded(direct)
             try tree.commit("second")
             try tree.git("push", "-q", "origin", "main")
             let tip = try tree.git("rev-parse", "main")
 
-            var setup = Responder.Setup(bucket)
+            var setup = ServerProcess.Setup(bucket)
             setup.proxy = proxy
             let dying = try Site(setup)
             setup.state = dying.setup.state
@@ -126,8 +126,8 @@ extension EndToEnd {
             try wait(for: "the other to have come that far") {
                 proxy.counts["GET pointer"] == 2 && proxy.counts["GET manifest"] != nil
             }
-            dying.responder.signal(SIGKILL)
-            #expect(try dying.responder.waitForEnd() == .signalled(SIGKILL))
+            dying.instance.signal(SIGKILL)
+            #expect(try dying.instance.waitForEnd() == .signalled(SIGKILL))
             #expect(try lost.value().status == 502)
             #expect(try waiting.value().status == 200)
             gate.open()
@@ -139,7 +139,7 @@ extension EndToEnd {
         @Test(.enabled(if: SmallDisk.mayBeMounted, "takes root, and leave to mount"))
         func diskThatFillsUpTakesFromTheCacheAndIs503WhenThatIsNotEnough() throws {
             let bucket = try StoreUnderTest.file.makeBucket()
-            let direct = try Site(Responder.Setup(bucket))
+            let direct = try Site(ServerProcess.Setup(bucket))
             func make(_ bytes: Int) throws -> (repository: String, tip: String) {
                 let (repository, tree) = try seeded(direct)
                 let tip = try tree.commit("large", bytes: try SmallDisk.noise(bytes))
@@ -150,7 +150,7 @@ extension EndToEnd {
                 try make(1_200_000), try make(1_200_000), try make(3_000_000)
             )
             let disk = try SmallDisk(mebibytes: 2)
-            var setup = Responder.Setup(bucket)
+            var setup = ServerProcess.Setup(bucket)
             setup.program = disk.program
             setup.options = disk.options
             let small = try Site(setup)

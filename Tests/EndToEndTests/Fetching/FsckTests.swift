@@ -122,7 +122,7 @@ extension EndToEnd {
                 ["GIT_S3_BACKEND_FSCK_ACCEPT": "zeroPaddedFilemode, badTimezone"],
                 ["GIT_S3_BACKEND_FSCK": "off"], ["GIT_S3_BACKEND_FSCK": "warn"],
             ] {
-                var setup = Responder.Setup(try StoreUnderTest.file.makeBucket())
+                var setup = ServerProcess.Setup(try StoreUnderTest.file.makeBucket())
                 setup.environment = variables
                 let site = try CGISite(setup)
                 let (repository, tree) = try history(site)

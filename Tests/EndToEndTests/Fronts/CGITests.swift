@@ -164,7 +164,7 @@ extension EndToEnd {
             for extra in [[:], ["GIT_PROJECT_ROOT": "/srv/git", "GIT_HTTP_EXPORT_ALL": "1"]] {
                 let state = try TemporaryDirectory()
                 let result = try Command(
-                    try Programs.responder(), [],
+                    try Programs.server(), [],
                     environment: [
                         "PATH": "/usr/bin:/bin", "GATEWAY_INTERFACE": "CGI/1.1",
                         "REQUEST_METHOD": "GET", "PATH_INFO": "/team/r.git/info/refs",
@@ -200,7 +200,7 @@ extension EndToEnd {
         @Test func argumentsFromTheQueryAreNoOrders() throws {
             let ground = try Ground()
             let result = try Command(
-                try Programs.responder(), ["create", "team/by-query"],
+                try Programs.server(), ["create", "team/by-query"],
                 environment: ground.cgi.environment("GET", "/team/by-query/info/refs")
             ).run()
             #expect(result.text.hasPrefix("Status: 403 "), "\(result)")
@@ -223,44 +223,34 @@ extension EndToEnd {
             let ground = try Ground(
                 environment: ["GIT_S3_BACKEND_FAULT": "\(point)=barrier:\(barrier.path)"])
             let pointer = try ground.site.bucket.pointer(of: ground.repository)
-            let scratch = try TemporaryDirectory()
-            let input = try OwnedDescriptor.open(try scratch.file("in", ground.body), O_RDONLY)
-            let output = try OwnedDescriptor.open(scratch.path + "/out", O_RDWR | O_CREAT)
             let environment = ground.cgi.environment(
                 "POST", ground.path("git-receive-pack"), length: ground.body.count
             ).merging(Self.push) { $1 }
-            let child = try ChildProcess(
-                ChildProcess.Launch(
-                    path: try Programs.responder(), arguments: [],
-                    environment: environment.map { "\($0.key)=\($0.value)" }, directory: nil,
-                    input: input.raw, output: output.raw, error: output.raw))
+            let child = try Command(
+                Programs.server(), [], environment: environment, input: .bytes(ground.body)
+            ).start()
             try wait(for: "the push to be held") { try !Files.names(in: barrier.path).isEmpty }
-            kill(child.identifier, SIGTERM)
-            #expect(try child.wait() == .exited(128 + SIGTERM))
-            #expect(
-                try Files.read(scratch.path + "/out").firstRange(of: Array("ok refs".utf8)) == nil)
+            child.signal(SIGTERM)
+            let result = try child.finish()
+            #expect(result.ending == .exited(128 + SIGTERM))
+            #expect(!result.text.contains("ok refs"))
             #expect(try Files.names(in: ground.state.path + "/workspaces") == [])
             #expect(try ground.site.bucket.pointer(of: ground.repository) == pointer)
         }
 
         @Test func slowBodyDoesNotHoldBackTheEndOfGitsTime() throws {
             let ground = try Ground(environment: ["GIT_S3_BACKEND_GIT_TIMEOUT": "1s"])
-            let scratch = try TemporaryDirectory()
-            let output = try OwnedDescriptor.open(scratch.path + "/out", O_RDWR | O_CREAT)
             let pipe = try OwnedDescriptor.pipe()
             let environment = ground.cgi.environment(
                 "POST", ground.path("git-receive-pack")
             ).merging(Self.push) { $1 }
-            let child = try ChildProcess(
-                ChildProcess.Launch(
-                    path: try Programs.responder(), arguments: [],
-                    environment: environment.map { "\($0.key)=\($0.value)" }, directory: nil,
-                    input: pipe.first.raw, output: output.raw, error: output.raw))
+            let child = try Command(
+                Programs.server(), [], environment: environment, input: .descriptor(pipe.first.raw)
+            ).start()
             try writeAll(pipe.second.raw, Array(ground.body.prefix(ground.body.count - 10)))
             try wait(for: "the answer", upTo: .seconds(20)) { child.hasEnded }
-            let answer = String(decoding: try Files.read(scratch.path + "/out"), as: UTF8.self)
+            let answer = try child.finish().text
             #expect(answer.contains("Status: 504 ") || answer.contains("Status: 408 "), "\(answer)")
-            _ = try child.wait()
         }
     }
 }

@@ -112,14 +112,14 @@ extension EndToEnd {
         // W1
         @Test func bodyWithoutALengthByHTTP2IsRefusedToo() throws {
             let certificate = try Certificate()
-            let setup = Responder.Setup(try StoreUnderTest.file.makeBucket())
+            let setup = ServerProcess.Setup(try StoreUnderTest.file.makeBucket())
             let site = try Site(setup)
             let nginx = try Nginx(
-                before: .fastCGI(socket: site.responder.socket), certificate: certificate,
+                before: .fastCGI(socket: site.instance.socket), certificate: certificate,
                 isSite: true)
             try expectRefused(nginx.bytesOnDisk, port: nginx.port, certificate)
             let apache = try ApacheSite(
-                .fcgid, Responder.Setup(try StoreUnderTest.file.makeBucket()),
+                .fcgid, ServerProcess.Setup(try StoreUnderTest.file.makeBucket()),
                 certificate: certificate)
             try expectRefused(apache.bytesOnDisk, port: apache.port, certificate)
         }
@@ -158,7 +158,7 @@ extension EndToEnd {
 
         /// A site whose patience with one kind of body is a second.
         private func site(_ front: Front, _ patience: String) throws -> any BackendHost {
-            var setup = Responder.Setup(try StoreUnderTest.file.makeBucket())
+            var setup = ServerProcess.Setup(try StoreUnderTest.file.makeBucket())
             setup.environment = [
                 "GIT_S3_BACKEND_FAULT": "\(patience)=1000", "GIT_S3_BACKEND_LOG_LEVEL": "debug",
             ]

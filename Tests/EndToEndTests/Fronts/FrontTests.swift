@@ -34,7 +34,7 @@ extension EndToEnd {
         @Test(arguments: [Front.apacheFCGID, .apacheCGID])
         func programsThatApacheStartsReachABucket(front: Front) throws {
             let site = try front.makeSite(
-                Responder.Setup(try StoreUnderTest.seaweed.makeBucket()))
+                ServerProcess.Setup(try StoreUnderTest.seaweed.makeBucket()))
             let (repository, tree) = try seeded(site)
             try tree.commit("large", bytes: try randomBytes(3_000_000))
             try tree.git("push", "-q", "origin", "main")
@@ -46,7 +46,7 @@ extension EndToEnd {
         func ofSixThatPushOneBranchOneWinsAndWithOneEachAllDo(front: Front) throws {
             let barrier = try TemporaryDirectory()
             try Account.ofWebServers()?.give(barrier.path)
-            var setup = Responder.Setup(try StoreUnderTest.file.makeBucket())
+            var setup = ServerProcess.Setup(try StoreUnderTest.file.makeBucket())
             setup.environment = [
                 "GIT_S3_BACKEND_FAULT": "push-hydrated=barrier:\(barrier.path)",
                 "GIT_S3_BACKEND_MAX_GIT": "16", "GIT_S3_BACKEND_PUSH_ATTEMPTS": "20",
@@ -103,7 +103,7 @@ extension EndToEnd {
                         >'\(mark.path)/who'
                     exec '\(copy.hook).built'
                     """)
-            var setup = Responder.Setup(try StoreUnderTest.file.makeBucket())
+            var setup = ServerProcess.Setup(try StoreUnderTest.file.makeBucket())
             setup.program = copy.program
             let site = try front.makeSite(setup)
             let (repository, tree) = try seeded(site)
@@ -135,7 +135,7 @@ extension EndToEnd {
 
         @Test(arguments: Front.allCases)
         func restartOfTheWebServerUnderLoadLosesNothingThatWasTold(front: Front) throws {
-            let site = try front.makeSite(Responder.Setup(try StoreUnderTest.file.makeBucket()))
+            let site = try front.makeSite(ServerProcess.Setup(try StoreUnderTest.file.makeBucket()))
             let (repository, _) = try seeded(site)
             let trees = try (0..<4).map { _ in try WorkTree.clone(site.url(repository), "-q") }
             let done = Atomic(0)

@@ -10,7 +10,7 @@ extension EndToEnd {
             _ front: Front, service: String
         ) throws -> [String: String] {
             let dump = try VariableDump()
-            var setup = Responder.Setup(try StoreUnderTest.file.makeBucket())
+            var setup = ServerProcess.Setup(try StoreUnderTest.file.makeBucket())
             setup.program = dump.program
             let site = try front.makeSite(setup)
             let answer = try site.http.send(

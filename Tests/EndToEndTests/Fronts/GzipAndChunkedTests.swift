@@ -100,8 +100,8 @@ extension EndToEnd {
                 }
             }
             #expect(try site.bucket.pointer(of: ground.repository) == pointer)
-            try wait(for: "git's end") { try site.responder.children().isEmpty }
-            #expect(try site.responder.workspaces() == [])
+            try wait(for: "git's end") { try site.instance.children().isEmpty }
+            #expect(try site.instance.workspaces() == [])
         }
 
         @Test func gzipBombIsCutOffByTheFramingAndByTheLimitOfFetches() throws {
@@ -122,7 +122,7 @@ extension EndToEnd {
                 "git-upload-pack", [header],
                 .bytes(try many(70, wants) + gzip(PktLines.flush)))
             #expect(answer.status == 413, "\(answer.start)")
-            #expect(try site.responder.peakMemory() < 300 << 20)
+            #expect(try site.instance.peakMemory() < 300 << 20)
         }
 
         @Test func gitFetchesWithManyHavesWhichItSendsCompressed() throws {
@@ -217,7 +217,7 @@ extension EndToEnd {
             try exchange.send(ground.push)
             try wait(for: "the push to be held") { try !Files.names(in: barrier.path).isEmpty }
             try body(ground, exchange) { try barrier.file("go", "") }
-            #expect(try site.responder.workspaces() == [])
+            #expect(try site.instance.workspaces() == [])
         }
 
         private func count(_ needle: String, in text: String) -> Int {

@@ -21,20 +21,16 @@ extension EndToEnd {
 
         /// Starts the program with a socket as descriptor 0, or another input.
         private func start(
-            _ arguments: [String], _ place: CommandPlace, input: Int32,
+            _ arguments: [String], _ place: CommandPlace, input: Command.Input = .nothing,
             _ environment: [String: String] = [:]
-        ) throws -> ChildProcess {
-            let output = try OwnedDescriptor.open(
-                place.directory.path + "/log", O_WRONLY | O_CREAT | O_APPEND)
+        ) throws -> RunningCommand {
             let variables = [
                 "PATH": "/usr/bin:/bin", "GIT_S3_BACKEND_STORE": place.store,
                 "GIT_S3_BACKEND_STATE_DIR": place.directory.path + "/state",
             ].merging(environment) { $1 }
-            return try ChildProcess(
-                ChildProcess.Launch(
-                    path: try Programs.responder(), arguments: arguments,
-                    environment: variables.map { "\($0.key)=\($0.value)" }, directory: "/",
-                    input: input, output: output.raw, error: output.raw))
+            return try Command(
+                Programs.server(), arguments, environment: variables, directory: "/", input: input
+            ).start()
         }
 
         private func refs(
@@ -54,27 +50,26 @@ extension EndToEnd {
             let listener = try Sockets.listen()
             let port = try Sockets.port(of: listener)
             // A web server that starts responders may set this; the socket decides.
-            let child = try start([], place, input: listener.raw, ["GATEWAY_INTERFACE": "CGI/1.1"])
+            let child = try start(
+                [], place, input: .descriptor(listener.raw), ["GATEWAY_INTERFACE": "CGI/1.1"])
             let answer = try refs(on: try Sockets.connect(port: port), "a/b")
             #expect(answer.status == 200, "\(answer.text)")
             #expect(
                 try refs(on: try Sockets.connect(port: port), "a/none").status == 404)
-            kill(child.identifier, SIGTERM)
-            #expect(try child.wait() == .exited(0))
+            child.signal(SIGTERM)
+            #expect(try child.finish().ending == .exited(0))
             // The socket is its owner's: whoever comes next serves what waits on it.
-            let next = try start(["serve"], place, input: listener.raw)
+            let next = try start(["serve"], place, input: .descriptor(listener.raw))
             #expect(try refs(on: try Sockets.connect(port: port), "a/b").status == 200)
-            kill(next.identifier, SIGTERM)
-            #expect(try next.wait() == .exited(0))
+            next.signal(SIGTERM)
+            #expect(try next.finish().ending == .exited(0))
         }
 
         @Test func portOfLoopbackIsServedAndAStrangerMayNotPush() throws {
             let place = try CommandPlace()
             try place.run(["create", "a/b"]).checked()
-            let port = try Sockets.freePort()
-            let null = try OwnedDescriptor.open("/dev/null", O_RDONLY)
-            let child = try start(
-                ["serve", "--listen", "127.0.0.1:\(port)"], place, input: null.raw)
+            let port = try #require(try Sockets.freePorts(1).first)
+            let child = try start(["serve", "--listen", "127.0.0.1:\(port)"], place)
             try wait(for: "the port to be served") { (try? Sockets.connect(port: port)) != nil }
             #expect(try refs(on: try Sockets.connect(port: port), "a/b").status == 200)
             for user in [[:], ["REMOTE_USER": ""], ["HTTP_AUTHORIZATION": "Basic YWxpY2U6"]] {
@@ -87,8 +82,8 @@ extension EndToEnd {
                     ].merging(user) { $1 }, body: PktLines.flush + [0])
                 #expect(push.status == 403, "\(push.text)")
             }
-            kill(child.identifier, SIGTERM)
-            #expect(try child.wait() == .exited(0))
+            child.signal(SIGTERM)
+            #expect(try child.finish().ending == .exited(0))
         }
     }
 }

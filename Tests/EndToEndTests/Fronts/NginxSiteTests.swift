@@ -14,7 +14,7 @@ extension EndToEnd {
             let site = try Site(.file)
             let (repository, _) = try seeded(site)
             let nginx = try Nginx(
-                before: .fastCGI(socket: site.responder.socket), isSite: true)
+                before: .fastCGI(socket: site.instance.socket), isSite: true)
             let target = "/git/\(repository).git/info/refs?service=git-upload-pack"
             let statuses = try concurrently(190) { _ in
                 try (0..<3).map { _ in try nginx.client.send("GET", target).status }
@@ -30,20 +30,20 @@ extension EndToEnd {
             let site = try Site(.file)
             let (repository, _) = try seeded(site)
             let nginx = try Nginx(
-                before: .fastCGI(socket: site.responder.socket), isSite: true)
+                before: .fastCGI(socket: site.instance.socket), isSite: true)
             func status() throws -> Int {
                 try nginx.client.send(
                     "GET", "/git/\(repository).git/info/refs?service=git-upload-pack"
                 ).status
             }
-            // Bodies that never come wait in nginx, which holds no worker of the responder.
+            // Bodies that never come wait in nginx, which holds no worker of the instance.
             let waiting = try concurrently(200) { _ in
                 try HTTPExchange(
                     port: nginx.port, "POST", "/git/no/such.git/git-upload-pack",
                     headers: [Self.fetchType, ("Content-Length", "100")])
             }
             try wait(for: "the address to be refused") { try status() == 429 }
-            #expect(!site.responder.log.contains("no/such"))
+            #expect(!site.instance.log.contains("no/such"))
             waiting[0].hangUp()
             try wait(for: "the address to be served again") { try status() == 200 }
             withExtendedLifetime(waiting) {}

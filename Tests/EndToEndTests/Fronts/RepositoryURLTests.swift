@@ -9,7 +9,7 @@ extension EndToEnd {
         @Test(arguments: ["git", "none"])
         func oneSpellingIsServedAndTheOtherIsUnknown(suffix: String) throws {
             for front in [Front.nginx, .cgi] {
-                var setup = Responder.Setup(try StoreUnderTest.file.makeBucket())
+                var setup = ServerProcess.Setup(try StoreUnderTest.file.makeBucket())
                 setup.environment = ["GIT_S3_BACKEND_URL_SUFFIX": suffix]
                 let site = try front.makeSite(setup)
                 let repository = try site.create()
@@ -40,7 +40,7 @@ extension EndToEnd {
             (.lighttpd, "# lighttpd: after the others"),
         ])
         func repositoryIsProtectedUnderBothOfItsURLs(front: Front, block: String) throws {
-            var setup = Responder.Setup(try StoreUnderTest.file.makeBucket())
+            var setup = ServerProcess.Setup(try StoreUnderTest.file.makeBucket())
             setup.serverConfiguration = try Documentation.block(block, of: "Security")
             let site = try front.makeSite(setup)
             for name in ["acme/x", "acme/xy", "acme2/x"] { try site.create(name) }

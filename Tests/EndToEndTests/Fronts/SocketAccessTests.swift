@@ -24,7 +24,7 @@ extension EndToEnd {
             _ options: [String], _ environment: [String: String] = [:], _ body: () throws -> Void
         ) throws {
             let service = try Service(
-                try Programs.responder(),
+                try Programs.server(),
                 ["serve", "--listen", "unix:\(socket)"] + place.options + options,
                 environment: ["PATH": "/usr/bin:/bin", "HOME": "/nonexistent"]
                     .merging(environment) { $1 },

@@ -14,7 +14,7 @@ extension EndToEnd {
                     name,
                     text.replacing(
                         "/usr/local/libexec/git-s3-backend/git-s3-backend",
-                        with: try Programs.responder()))
+                        with: try Programs.server()))
             }
             return directory
         }

@@ -22,7 +22,7 @@ extension EndToEnd {
 
             /// With the smallest parts that S3 takes.
             static func site(_ bucket: Bucket, _ proxy: FaultProxy) throws -> Site {
-                var setup = Responder.Setup(bucket)
+                var setup = ServerProcess.Setup(bucket)
                 setup.proxy = proxy
                 setup.storeItems = "&part-size=5M&multipart-threshold=5M"
                 return try Site(setup)
@@ -51,7 +51,7 @@ extension EndToEnd {
             #expect(pushed["POST upload"] == 1)
             #expect(pushed["PUT pack"] == nil)
 
-            // Another responder, which has seen nothing of it.
+            // Another instance, which has seen nothing of it.
             let other = try Stage.site(stage.site.bucket, stage.proxy)
             stage.proxy.reset()
             stage.proxy.on("GET", .pack, times: 3, .cutAnswer)
@@ -89,7 +89,7 @@ extension EndToEnd {
             stage.proxy.on("PUT", .part, .hold(gate))
             let push = Background { try stage.tree.attempt("push", "-q", "origin", "main") }
             try wait(for: "a part to be on its way") { stage.proxy.counts["PUT part"] != nil }
-            stage.site.responder.signal(9)
+            stage.site.instance.signal(9)
             #expect(try !push.value().succeeded)
             gate.open()
 

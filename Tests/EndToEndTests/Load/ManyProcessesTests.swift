@@ -18,7 +18,7 @@ extension EndToEnd {
 
         @Test func ofProcessesThatStartAtOnceOneTestsTheStore() throws {
             let site = try ApacheSite(
-                .cgid, Responder.Setup(try StoreUnderTest.file.makeBucket()))
+                .cgid, ServerProcess.Setup(try StoreUnderTest.file.makeBucket()))
             let statuses = try concurrently(12) { _ in
                 try site.advertisement("team/none").status
             }
@@ -32,7 +32,7 @@ extension EndToEnd {
             try Account.ofWebServers()?.give(barrier.path)
             let copy = try ProgramCopy()
             try copy.open()
-            var setup = Responder.Setup(try StoreUnderTest.file.makeBucket())
+            var setup = ServerProcess.Setup(try StoreUnderTest.file.makeBucket())
             setup.program = copy.program
             setup.environment = [
                 "GIT_S3_BACKEND_FAULT": "push-stored=barrier:\(barrier.path)"
@@ -60,11 +60,11 @@ extension EndToEnd {
 
         @Test func aPushIsNeverSentToASecondResponder() throws {
             let bucket = try StoreUnderTest.file.makeBucket()
-            var setup = Responder.Setup(bucket)
+            var setup = ServerProcess.Setup(bucket)
             setup.environment = ["GIT_S3_BACKEND_FAULT": "push-hydrated=kill"]
-            let first = try Responder(setup)
+            let first = try ServerProcess(setup)
             setup.environment = [:]
-            let second = try Responder(setup)
+            let second = try ServerProcess(setup)
             let seeding = try Site(setup)
             let (repository, tree) = try seeded(seeding)
             let nginx = try Nginx(before: .pair(socket: first.socket, backup: second.socket))
@@ -88,14 +88,14 @@ extension EndToEnd {
             let site = try Site.shared(.file)
             let certificate = try Certificate()
             let nginx = try Nginx(
-                before: .fastCGI(socket: site.responder.socket), certificate: certificate)
+                before: .fastCGI(socket: site.instance.socket), certificate: certificate)
             try expectTLS(site, nginx.port, certificate, version: "HTTP/2")
         }
 
         @Test func apacheSpeaksTLS() throws {
             let certificate = try Certificate()
             let site = try ApacheSite(
-                .proxy, Responder.Setup(try StoreUnderTest.file.makeBucket()),
+                .proxy, ServerProcess.Setup(try StoreUnderTest.file.makeBucket()),
                 certificate: certificate)
             try expectTLS(site, site.port, certificate, version: "HTTP/1.1")
         }

@@ -17,7 +17,7 @@ extension EndToEnd {
             let push = try tree.client.run(
                 ["push", "-q", "origin", "main"], in: tree.path, limit: .seconds(400))
             #expect(push.succeeded, "\(push)")
-            let afterPush = try site.responder.peakMemory()
+            let afterPush = try site.instance.peakMemory()
             #expect(afterPush < Self.bound, "\(afterPush >> 20) MiB after the push")
 
             // What was pushed is compared by its ids: a clone checks each object against its own.
@@ -32,10 +32,10 @@ extension EndToEnd {
                 "cat-file", "-s", "main:file-11", in: directory.path + "/copy")
             #expect(size == "\(100 << 20)")
 
-            let afterClone = try site.responder.peakMemory()
+            let afterClone = try site.instance.peakMemory()
             #expect(afterClone < Self.bound, "\(afterClone >> 20) MiB after the clone")
-            #expect(try site.responder.workspaces() == [])
-            try site.responder.stop()
+            #expect(try site.instance.workspaces() == [])
+            try site.instance.stop()
         }
 
         /// Commits files that no compression makes smaller, with a git that does not try.
@@ -44,16 +44,15 @@ extension EndToEnd {
                 ("core.compression", "0"), ("core.bigFileThreshold", "1m"), ("pack.window", "0"),
                 ("pack.threads", "1"),
             ] { try tree.git("config", name, value) }
-            let head = try Programs.find("head", remedy: "apt install coreutils")
+            let dd = try Programs.find("dd", remedy: "apt install coreutils")
             for number in 1...files {
-                let bytes = try OwnedDescriptor.open(
-                    "\(tree.path)/file-\(number)", O_WRONLY | O_CREAT)
-                let child = try ChildProcess(
-                    ChildProcess.Launch(
-                        path: head, arguments: ["-c", "\(mebibytes)M", "/dev/urandom"],
-                        environment: [], directory: nil, input: bytes.raw, output: bytes.raw,
-                        error: bytes.raw))
-                #expect(try child.wait() == .exited(0))
+                try Command(
+                    dd,
+                    [
+                        "if=/dev/urandom", "of=\(tree.path)/file-\(number)", "bs=1M",
+                        "count=\(mebibytes)", "status=none",
+                    ]
+                ).run().checked()
             }
             try tree.git("add", ".")
             try tree.git("commit", "-q", "-m", "large")

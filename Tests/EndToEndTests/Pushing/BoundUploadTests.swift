@@ -14,7 +14,7 @@ extension EndToEnd {
         /// A site behind a proxy, and one that goes past it.
         private func sites() throws -> (site: Site, direct: Site, proxy: FaultProxy) {
             let bucket = try StoreUnderTest.seaweed.makeBucket()
-            var setup = Responder.Setup(bucket)
+            var setup = ServerProcess.Setup(bucket)
             let direct = try Site(setup)
             let proxy = try bucket.makeProxy()
             setup.proxy = proxy
@@ -86,9 +86,9 @@ extension EndToEnd {
         // S9
         @Test func replacedBackendIsProbedBeforeTheNextWrite() throws {
             let bucket = try StoreUnderTest.seaweed.makeBucket()
-            let (repository, tree) = try seeded(Site(Responder.Setup(bucket)))
+            let (repository, tree) = try seeded(Site(ServerProcess.Setup(bucket)))
             let proxy = try bucket.makeProxy()
-            var setup = Responder.Setup(bucket)
+            var setup = ServerProcess.Setup(bucket)
             let state = try TemporaryDirectory()
             setup.state = state
             setup.proxy = proxy

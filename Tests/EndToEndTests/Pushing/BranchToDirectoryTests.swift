@@ -34,7 +34,7 @@ extension EndToEnd {
         @Test(arguments: [false, true])
         func branchBecomesADirectoryThoughAnotherPushWins(isFolded: Bool) throws {
             let barrier = try TemporaryDirectory()
-            var setup = Responder.Setup(try StoreUnderTest.file.makeBucket())
+            var setup = ServerProcess.Setup(try StoreUnderTest.file.makeBucket())
             let direct = try Site(setup)
             setup.environment = ["GIT_S3_BACKEND_FAULT": "push-hydrated=barrier:\(barrier.path)"]
             let site = try Site(setup)

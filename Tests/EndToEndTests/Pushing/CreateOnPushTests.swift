@@ -59,7 +59,7 @@ extension EndToEnd {
 
         @Test func firstPushesAtOnceThroughTwoRespondersMakeOneRepository() throws {
             let barrier = try TemporaryDirectory()
-            var setup = Responder.Setup(try StoreUnderTest.file.makeBucket())
+            var setup = ServerProcess.Setup(try StoreUnderTest.file.makeBucket())
             setup.options = ["--create-on-push"]
             setup.environment = ["GIT_S3_BACKEND_FAULT": "push-hydrated=barrier:\(barrier.path)"]
             let sites = [try Site(setup), try Site(setup)]

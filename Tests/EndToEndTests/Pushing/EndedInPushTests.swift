@@ -54,27 +54,25 @@ extension EndToEnd {
             let cgi: CGIRun
             let repository: String
             let tree: WorkTree
-            private let scratch: TemporaryDirectory
-            private let environment: [String]
+            private let environment: [String: String]
             private var tip: String
             private var packs = 1
 
             init() throws {
                 state = try TemporaryDirectory()
-                var setup = Responder.Setup(try StoreUnderTest.file.makeBucket())
+                var setup = ServerProcess.Setup(try StoreUnderTest.file.makeBucket())
                 setup.state = state
                 site = try Site(setup)
                 setup.environment["PATH"] = try git.get().directory.path + ":/usr/bin:/bin"
                 cgi = try CGIRun(setup)
                 (repository, tree) = try seeded(site)
                 tip = try tree.git("rev-parse", "main")
-                scratch = try TemporaryDirectory()
                 let push = [
                     "CONTENT_TYPE": "application/x-git-receive-pack-request",
                     "REMOTE_USER": "alice",
                 ]
                 environment = cgi.environment("POST", "/\(repository).git/git-receive-pack")
-                    .merging(push) { $1 }.map { "\($0.key)=\($0.value)" }
+                    .merging(push) { $1 }
             }
 
             struct Outcome {
@@ -90,24 +88,19 @@ extension EndToEnd {
                 let body = PushBody(
                     [.init(old: tip, new: next, "refs/heads/main")], capabilities: "report-status",
                     pack: try tree.pack([next, "^\(tip)"]))
-                let input = try OwnedDescriptor.open(
-                    try scratch.file("in", body.bytes), O_RDONLY)
-                let output = try OwnedDescriptor.open(
-                    scratch.path + "/out", O_RDWR | O_CREAT | O_TRUNC)
+                let command = Command(
+                    try Programs.server(), [], environment: environment, input: .bytes(body.bytes))
                 try git.get().drain()
-                let child = try ChildProcess(
-                    ChildProcess.Launch(
-                        path: try Programs.responder(), arguments: [], environment: environment,
-                        directory: nil, input: input.raw, output: output.raw, error: output.raw))
+                let child = try command.start()
                 try git.get().wait()
                 let start = ContinuousClock.now
                 if let delay {
                     usleep(delay)
-                    kill(child.identifier, SIGTERM)
+                    child.signal(SIGTERM)
                 }
-                let ending = try child.wait()
+                let result = try child.finish()
                 let time = ContinuousClock.now - start
-                let said = text(try Files.read(scratch.path + "/out"))
+                let (ending, said) = (result.ending, result.text)
                 let expected = delay == nil ? [0] : [0, 128 + SIGTERM]
                 #expect(expected.map { .exited($0) }.contains(ending), "\(said)")
                 return Outcome(
@@ -157,14 +150,14 @@ extension EndToEnd {
             try expectServed(pusher.site, pusher.repository, equals: pusher.tree)
             // Each process took its own away, or the next one did.
             _ = try pusher.cgi.request("GET", "/\(pusher.repository).git/HEAD")
-            #expect(try Responder.workspaces(in: pusher.state.path) == [])
+            #expect(try ServerProcess.workspaces(in: pusher.state.path) == [])
         }
 
         // P2
         @Test func nothingIsRemovedBeneathARunningThread() throws {
             let barrier = try TemporaryDirectory()
             let state = try TemporaryDirectory()
-            var setup = Responder.Setup(try StoreUnderTest.file.makeBucket())
+            var setup = ServerProcess.Setup(try StoreUnderTest.file.makeBucket())
             setup.state = state
             let (repository, tree) = try seeded(try Site(setup))
             setup.environment = [
@@ -180,22 +173,17 @@ extension EndToEnd {
             ).merging([
                 "CONTENT_TYPE": "application/x-git-receive-pack-request", "REMOTE_USER": "alice",
             ]) { $1 }
-            let scratch = try TemporaryDirectory()
-            let input = try OwnedDescriptor.open(try scratch.file("in", body.bytes), O_RDONLY)
-            let output = try OwnedDescriptor.open(scratch.path + "/out", O_RDWR | O_CREAT)
-            let program = try Programs.responder()
-            let child = try ChildProcess(
-                ChildProcess.Launch(
-                    path: program, arguments: [],
-                    environment: environment.map { "\($0.key)=\($0.value)" }, directory: nil,
-                    input: input.raw, output: output.raw, error: output.raw))
+            let program = try Programs.server()
+            let child = try Command(
+                program, [], environment: environment, input: .bytes(body.bytes)
+            ).start()
             try wait(for: "the push to be held") { try !Files.names(in: barrier.path).isEmpty }
             // So many files that the removal can be watched.
-            let workspace = try #require(try Responder.workspaces(in: state.path).first)
+            let workspace = try #require(try ServerProcess.workspaces(in: state.path).first)
             let many = "\(state.path)/workspaces/\(workspace)/many"
             try Files.makeDirectories(many)
             for number in 0..<20_000 { close(open("\(many)/\(number)", O_CREAT, 0o600)) }
-            kill(child.identifier, SIGTERM)
+            child.signal(SIGTERM)
             var running = ""
             try wait(for: "the removal") {
                 guard (try? Files.names(in: many))?.count ?? 0 < 20_000 else { return false }
@@ -206,7 +194,7 @@ extension EndToEnd {
                 return true
             }
             #expect(running != program)
-            #expect(try child.wait() == .exited(128 + SIGTERM))
+            #expect(try child.finish().ending == .exited(128 + SIGTERM))
             #expect(try Files.names(in: state.path + "/workspaces") == [])
         }
     }

@@ -12,7 +12,7 @@ extension EndToEnd {
             breaking: (ProgramCopy) throws -> Void
         ) throws {
             let copy = try ProgramCopy()
-            var setup = Responder.Setup(try store.makeBucket())
+            var setup = ServerProcess.Setup(try store.makeBucket())
             setup.program = copy.program
             let site = try Site(setup)
             let (repository, tree) = try seeded(site)
@@ -25,7 +25,7 @@ extension EndToEnd {
                 try site.bucket.pointer(of: repository) == pointer, sourceLocation: sourceLocation)
             try tree.git("reset", "-q", "--hard", "HEAD~1")
             try expectServed(site, repository, equals: tree, sourceLocation: sourceLocation)
-            #expect(try site.responder.workspaces() == [], sourceLocation: sourceLocation)
+            #expect(try site.instance.workspaces() == [], sourceLocation: sourceLocation)
         }
 
         @Test(arguments: stores)
@@ -150,7 +150,7 @@ extension EndToEnd {
             let directory = try TemporaryDirectory()
             let file = try directory.file("gitconfig", try hostileConfiguration(directory))
             let copy = try ProgramCopy()
-            var setup = Responder.Setup(try StoreUnderTest.file.makeBucket())
+            var setup = ServerProcess.Setup(try StoreUnderTest.file.makeBucket())
             setup.program = copy.program
             setup.environment = ["GIT_CONFIG_GLOBAL": file, "GIT_CONFIG_SYSTEM": file]
             let site = try Site(setup)

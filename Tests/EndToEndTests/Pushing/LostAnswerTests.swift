@@ -60,7 +60,7 @@ extension EndToEnd {
 
         private static let sites = Result {
             let bucket = try StoreUnderTest.seaweed.makeBucket()
-            var setup = Responder.Setup(bucket)
+            var setup = ServerProcess.Setup(bucket)
             setup.options = ["--push-attempts", "1", "--push-keepalive", "0"]
             let direct = try Site(setup)
             let proxy = try bucket.makeProxy()

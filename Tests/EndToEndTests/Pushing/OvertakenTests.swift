@@ -18,7 +18,7 @@ extension EndToEnd {
             init(_ store: StoreUnderTest = .file, options: [String] = []) throws {
                 let barrier = try TemporaryDirectory()
                 self.barrier = barrier
-                var setup = Responder.Setup(try store.makeBucket())
+                var setup = ServerProcess.Setup(try store.makeBucket())
                 direct = try Site(setup)
                 setup.options = options
                 setup.environment = [
@@ -66,7 +66,7 @@ extension EndToEnd {
             #expect(try held.served().contains("\(tip)\trefs/heads/main"))
             #expect(try held.direct.bucket.packs(of: held.repository).count == 2)
             try expectServed(held.direct, held.repository, equals: held.tree)
-            #expect(try held.site.responder.workspaces() == [])
+            #expect(try held.site.instance.workspaces() == [])
         }
 
         @Test func branchWhoseBaseWasDeletedAndFoldedAwayIsRefused() throws {

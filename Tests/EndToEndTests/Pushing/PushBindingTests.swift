@@ -104,7 +104,7 @@ extension EndToEnd {
 
             try tree.git("push", "-q", "origin", "main")
             try expectServed(site, repository, equals: tree)
-            #expect(try site.responder.workspaces() == [])
+            #expect(try site.instance.workspaces() == [])
         }
 
         @Test(arguments: ["sha1", "sha256"], ["rm -f", "flip"])
@@ -202,8 +202,8 @@ extension EndToEnd {
 
         /// The kept pack of the push that is held.
         private static func keptPack(in site: Site) throws -> String? {
-            let root = site.responder.stateDirectory + "/workspaces"
-            for workspace in try site.responder.workspaces() {
+            let root = site.instance.stateDirectory + "/workspaces"
+            for workspace in try site.instance.workspaces() {
                 let directory = "\(root)/\(workspace)/objects/pack"
                 let name = try Files.names(in: directory).first {
                     $0.hasSuffix(".pack") && $0.utf8.count == 50

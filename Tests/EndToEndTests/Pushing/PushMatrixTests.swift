@@ -156,7 +156,7 @@ extension EndToEnd {
                     env | grep '^GIT_PUSH_OPTION_' | sort >'\(directory.path)/options'
                     exec '\(copy.hook).built' "$@"
                     """)
-            var setup = Responder.Setup(try StoreUnderTest.file.makeBucket())
+            var setup = ServerProcess.Setup(try StoreUnderTest.file.makeBucket())
             setup.program = copy.program
             let site = try front.makeSite(setup)
             let (_, tree) = try seeded(site)

@@ -182,7 +182,7 @@ private struct Race: Sendable {
         self.barrier = barrier
         let bucket = try store.makeBucket()
         sites = try (0..<count).map { _ in
-            var setup = Responder.Setup(bucket)
+            var setup = ServerProcess.Setup(bucket)
             setup.options = options
             setup.environment = ["GIT_S3_BACKEND_FAULT": "\(point)=barrier:\(barrier.path)"]
             return try Site(setup)
@@ -242,7 +242,7 @@ private struct Race: Sendable {
         for site in sites {
             try expectServed(
                 site, repository, equals: trees[winner], sourceLocation: sourceLocation)
-            #expect(try site.responder.workspaces() == [], sourceLocation: sourceLocation)
+            #expect(try site.instance.workspaces() == [], sourceLocation: sourceLocation)
         }
 
         let loser = trees[(winner + 1) % trees.count]

@@ -111,11 +111,11 @@ extension EndToEnd {
                 for answer in answers { #expect(answer.status == 200 && answer.text == "0000") }
             }
             try ask(1)
-            let one = try site.responder.peakMemory()
+            let one = try site.instance.peakMemory()
             try ask(8)
-            let many = try site.responder.peakMemory()
+            let many = try site.instance.peakMemory()
             #expect(many < one + (64 << 20), "\(one >> 20) MiB, then \(many >> 20) MiB")
-            try site.responder.stop()
+            try site.instance.stop()
         }
     }
 }

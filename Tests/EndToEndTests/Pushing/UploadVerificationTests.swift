@@ -43,16 +43,16 @@ extension EndToEnd {
             let line = try Self.line(site, "stored object is damaged")
             #expect(line.contains("packs/\(pack)"))
             #expect(line.contains(repository))
-            let command = "repair \(repository) --from \(site.responder.stateDirectory)"
+            let command = "repair \(repository) --from \(site.instance.stateDirectory)"
             #expect(line.contains("A good copy is cached here. Run 'git-s3-backend \(command)'."))
 
             // As an administrator who has another state directory.
             let words = command.split(separator: " ").map(String.init)
-            var administrator = Responder.Setup(site.bucket)
+            var administrator = ServerProcess.Setup(site.bucket)
             administrator.options = ["--verify-uploads", "off"]
             try Site(administrator).command(words[0], Array(words[1...])).checked()
             #expect(try site.bucket.read(.pack(pack)) == original)
-            var setup = Responder.Setup(site.bucket)
+            var setup = ServerProcess.Setup(site.bucket)
             setup.options = ["--verify-uploads", "off"]
             try expectServed(Site(setup), repository, equals: tree)
         }
@@ -77,7 +77,7 @@ extension EndToEnd {
             try wait(for: "the first upload to be taken up") {
                 try !Files.names(in: barrier.path).isEmpty
             }
-            try site.responder.stop()
+            try site.instance.stop()
             // Two packs and two manifests, the first of which is being read for ever.
             let line = try Self.line(site, "uploads left unverified at shutdown")
             #expect(line.contains("uploads.count=4"))
@@ -92,14 +92,14 @@ extension EndToEnd {
             if choice == "on" {
                 _ = try Self.line(site, "upload verified")
             } else {
-                try site.responder.stop()
+                try site.instance.stop()
                 #expect(!site.log.contains("upload verified"))
                 #expect(!site.log.contains("unverified"))
             }
         }
 
         @Test func oneShotCGIVerifiesNothing() throws {
-            var setup = Responder.Setup(try StoreUnderTest.file.makeBucket())
+            var setup = ServerProcess.Setup(try StoreUnderTest.file.makeBucket())
             setup.environment = [
                 "GIT_S3_BACKEND_VERIFY_UPLOADS": "on", "GIT_S3_BACKEND_LOG_LEVEL": "debug",
             ]

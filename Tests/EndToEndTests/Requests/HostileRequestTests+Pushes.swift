@@ -167,9 +167,9 @@ extension EndToEnd.HostileRequestTests {
                         try exchange.send(part)
                     }
                     exchange.hangUp()
-                    // Until the responder has noticed there is nothing to look at.
+                    // Until the instance has noticed there is nothing to look at.
                     try wait(for: "the cut push to be logged") {
-                        ground.site.responder.log.contains("\(ground.repository)")
+                        ground.site.instance.log.contains("\(ground.repository)")
                     }
                 }
             }

@@ -40,13 +40,13 @@ extension EndToEnd {
             ) throws {
                 let before = try site.bucket.listing()
                 try body()
-                let responder = site.responder
+                let instance = site.instance
                 try wait(for: "nothing to be left after \(what)") {
-                    try responder.workspaces().isEmpty && responder.children().isEmpty
+                    try instance.workspaces().isEmpty && instance.children().isEmpty
                 }
                 #expect(
                     try site.bucket.listing() == before, "\(what)", sourceLocation: sourceLocation)
-                #expect(!responder.hasEnded, "\(what)", sourceLocation: sourceLocation)
+                #expect(!instance.hasEnded, "\(what)", sourceLocation: sourceLocation)
             }
 
             /// Posts bytes as a push by `alice`.

@@ -12,12 +12,12 @@ extension EndToEnd {
 
         /// The lines that were logged after `start` bytes, once there is one with these words.
         private func lines(
-            of responder: Responder, after start: Int, with words: String
+            of instance: ServerProcess, after start: Int, with words: String
         ) throws -> [String] {
             var new: [String] = []
             try wait(for: "'\(words)' in the log") {
                 // Bytes: what is looked for are control characters among them.
-                let bytes = Array(responder.log.utf8).dropFirst(start)
+                let bytes = Array(instance.log.utf8).dropFirst(start)
                 new = bytes.split(separator: UInt8(ascii: "\n")).map {
                     String(decoding: $0, as: UTF8.self)
                 }
@@ -45,7 +45,7 @@ extension EndToEnd {
             let site = try Self.site.get()
             let (repository, tree) = try seeded(site)
             let tip = try tree.git("rev-parse", "HEAD")
-            let start = site.responder.log.utf8.count
+            let start = site.instance.log.utf8.count
             let name =
                 "refs/heads/x\r\n2026-01-01T00:00:00+0000 info git-s3-backend: manifest.digest=feed "
                 + "push.user=bob repo.name=acme/priv [Gateway] published a push\u{1b}[31m"
@@ -59,7 +59,7 @@ extension EndToEnd {
             #expect(answer.body.dropLast().allSatisfy { (0x20...0x7e).contains($0) })
             #expect(answer.text.contains(#"'refs/heads/x\r\n2026-01-01T"#), "\(answer.text)")
 
-            let new = try lines(of: site.responder, after: start, with: "request refused")
+            let new = try lines(of: site.instance, after: start, with: "request refused")
             expectClean(new)
             #expect(new.count == 1, "\(new)")
             let line = try #require(new.first)
@@ -79,9 +79,9 @@ extension EndToEnd {
         @Test func headersCannotSendEscapesOrForgeFields() throws {
             let site = try Self.site.get()
             let repository = try site.create()
-            let start = site.responder.log.utf8.count
+            let start = site.instance.log.utf8.count
             let answer = try FastCGI.request(
-                on: try Sockets.connect(path: site.responder.socket),
+                on: try Sockets.connect(path: site.instance.socket),
                 [
                     "REQUEST_METHOD": "POST", "PATH_INFO": "/\(repository).git/git-upload-pack",
                     "CONTENT_TYPE": "application/x-git-upload-pack-request",
@@ -92,7 +92,7 @@ extension EndToEnd {
             #expect(answer.status == 415)
             #expect(answer.body.dropLast().allSatisfy { (0x20...0x7e).contains($0) })
             #expect(answer.text.contains(#"\x1b"#), "\(answer.text)")
-            let new = try lines(of: site.responder, after: start, with: "request refused")
+            let new = try lines(of: site.instance, after: start, with: "request refused")
             expectClean(new)
             #expect(new.count == 1, "\(new)")
             let line = Self.unquoted(try #require(new.first))
@@ -114,9 +114,9 @@ extension EndToEnd {
             let tip = try tree.git("rev-parse", "HEAD")
             let next = try tree.commit("next")
             func expectLine(_ words: String, _ push: () throws -> Void) throws {
-                let start = site.responder.log.utf8.count
+                let start = site.instance.log.utf8.count
                 try push()
-                let new = try lines(of: site.responder, after: start, with: "request refused")
+                let new = try lines(of: site.instance, after: start, with: "request refused")
                 expectClean(new)
                 let refused = new.filter { $0.hasSuffix("] request refused") }
                 #expect(refused.count == 1, "\(new)")
@@ -152,7 +152,7 @@ extension EndToEnd {
 
         @Test func everyRequestHasOneLine() throws {
             let site = try Self.site.get()
-            let start = site.responder.log.utf8.count
+            let start = site.instance.log.utf8.count
             let (repository, tree) = try seeded(site)
             _ = try WorkTree.clone(site.anonymousURL(repository), "-q")
             for tail in ["info/refs?service=git-upload-pack", "HEAD", "none"] {
@@ -162,7 +162,7 @@ extension EndToEnd {
             try tree.git("push", "-q", "origin", "main")
             let answer = try site.http.send("GET", "/git/no/body.git/info/refs")
             let last = try #require(answer.header("X-Request-Id"))
-            let new = try lines(of: site.responder, after: start, with: "request.id=\(last) ")
+            let new = try lines(of: site.instance, after: start, with: "request.id=\(last) ")
             let requests = new.filter { $0.contains("] request ") }
             let identifiers = requests.compactMap { line in
                 line.firstMatch(of: /\ request\.id=([0-9a-f]{16})\ /).map { "\($0.output.1)" }
@@ -210,14 +210,14 @@ extension EndToEnd {
             let (repository, tree) = try seeded(site)
             let tip = try tree.git("rev-parse", "HEAD")
             try tree.commit("large", bytes: try randomBytes(5 << 20))
-            let start = site.responder.log.utf8.count
+            let start = site.instance.log.utf8.count
             let result = try tree.attempt("push", "origin", "main")
             #expect(!result.succeeded, "\(result)")
             #expect(
                 result.errors.contains("[remote rejected] main -> main (The request body is"),
                 "\(result)")
             #expect(!result.errors.contains("HTTP 413"), "\(result)")
-            let new = try lines(of: site.responder, after: start, with: "request refused")
+            let new = try lines(of: site.instance, after: start, with: "request refused")
             let line = try #require(new.first { $0.contains("request refused") })
             #expect(line.contains(" http.status=413 ") && line.contains(" push.user=alice "))
             let served = try tree.git("ls-remote", site.anonymousURL(repository), "main")
@@ -227,25 +227,25 @@ extension EndToEnd {
         // L5
         @Test func withoutDescriptorsOneLineASecondSaysSo() throws {
             let site = try Site(.file)
-            let responder = site.responder
+            let instance = site.instance
             let repository = try site.create()
             let prlimit = try Programs.find("prlimit", remedy: "apt install util-linux")
             func limit(_ number: Int) throws {
                 try Command(
-                    prlimit, ["--pid", "\(responder.identifier)", "--nofile=\(number):4096"]
+                    prlimit, ["--pid", "\(instance.identifier)", "--nofile=\(number):4096"]
                 ).run().checked()
             }
-            let open = try Files.names(in: "/proc/\(responder.identifier)/fd").compactMap {
+            let open = try Files.names(in: "/proc/\(instance.identifier)/fd").compactMap {
                 Int($0)
             }
             try limit((open.max() ?? 0) + 1)
             // Those that are waiting to be accepted.
             let clients = try (0..<5).map { _ in
-                DescriptorBox(try Sockets.connect(path: responder.socket))
+                DescriptorBox(try Sockets.connect(path: instance.socket))
             }
             var failures: [String] = []
             try wait(for: "two lines") {
-                failures = responder.log.split(separator: "\n").map(String.init)
+                failures = instance.log.split(separator: "\n").map(String.init)
                     .filter { $0.hasSuffix("] accept failed") }
                 return failures.count >= 3
             }
@@ -274,28 +274,23 @@ extension EndToEnd {
                 "REQUEST_METHOD": "POST", "PATH_INFO": "/no/body.git/git-upload-pack",
                 "CONTENT_TYPE": "application/x-git-upload-pack-request",
             ]
-            let socket = site.responder.socket
+            let socket = site.instance.socket
             let answer = Background {
                 try FastCGI.request(
                     on: try Sockets.connect(path: socket), variables, body: [1, 2, 3],
                     ending: .missing)
             }
             let cgi = try CGIRun(site.setup)
-            let scratch = try TemporaryDirectory()
-            let output = try OwnedDescriptor.open(scratch.path + "/out", O_RDWR | O_CREAT)
             let pipe = try OwnedDescriptor.pipe()
             let environment = cgi.environment("POST", "/no/body.git/git-upload-pack")
                 .merging(variables) { $1 }
-            let child = try ChildProcess(
-                ChildProcess.Launch(
-                    path: try Programs.responder(), arguments: [],
-                    environment: environment.map { "\($0.key)=\($0.value)" }, directory: nil,
-                    input: pipe.first.raw, output: output.raw, error: output.raw))
+            let child = try Command(
+                Programs.server(), [], environment: environment, input: .descriptor(pipe.first.raw)
+            ).start()
             try wait(for: "both answers", upTo: .seconds(40)) { child.hasEnded && answer.isDone }
             #expect(try answer.value().status == 404)
-            #expect(try child.wait() == .exited(0))
-            let text = String(decoding: try Files.read(scratch.path + "/out"), as: UTF8.self)
-            #expect(text.contains("Status: 404 "), "\(text)")
+            let result = try child.finish().checked()
+            #expect(result.text.contains("Status: 404 "), "\(result)")
             try writeAll(pipe.second.raw, [1])
         }
 
@@ -313,7 +308,7 @@ extension EndToEnd {
                     ], body: .bytes(body))
                 #expect(answer.status == 200 && answer.text.contains("ERR "), "\(answer)")
                 let id = try #require(answer.header("X-Request-Id"))
-                let new = try lines(of: site.responder, after: 0, with: "request.id=\(id) ")
+                let new = try lines(of: site.instance, after: 0, with: "request.id=\(id) ")
                 return try #require(new.last { $0.contains("request.id=\(id) ") })
             }
             let fetch = "0011command=fetch0001"

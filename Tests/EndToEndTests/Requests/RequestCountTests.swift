@@ -39,11 +39,11 @@ extension EndToEnd {
         private static let bucket = Result { try StoreUnderTest.seaweed.makeBucket() }
 
         /// Past the proxy.
-        private static let direct = Result { try Site(Responder.Setup(Self.bucket.get())) }
+        private static let direct = Result { try Site(ServerProcess.Setup(Self.bucket.get())) }
 
         private static let site = Result {
             let bucket = try Self.bucket.get()
-            var setup = Responder.Setup(bucket)
+            var setup = ServerProcess.Setup(bucket)
             setup.proxy = try bucket.makeProxy()
             return try Site(setup)
         }
@@ -189,7 +189,7 @@ extension EndToEnd {
                 "GET pack": 1, "GET manifest": 1,
             ]) { $1 }
             try wait(for: "both to be read") { stage.proxy.counts == expected }
-            try site.responder.stop()
+            try site.instance.stop()
             #expect(stage.counted() == expected)
         }
 

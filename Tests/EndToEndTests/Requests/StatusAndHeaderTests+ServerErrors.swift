@@ -6,7 +6,7 @@ import Testing
 extension EndToEnd.StatusAndHeaderTests {
     private static func logLine(_ site: Site, of answer: HTTPMessage) throws -> String {
         let identifier = try #require(answer.header("X-Request-Id"))
-        let lines = site.responder.log.split(separator: "\n").filter {
+        let lines = site.instance.log.split(separator: "\n").filter {
             $0.contains(identifier)
         }
         #expect(lines.count == 1, "\(lines)")
@@ -51,7 +51,7 @@ extension EndToEnd.StatusAndHeaderTests {
 
     private static let proxiedSite = Result {
         let bucket = try StoreUnderTest.seaweed.makeBucket()
-        var setup = Responder.Setup(bucket)
+        var setup = ServerProcess.Setup(bucket)
         let proxy = try bucket.makeProxy()
         setup.proxy = proxy
         return (proxy, try Site(setup))
@@ -108,7 +108,7 @@ extension EndToEnd.StatusAndHeaderTests {
 
     @Test func storeThatNobodyListensForIs503WithRetryAfter() throws {
         let bucket = try StoreUnderTest.seaweed.makeBucket()
-        var setup = Responder.Setup(bucket)
+        var setup = ServerProcess.Setup(bucket)
         let proxy = try bucket.makeProxy()
         setup.proxy = proxy
         let site = try Site(setup)
@@ -151,7 +151,7 @@ extension EndToEnd.StatusAndHeaderTests {
                     capabilities: "report-status", pack: try tree.pack([next, "^\(tip)"])))
             expectPlainError(answer, expected)
             #expect(try site.bucket.pointer(of: repository) == pointer)
-            #expect(try site.responder.workspaces() == [])
+            #expect(try site.instance.workspaces() == [])
         }
     }
 
@@ -173,8 +173,8 @@ extension EndToEnd.StatusAndHeaderTests {
         let answer = try exchange.response()
         expectPlainError(answer, 504)
         #expect(try site.bucket.listing() == before)
-        try wait(for: "git's end") { try site.responder.children().isEmpty }
-        #expect(try site.responder.workspaces() == [])
+        try wait(for: "git's end") { try site.instance.children().isEmpty }
+        #expect(try site.instance.workspaces() == [])
         #expect(try site.push(to: repository, body).text.contains("ok refs/heads/main"))
     }
 

@@ -18,7 +18,7 @@ extension EndToEnd {
             "/git/\(repository).git/\(tail)"
         }
 
-        /// What every answer of the responder carries.
+        /// What every answer of the instance carries.
         func expectPlainError(
             _ answer: HTTPMessage, _ status: Int, sourceLocation: SourceLocation = #_sourceLocation
         ) {
@@ -181,7 +181,7 @@ extension EndToEnd {
                 }
             }
             #expect(try site.bucket.listing() == before)
-            #expect(try site.responder.workspaces() == [])
+            #expect(try site.instance.workspaces() == [])
         }
 
         @Test func bodyThatCannotBeUnderstoodIs400() throws {

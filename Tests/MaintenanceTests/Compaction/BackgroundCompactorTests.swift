@@ -53,7 +53,7 @@ struct BackgroundCompactorTests {
     func oneAtATime() throws {
         let bench = try Bench()
         for _ in 0..<4 { try bench.push(bench.onePush()) }
-        let scratch = try ScratchDirectory()
+        let scratch = try TemporaryDirectory()
         let script = """
             mkdir '\(scratch.path)/alone' || : >'\(scratch.path)/clash'
             echo >>'\(scratch.path)/runs'
@@ -80,7 +80,7 @@ struct BackgroundCompactorTests {
     func rests() throws {
         let bench = try Bench()
         for _ in 0..<4 { try bench.push(bench.onePush()) }
-        let scratch = try ScratchDirectory()
+        let scratch = try TemporaryDirectory()
         let log = LogRecorder()
         let compactor = BackgroundCompactor(
             try bench.hydration(packingWith: "echo >>'\(scratch.path)/runs'; exit 1"),
@@ -98,7 +98,7 @@ struct BackgroundCompactorTests {
     func stops() throws {
         let bench = try Bench()
         for _ in 0..<4 { try bench.push(bench.onePush()) }
-        let scratch = try ScratchDirectory()
+        let scratch = try TemporaryDirectory()
         let log = LogRecorder()
         let compactor = BackgroundCompactor(
             try bench.hydration(packingWith: ": >'\(scratch.path)/runs'; sleep 600"),
@@ -117,7 +117,7 @@ struct BackgroundCompactorTests {
     func priority() throws {
         let bench = try Bench()
         for _ in 0..<4 { try bench.push(bench.onePush()) }
-        let scratch = try ScratchDirectory()
+        let scratch = try TemporaryDirectory()
         // It is set once the shell runs: that it was not yet may be seen, too. proc(5), stat.
         let script = """
             for _ in $(seq 500); do

@@ -46,7 +46,7 @@ struct CompactionTests {
         #expect(try bench.leftovers().isEmpty)
         // Who read the pointer before goes on with what it named.
         let old = try bench.hydration().readWorkspace(before, log: Bench.log, limits: .none)
-        try Tool.git().run(["fsck", "--full", "--strict"], in: old.path)
+        try Command.runGit(["fsck", "--full", "--strict"], in: old.path)
         #expect(try bench.push(bench.onePush()).isPublished, "and pushes go on")
         _ = try bench.check()
     }
@@ -80,10 +80,10 @@ struct CompactionTests {
     func dropsNothing() throws {
         let bench = try Bench()
         let commit = try bench.source.commit("one")
-        let blob = try bench.source.run(["rev-parse", "\(commit):file"]).text
+        let blob = try bench.source.run(["rev-parse", "\(commit):file"]).line
         let tag = try bench.source.tag("b", of: blob)
         let nested = try bench.source.tag("n", of: tag)
-        let tree = try bench.source.run(["rev-parse", "\(commit)^{tree}"]).text
+        let tree = try bench.source.run(["rev-parse", "\(commit)^{tree}"]).line
         let names = [
             ("refs/heads/main", commit), ("refs/tags/b", tag), ("refs/tags/n", nested),
             ("refs/tags/blob", blob), ("refs/tags/tree", tree),
@@ -99,7 +99,7 @@ struct CompactionTests {
         try bench.push(PushRequest(commands: [(id, bench.zero, "refs/heads/gone")]))
         // What nothing refers to, among it a commit whose parent is nowhere.
         let stray = try bench.source.commit("stray", parent: bench.source.commit("never sent"))
-        let ids = try bench.source.run(["rev-list", "--objects", "\(stray)^!"]).text
+        let ids = try bench.source.run(["rev-list", "--objects", "\(stray)^!"]).line
             .split(separator: "\n").map { "\($0.prefix(40))\n" }
         try bench.publish(packs: [
             try bench.source.run(
@@ -265,7 +265,7 @@ struct CompactionTests {
     @Test("comparing finds an object that is missing, and one that is too many")
     func comparison() throws {
         let bench = try Bench()
-        let scratch = try ScratchDirectory()
+        let scratch = try TemporaryDirectory()
         let one = try bench.source.indexedPack([try bench.source.commit("one")])
         let two = try bench.source.indexedPack([try bench.source.commit("two")])
         let both = try bench.source.indexedPack([
@@ -298,7 +298,7 @@ struct CompactionTests {
         for _ in 0..<3 { try bench.push(bench.onePush()) }
         let before = try bench.published().digest
         let cancellation = Cancellation()
-        let scratch = try ScratchDirectory()
+        let scratch = try TemporaryDirectory()
         let hydration = try bench.hydration(packingWith: ": >\(scratch.path)/runs; sleep 600")
         let run = Background<Bool> {
             do {

@@ -19,7 +19,7 @@ struct RepairScene {
     let state: Snapshot
     /// Of the first push and the second.
     let packs: [Digest]
-    let scratch: ScratchDirectory
+    let scratch: TemporaryDirectory
 
     /// - Parameter cacheSize: 0 leaves no copies on this machine.
     init(
@@ -34,7 +34,7 @@ struct RepairScene {
         try bench.push(bench.onePush(to: "refs/heads/other"), to: bench.memory)
         state = try bench.published()
         packs = Array(first) + Array(state.manifest.packs.subtracting(first))
-        scratch = try ScratchDirectory()
+        scratch = try TemporaryDirectory()
         if cacheSize > 0 {
             // What a push publishes through another store is not among the kept manifests.
             let manifests = bench.state.path + "/manifests"

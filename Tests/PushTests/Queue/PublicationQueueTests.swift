@@ -36,7 +36,7 @@ struct PublicationQueueTests {
             }, on: [.put], keys: Self.pointer, limit: 1)
         let target = FaultyStore(wrapping: bench.memory, [hold] + faults)
         queue.withLock { $0 = bench.queue(target) }
-        return try inParallel(pushes.count) { number in
+        return try concurrently(pushes.count) { number in
             let reception = try bench.receive(pushes[number], on: parent)
             guard let line = queue.withLock({ $0 }) else { throw TestFailure("no queue") }
             if number > 0 {

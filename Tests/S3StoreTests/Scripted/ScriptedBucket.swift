@@ -257,31 +257,3 @@ extension ScriptedServer.Answer {
         return Self(bytes: Array(head.utf8) + bytes[end...], then: then)
     }
 }
-
-/// Tells the first asker from all others.
-final class Once: Sendable {
-    private let isOver = Atomic(false)
-
-    /// Whether nobody asked before.
-    func isFirst() -> Bool { !isOver.exchange(true, ordering: .sequentiallyConsistent) }
-}
-
-/// Lets requests through when so many of them are there at once.
-final class Rendezvous: Sendable {
-    private let monitor = Monitor()
-    private let arrived = Atomic(0)
-    private let expected: Int
-
-    init(of expected: Int) { self.expected = expected }
-
-    /// Whether all were there.
-    var isComplete: Bool { arrived.load(ordering: .sequentiallyConsistent) >= expected }
-
-    func arrive() {
-        monitor.locked {
-            arrived.add(1, ordering: .sequentiallyConsistent)
-            monitor.notify()
-            _ = monitor.wait(atMost: .seconds(5)) { isComplete }
-        }
-    }
-}

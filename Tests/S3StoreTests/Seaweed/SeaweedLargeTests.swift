@@ -13,12 +13,12 @@ import Testing
 
     private let server: SeaweedFS
     private let bucket: String
-    private let directory: ScratchDirectory
+    private let directory: TemporaryDirectory
 
     init() throws {
         server = try SeaweedFS.shared()
         bucket = try server.makeBucket()
-        directory = try ScratchDirectory()
+        directory = try TemporaryDirectory()
     }
 
     /// A store that sends and reads in the smallest parts.

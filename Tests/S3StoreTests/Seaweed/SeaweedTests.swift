@@ -158,18 +158,11 @@ import Testing
 
     /// Sends each request from a thread of its own, all at once; the answers in order.
     private func race(
-        _ width: Int, _ request: @escaping @Sendable (Int) -> StoreRequest
+        _ width: Int, _ request: (Int) -> StoreRequest
     ) throws -> [Result<StoreAnswer, StoreError>] {
-        let answers = Answers()
-        let store = store
-        let threads = try (0..<width).map { number in
-            try RunningThread {
-                for answer in store.perform([request(number)]) { answers.set(number, answer) }
-            }
+        try concurrently(width) { number in
+            try #require(store.perform([request(number)]).first)
         }
-        for thread in threads { thread.join() }
-        let byNumber = answers.all
-        return try (0..<width).map { try #require(byNumber[$0]) }
     }
 
     @Test func aWrongSecretIsDenied() throws {
@@ -221,7 +214,7 @@ import Testing
         let bodies = (0..<100).map { ObjectBody.bytes(Array("body \($0)".utf8)) }
         try store.write(bodies.map(ObjectWrite.pack))
         try store.write(bodies.map(ObjectWrite.pack))
-        let directory = try ScratchDirectory()
+        let directory = try TemporaryDirectory()
         let found = try store.download(
             bodies.enumerated().map { number, body in
                 let path = "\(directory.path)/\(number)"
@@ -246,7 +239,7 @@ import Testing
 
     /// 200 MiB up and down. Another test's memory counts too, hence some room.
     @Test func aLargeObjectTakesLittleMemory() throws {
-        let directory = try ScratchDirectory()
+        let directory = try TemporaryDirectory()
         let size: Int64 = 200 << 20
         let digest = try directory.writeLarge("up", bytes: size)
         let body = ObjectBody.file(path: directory.path + "/up", size: size, digest: digest)
@@ -262,29 +255,6 @@ import Testing
 
         // A create of what is there is refused however large the body is.
         try store.write([.pack(body)])
-    }
-}
-
-private final class Answers: Sendable {
-    private let answers = Mutex<[Int: Result<StoreAnswer, StoreError>]>([:])
-
-    func set(_ number: Int, _ answer: Result<StoreAnswer, StoreError>) {
-        answers.withLock { $0[number] = answer }
-    }
-
-    var all: [Int: Result<StoreAnswer, StoreError>] { answers.withLock { $0 } }
-}
-
-/// A thread to be waited for, in a box: an array cannot hold what has one owner.
-private final class RunningThread {
-    private var thread: Posix.Thread?
-
-    init(_ body: @escaping @Sendable () -> Void) throws {
-        thread = try Thread(body)
-    }
-
-    func join() {
-        thread.take()?.join()
     }
 }
 

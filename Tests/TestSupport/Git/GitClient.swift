@@ -51,9 +51,8 @@ package final class GitClient: Sendable {
         _ arguments: String..., in directory: String? = nil,
         environment: [String: String] = [:], input: Command.Input = .nothing
     ) throws -> String {
-        let result = try run(
+        try run(
             arguments, in: directory, environment: environment, input: input
-        ).checked()
-        return result.text.hasSuffix("\n") ? String(result.text.dropLast()) : result.text
+        ).checked().line
     }
 }

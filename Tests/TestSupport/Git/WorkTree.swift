@@ -56,8 +56,7 @@ package final class WorkTree: Sendable {
     package func git(
         _ arguments: String..., input: Command.Input = .nothing
     ) throws -> String {
-        let result = try client.run(arguments, in: path, input: input).checked()
-        return result.text.hasSuffix("\n") ? String(result.text.dropLast()) : result.text
+        try client.run(arguments, in: path, input: input).checked().line
     }
 
     /// Runs git in the repository, however it ends.

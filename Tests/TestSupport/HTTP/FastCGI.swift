@@ -17,7 +17,7 @@ package enum FastCGI {
             parameters += length(name.utf8.count) + length(value.utf8.count)
             parameters += Array(name.utf8) + Array(value.utf8)
         }
-        // A responder, and the connection closes after the request.
+        // An instance, and the connection closes after the request.
         var bytes = record(1, [0, 1, 0, 0, 0, 0, 0, 0])
         bytes += record(4, parameters) + record(4, [])
         for start in stride(from: 0, to: body.count, by: 60_000) {

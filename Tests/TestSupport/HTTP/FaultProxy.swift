@@ -4,7 +4,7 @@ import Glibc
 import Posix
 import Synchronization
 
-/// An HTTP/1.1 proxy between a responder and an S3 server: it counts what goes through, and makes
+/// An HTTP/1.1 proxy between an instance and an S3 server: it counts what goes through, and makes
 /// go wrong what a test asks for.
 ///
 /// The Host header stays as it is, so that signatures hold. Messages are kept in memory whole. Each

@@ -39,15 +39,7 @@ package enum Sockets {
 
     /// Listens on a free port of 127.0.0.1.
     package static func listen() throws(SystemError) -> OwnedDescriptor {
-        let socket = try make(AF_INET)
-        var address = loopback(0)
-        try check("bind", "127.0.0.1") {
-            withUnsafePointer(to: &address) { pointer in
-                pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                    bind(socket.raw, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
-                }
-            }
-        }
+        let socket = try bound(to: 0)
         try check("listen") { Glibc.listen(socket.raw, 128) }
         return socket
     }
@@ -67,9 +59,16 @@ package enum Sockets {
         return UInt16(bigEndian: address.sin_port)
     }
 
-    /// A port that was free a moment ago, for a server that cannot choose one itself.
-    package static func freePort() throws(SystemError) -> UInt16 {
-        try port(of: listen())
+    /// Ports of 127.0.0.1 that are free now, for a server that cannot choose its own. They are below
+    /// the range from which outgoing connections take theirs, so that none of those gets in between.
+    package static func freePorts(_ count: Int) throws(SystemError) -> [UInt16] {
+        var ports: Set<UInt16> = []
+        for _ in 0..<10_000 {
+            if ports.count == count { return ports.sorted() }
+            let port = UInt16.random(in: 12_000..<32_000)
+            if (try? bound(to: port)) != nil { ports.insert(port) }
+        }
+        throw SystemError("bind", "127.0.0.1", code: EADDRINUSE)
     }
 
     /// Sends all of the bytes, without SIGPIPE. send(2).
@@ -88,6 +87,20 @@ package enum Sockets {
     private static func make(_ family: Int32) throws(SystemError) -> OwnedDescriptor {
         let type = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
         return OwnedDescriptor(taking: try check("socket") { socket(family, type, 0) })
+    }
+
+    /// A socket with an address of 127.0.0.1. bind(2).
+    private static func bound(to port: UInt16) throws(SystemError) -> OwnedDescriptor {
+        let socket = try make(AF_INET)
+        var address = loopback(port)
+        try check("bind", "127.0.0.1:\(port)") {
+            withUnsafePointer(to: &address) { pointer in
+                pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                    bind(socket.raw, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+                }
+            }
+        }
+        return socket
     }
 
     private static func loopback(_ port: UInt16) -> sockaddr_in {

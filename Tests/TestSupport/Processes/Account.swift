@@ -30,8 +30,8 @@ package struct Account: Sendable {
         try Self.open(path)
     }
 
-    /// Lets others pass through the directory that all temporary ones lie in.
-    static func open(_ path: String) throws {
+    /// Lets other users pass through the directory that contains all temporary ones.
+    package static func open(_ path: String) throws {
         guard let parent = Files.parent(of: path) else { return }
         if chmod(parent, 0o711) != 0 { throw SystemError("chmod", parent) }
     }

@@ -2,9 +2,9 @@ import Bytes
 import Glibc
 import Posix
 
-/// Clears up after a test process that has ended, also by a crash: a shell that waits for the end
-/// of a pipe, which is the test process's end, then ends the process groups that it was told of, and
-/// removes the directory that all temporary ones lie in.
+/// Cleans up after a test process that has ended, also by a crash: a shell that waits for the end
+/// of a pipe, which is the test process's end, then kills the process groups and removes the
+/// directories that it was given.
 final class Janitor: Sendable {
     static let shared = Result { try Janitor() }
 
@@ -14,16 +14,17 @@ final class Janitor: Sendable {
 
     /// Servers may write until they have ended: hence more than one try.
     private static let script = """
-        groups=' '
-        while read -r verb group; do
+        groups=' ' directories=$0
+        while read -r verb word; do
             case $verb in
-            watch) groups="$groups$group " ;;
-            forget) groups="${groups%% "$group" *} ${groups#* "$group" }" ;;
+            watch) groups="$groups$word " ;;
+            forget) groups="${groups%% "$word" *} ${groups#* "$word" }" ;;
+            remove) directories="$directories $word" ;;
             esac
         done
         for group in $groups; do kill -KILL "-$group"; done
         for try in 1 2 3 4 5 6 7 8 9 10; do
-            rm -rf -- "$0" && break
+            rm -rf -- $directories && break
             sleep 0.3
         done
         """
@@ -41,9 +42,16 @@ final class Janitor: Sendable {
         pipe = ends.keepingSecond()
     }
 
-    /// Has a process group ended when this process ends.
+    /// Has a process group killed when this process ends.
     func watch(group: pid_t) throws {
         try writeAll(pipe.raw, Array("watch \(group)\n".utf8))
+    }
+
+    /// Has a directory removed when this process ends.
+    ///
+    /// - Parameter directory: a path without white space.
+    func remove(_ directory: String) throws {
+        try writeAll(pipe.raw, Array("remove \(directory)\n".utf8))
     }
 
     /// Leaves a process group alone, which has ended.

@@ -12,7 +12,7 @@ package struct ProgramCopy: Sendable {
         directory = try TemporaryDirectory()
         program = directory.path + "/git-s3-backend"
         hook = program + "-hook"
-        let built = try Programs.responder()
+        let built = try Programs.server()
         let copy = try Programs.find("cp", remedy: "apt install coreutils")
         for (source, target) in [
             (built, program), (built + "-hook", hook), (built + "-hook", hook + ".built"),

@@ -15,16 +15,20 @@ package enum Programs {
     }
 
     /// The program under test. The hook is beside it.
-    package static func responder() throws -> String {
+    package static func server() throws -> String {
         try buildDirectory() + "/git-s3-backend"
     }
 
-    /// Finds a program in PATH and where Debian keeps servers. A missing one fails the test.
+    /// Finds a program in PATH, where Debian keeps servers, and where `Tests/run` installs those of
+    /// Python. A missing one fails the test.
     ///
     /// - Parameter remedy: what to install.
     package static func find(_ name: String, remedy: String) throws -> String {
         let path = getenv("PATH").map { String(cString: $0) } ?? ""
-        let directories = path.split(separator: ":").map(String.init) + ["/usr/sbin", "/sbin"]
+        // A shim of pyenv is a script that needs the environment of its user.
+        let directories =
+            path.split(separator: ":").map(String.init).filter { !$0.hasSuffix("/shims") }
+            + ["/usr/sbin", "/sbin", try buildDirectory() + "/../../python/bin"]
         for directory in directories where access("\(directory)/\(name)", X_OK) == 0 {
             return "\(directory)/\(name)"
         }

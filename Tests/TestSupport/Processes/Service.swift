@@ -2,17 +2,20 @@ package import Glibc
 package import Posix
 import Synchronization
 
-/// A server as a child of the test process, in a process group of its own, with a log. It is ended
-/// when its owner goes, and by the janitor when the test process goes.
+/// A server as a child of the test process, in a process group of its own, with a log. The group is
+/// killed by ``stop()``, when the owner goes, and, by the janitor, when the test process ends.
 package final class Service: Sendable {
     package let identifier: pid_t
     private let name: String
     private let logPath: String
     private let child: Mutex<ChildProcess?>
 
-    /// - Parameter environment: nothing else is inherited.
+    /// - Parameters:
+    ///   - environment: nothing else is inherited.
+    ///   - log: the file to which standard output and error are appended.
     package init(
-        _ path: String, _ arguments: [String], environment: [String: String], log: String
+        _ path: String, _ arguments: [String], environment: [String: String],
+        directory: String? = nil, log: String
     ) throws {
         name = path
         logPath = log
@@ -21,7 +24,7 @@ package final class Service: Sendable {
         let process = try ChildProcess(
             ChildProcess.Launch(
                 path: path, arguments: arguments,
-                environment: environment.map { "\($0.key)=\($0.value)" }, directory: nil,
+                environment: environment.map { "\($0.key)=\($0.value)" }, directory: directory,
                 input: input.raw, output: output.raw, error: output.raw))
         identifier = process.identifier
         child = Mutex(process)
@@ -30,6 +33,35 @@ package final class Service: Sendable {
 
     deinit {
         try? Janitor.shared.get().forget(group: identifier)
+    }
+
+    /// Starts a server that cannot choose its ports itself and waits until it is ready. If another
+    /// process takes a port before the server does, it is started again on other ports.
+    ///
+    /// - Parameter start: starts it on free ports of 127.0.0.1.
+    package static func start(
+        onPorts count: Int = 1, _ start: ([UInt16]) throws -> Service,
+        isReady: ([UInt16]) -> Bool
+    ) throws -> (service: Service, ports: [UInt16]) {
+        var attempts = 5
+        while true {
+            let ports = try Sockets.freePorts(count)
+            let service = try start(ports)
+            attempts -= 1
+            do {
+                try service.waitUntilReady { isReady(ports) }
+                return (service, ports)
+            } catch  where attempts > 0 && service.lostPort {
+                continue
+            }
+        }
+    }
+
+    private var lostPort: Bool { log.lowercased().contains("address already in use") }
+
+    /// Kills the process group, and waits for its end.
+    package func stop() {
+        child.withLock { $0 = nil }
     }
 
     /// What the server has written so far.
@@ -44,9 +76,13 @@ package final class Service: Sendable {
 
     /// Waits until `isReady`; a server that ends instead fails the test, with its log.
     package func waitUntilReady(_ isReady: () -> Bool) throws {
-        try wait(for: "'\(name)' to be ready, whose log is:\n\(log)", upTo: .seconds(60)) {
+        let deadline = ContinuousClock.now + .seconds(60)
+        while !isReady() {
             if hasEnded { throw TestFailure("'\(name)' ended at once:\n\(log)") }
-            return isReady()
+            if ContinuousClock.now >= deadline {
+                throw TestFailure("'\(name)' is not ready after a minute:\n\(log)")
+            }
+            usleep(5000)
         }
     }
 

@@ -3,14 +3,20 @@ import Glibc
 import Posix
 import Synchronization
 
-/// A directory that is removed, with all that is in it, when its owner goes.
-///
-/// They all lie in one of the test process, which goes when the process goes, however it ends.
+/// A directory that is removed, with its contents, when its owner goes, and when the test process
+/// ends, also by a crash.
 package final class TemporaryDirectory: Sendable {
     package let path: String
 
     package init() throws {
         path = try Janitor.shared.get().directory + "/" + Hex.random(bytes: 4)
+        try Files.makeDirectories(path)
+    }
+
+    /// A directory in another one, such as one of another file system.
+    package init(in parent: String) throws {
+        path = "\(parent)/gs3-\(Hex.random(bytes: 8))"
+        try Janitor.shared.get().remove(path)
         try Files.makeDirectories(path)
     }
 

@@ -41,31 +41,68 @@ package final class Background<Value: Sendable>: Sendable {
     }
 }
 
-/// Runs `count` pieces of work at the same time, each on its thread; their values in order.
+/// Runs work on `count` threads at the same time; the results in order.
 package func concurrently<Value: Sendable>(
-    _ count: Int, _ body: @escaping @Sendable (Int) throws -> Value
+    _ count: Int, _ body: (Int) throws -> Value
 ) throws -> [Value] {
-    let running = (0..<count).map { number in Background { try body(number) } }
-    return try running.map { try $0.value() }
+    let outcomes = Mutex<[Int: Result<Value, any Error>]>([:])
+    try withoutActuallyEscaping(body) { body in
+        // Every thread is joined before this closure returns.
+        nonisolated(unsafe) let body = body
+        let threads = ThreadGroup()
+        defer { threads.join() }
+        for number in 0..<count {
+            try threads.start {
+                let outcome = Result { try body(number) }
+                outcomes.withLock { $0[number] = outcome }
+            }
+        }
+    }
+    let all = outcomes.withLock { $0 }
+    return try (0..<count).compactMap { try all[$0]?.get() }
 }
 
-/// A door that starts shut, and that any number of threads wait behind.
+/// A door that is shut until it is opened, or until as many threads as it waits for have arrived.
 package final class Gate: Sendable {
-    private let semaphore = DispatchSemaphore(value: 0)
-    private let opened = Mutex(false)
+    private let monitor = Monitor()
+    private let state: Mutex<State>
 
-    package init() {}
-
-    package func open() {
-        opened.withLock { $0 = true }
-        semaphore.signal()
+    private struct State {
+        var isOpen = false
+        var arrived = 0
+        let expected: Int
     }
 
-    package var isOpen: Bool { opened.withLock { $0 } }
+    /// - Parameter expected: the number of threads that open it by arriving; by default none does.
+    package init(openingAt expected: Int = .max) {
+        state = Mutex(State(expected: expected))
+    }
 
-    /// Waits until the gate is open; a minute at most, so that no thread waits for ever.
-    package func pass() {
-        if semaphore.wait(timeout: .now() + 60) == .success { semaphore.signal() }
+    /// - Returns: whether it was shut.
+    @discardableResult
+    package func open() -> Bool {
+        monitor.locked {
+            let wasShut = state.withLock { state in
+                defer { state.isOpen = true }
+                return !state.isOpen
+            }
+            monitor.notify()
+            return wasShut
+        }
+    }
+
+    package var isOpen: Bool { state.withLock { $0.isOpen } }
+
+    /// Waits until the gate is open, for a minute at most, so that no thread waits forever.
+    package func pass(upTo limit: Duration = .seconds(60)) {
+        monitor.locked {
+            state.withLock {
+                $0.arrived += 1
+                if $0.arrived >= $0.expected { $0.isOpen = true }
+            }
+            monitor.notify()
+            _ = monitor.wait(atMost: limit) { isOpen }
+        }
     }
 }
 

@@ -10,7 +10,7 @@ package final class Apache: Sendable {
 
     /// How Apache has requests answered.
     package enum Way: Sendable {
-        /// By mod_proxy_fcgi, from a responder's socket.
+        /// By mod_proxy_fcgi, from an instance's socket.
         case proxy(socket: String)
         /// By responders of mod_fcgid, with these variables.
         case fcgid([String: String])
@@ -76,7 +76,8 @@ package final class Apache: Sendable {
         if case .fcgid = way, access(fcgid, F_OK) != 0 {
             throw TestFailure("There is no '\(fcgid)'. apt install libapache2-mod-fcgid")
         }
-        directory = try TemporaryDirectory()
+        let directory = try TemporaryDirectory()
+        self.directory = directory
         for name in try Files.names(in: Self.shipped) where name.hasSuffix(".conf") {
             let target = "\(directory.path)/\(name)"
             if symlink("\(Self.shipped)/\(name)", target) != 0 {
@@ -91,31 +92,23 @@ package final class Apache: Sendable {
             try account.give(directory.path)
         }
 
-        // The port may be taken between being found free and being bound: then the next one.
-        var attempt = 1
-        while true {
-            let port = try Sockets.freePort()
+        let started = try Service.start { ports in
             try directory.file(
                 "apache2.conf",
-                Self.configuration(way, port, directory.path, program, account, host))
-            let service = try Service(
+                Self.configuration(way, ports[0], directory.path, program, account, host))
+            return try Service(
                 apache,
                 [
                     "-D", "FOREGROUND", "-d", directory.path, "-f",
                     directory.path + "/apache2.conf",
                 ],
                 environment: ["PATH": "/usr/bin:/bin"], log: directory.path + "/output.log")
-            do {
-                // It listens before it knows whether it will serve.
-                try service.waitUntilReady { Self.answers(port) }
-            } catch  where attempt < 5 && service.log.contains("Address already in use") {
-                attempt += 1
-                continue
-            }
-            self.port = port
-            self.service = service
-            return
+        } isReady: {
+            // It listens before it knows whether it will serve.
+            Self.answers($0[0])
         }
+        port = started.ports[0]
+        service = started.service
     }
 
     private static func answers(_ port: UInt16) -> Bool {

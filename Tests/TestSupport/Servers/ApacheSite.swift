@@ -2,10 +2,10 @@ import Posix
 
 /// Apache, and the program behind it in one of the three ways.
 package final class ApacheSite: BackendHost {
-    package let setup: Responder.Setup
+    package let setup: ServerProcess.Setup
     package let apache: Apache
     private let account: Account?
-    private let responder: Responder?
+    private let instance: ServerProcess?
     private let program: String
     private let state: TemporaryDirectory
 
@@ -13,18 +13,19 @@ package final class ApacheSite: BackendHost {
     package enum Kind: Sendable { case proxy, fcgid, cgid, cgi }
 
     /// - Parameter setup: its options must be empty but for ``Kind/proxy``.
-    package init(_ kind: Kind, _ setup: Responder.Setup, certificate: Certificate? = nil) throws {
+    package init(_ kind: Kind, _ setup: ServerProcess.Setup, certificate: Certificate? = nil) throws
+    {
         guard kind == .proxy || setup.options.isEmpty else {
             throw TestFailure("What Apache starts takes no options.")
         }
         var setup = setup
         state = try setup.state ?? TemporaryDirectory()
         setup.state = state
-        // A responder behind a socket runs as whoever starts it.
+        // An instance behind a socket runs as whoever starts it.
         account = kind == .proxy ? nil : try Account.ofWebServers()
         program =
             try setup.program
-            ?? (account == nil ? Programs.responder() : Account.program())
+            ?? (account == nil ? Programs.server() : Account.program())
         self.setup = setup
         if setup.admission == .given, kind != .proxy {
             try setup.bucket.admit(in: state.path, through: setup.proxy)
@@ -35,7 +36,7 @@ package final class ApacheSite: BackendHost {
                 try account.give(String(setup.storeURL.dropFirst("file://".count)))
             }
         }
-        let variables = Responder.environment(setup).merging([
+        let variables = ServerProcess.environment(setup).merging([
             "GIT_S3_BACKEND_STORE": setup.storeURL, "GIT_S3_BACKEND_STATE_DIR": state.path,
         ]) { $1 }
         let way: Apache.Way
@@ -45,18 +46,18 @@ package final class ApacheSite: BackendHost {
             if let group = try Account.ofWebServers()?.groupName {
                 setup.options += ["--listen-group", group]
             }
-            let responder = try Responder(setup)
-            self.responder = responder
-            way = .proxy(socket: responder.socket)
-            try responder.letOthersConnect()
+            let instance = try ServerProcess(setup)
+            self.instance = instance
+            way = .proxy(socket: instance.socket)
+            try instance.letOthersConnect()
         case .fcgid:
-            responder = nil
+            instance = nil
             way = .fcgid(variables)
         case .cgid:
-            responder = nil
+            instance = nil
             way = .cgid(variables)
         case .cgi:
-            responder = nil
+            instance = nil
             way = .cgi(variables)
         }
         apache = try Apache(
@@ -67,7 +68,7 @@ package final class ApacheSite: BackendHost {
     package var port: UInt16 { apache.port }
 
     /// What the program has logged so far.
-    package var log: String { responder?.log ?? apache.log }
+    package var log: String { instance?.log ?? apache.log }
 
     package func reload() { apache.reload() }
 
@@ -79,7 +80,9 @@ package final class ApacheSite: BackendHost {
         let (path, arguments) = try account?.commandLine(program, words) ?? (program, words)
         return try Command(
             path, arguments,
-            environment: Responder.environment(setup).filter { $0.key != "GIT_S3_BACKEND_FAULT" }
+            environment: ServerProcess.environment(setup).filter {
+                $0.key != "GIT_S3_BACKEND_FAULT"
+            }
         ).run()
     }
 }

@@ -2,11 +2,11 @@ import Posix
 
 /// One request to the program as a plain CGI.
 package struct CGIRun: Sendable {
-    private let setup: Responder.Setup
+    private let setup: ServerProcess.Setup
     private let state: TemporaryDirectory
 
     /// - Parameter setup: its options become variables' business: a CGI has none.
-    package init(_ setup: Responder.Setup) throws {
+    package init(_ setup: ServerProcess.Setup) throws {
         self.setup = setup
         state = try setup.state ?? TemporaryDirectory()
     }
@@ -33,7 +33,7 @@ package struct CGIRun: Sendable {
         input: Command.Input = .nothing, length: Int? = nil
     ) throws -> CommandResult {
         try Command(
-            try setup.program ?? Programs.responder(), [],
+            try setup.program ?? Programs.server(), [],
             environment: environment(method, path, query: query, length: length)
                 .merging(variables) { $1 },
             input: input
@@ -51,7 +51,7 @@ package struct CGIRun: Sendable {
             "CONTENT_LENGTH": length.map { "\($0)" } ?? "",
             "GIT_S3_BACKEND_STORE": setup.storeURL, "GIT_S3_BACKEND_STATE_DIR": state.path,
         ]
-        return Responder.environment(setup).merging(meta) { $1 }
+        return ServerProcess.environment(setup).merging(meta) { $1 }
     }
 
     /// Takes a CGI's output apart. RFC 3875 §6.

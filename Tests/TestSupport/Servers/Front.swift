@@ -8,7 +8,7 @@ package enum Front: String, CaseIterable, Sendable {
     case nginx
     /// nginx and fcgiwrap, which starts the program anew for each request.
     case cgi
-    /// Apache and mod_proxy_fcgi, to a responder's socket.
+    /// Apache and mod_proxy_fcgi, to an instance's socket.
     case apacheProxy
     /// Apache and mod_fcgid, which starts responders of one request at a time.
     case apacheFCGID
@@ -16,11 +16,11 @@ package enum Front: String, CaseIterable, Sendable {
     case apacheCGID
     /// Apache's processes and plain CGI.
     case apacheCGI
-    /// lighttpd, to a responder's socket.
+    /// lighttpd, to an instance's socket.
     case lighttpd
-    /// nginx, and a responder that spawn-fcgi has given its socket.
+    /// nginx, and an instance that spawn-fcgi has given its socket.
     case spawnFCGI
-    /// nginx, and a responder that systemd has given its socket.
+    /// nginx, and an instance that systemd has given its socket.
     case systemd
 
     /// The two that differ most: for tests of what git sees, which no web server touches.
@@ -38,7 +38,7 @@ package enum Front: String, CaseIterable, Sendable {
     }
 
     /// A site of its own.
-    package func makeSite(_ setup: Responder.Setup) throws -> any BackendHost {
+    package func makeSite(_ setup: ServerProcess.Setup) throws -> any BackendHost {
         switch self {
         case .nginx: try Site(setup)
         case .cgi: try CGISite(setup)
@@ -58,7 +58,7 @@ package enum Front: String, CaseIterable, Sendable {
         return try Self.sharedSites.withLock { sites in
             let key = "\(self) \(store)"
             if let site = sites[key] { return site }
-            let site = try makeSite(Responder.Setup(try store.makeBucket()))
+            let site = try makeSite(ServerProcess.Setup(try store.makeBucket()))
             sites[key] = site
             return site
         }
@@ -69,13 +69,13 @@ package enum Front: String, CaseIterable, Sendable {
 
 /// nginx, and the program as a plain CGI behind it, configured by variables alone.
 package final class CGISite: BackendHost {
-    package let setup: Responder.Setup
+    package let setup: ServerProcess.Setup
     private let nginx: Nginx
     private let wrapper: FCGIWrap
     private let state: TemporaryDirectory
 
     /// - Parameter setup: its options are no CGI's and must be empty.
-    package init(_ setup: Responder.Setup) throws {
+    package init(_ setup: ServerProcess.Setup) throws {
         guard setup.options.isEmpty else { throw TestFailure("A CGI takes no options.") }
         var setup = setup
         state = try setup.state ?? TemporaryDirectory()
@@ -85,11 +85,11 @@ package final class CGISite: BackendHost {
             try setup.bucket.admit(in: state.path, through: setup.proxy)
         }
         wrapper = try FCGIWrap(
-            environment: Responder.environment(setup).merging([
+            environment: ServerProcess.environment(setup).merging([
                 "GIT_S3_BACKEND_STORE": setup.storeURL, "GIT_S3_BACKEND_STATE_DIR": state.path,
             ]) { $1 })
         nginx = try Nginx(
-            before: .cgi(wrapper, program: try setup.program ?? Programs.responder()),
+            before: .cgi(wrapper, program: try setup.program ?? Programs.server()),
             added: setup.serverConfiguration)
     }
 

@@ -43,7 +43,7 @@ extension GitHost {
 /// The program under test behind a web server.
 package protocol BackendHost: GitHost {
     /// With the state directory that is in use.
-    var setup: Responder.Setup { get }
+    var setup: ServerProcess.Setup { get }
 
     /// What the program has logged so far, by way of the web server or not.
     var log: String { get }
@@ -69,9 +69,11 @@ extension BackendHost {
     package func command(_ name: String, _ arguments: [String]) throws -> CommandResult {
         guard let state = setup.state else { throw TestFailure("a site without a state directory") }
         return try Command(
-            try Programs.responder(),
+            try Programs.server(),
             [name, "--store", setup.storeURL, "--state-dir", state.path] + arguments,
-            environment: Responder.environment(setup).filter { $0.key != "GIT_S3_BACKEND_FAULT" }
+            environment: ServerProcess.environment(setup).filter {
+                $0.key != "GIT_S3_BACKEND_FAULT"
+            }
         ).run()
     }
 }

@@ -10,7 +10,7 @@ extension BackendHost {
             name.allSatisfy(\.isNumber)
                 && Self.directory(ofProcess: name).hasPrefix(workspaces + "/")
         }
-        return try Responder.workspaces(in: state.path) + processes.map { "process \($0)" }
+        return try ServerProcess.workspaces(in: state.path) + processes.map { "process \($0)" }
     }
 
     /// proc(5), `cwd`; empty for a process that has gone or is another's.

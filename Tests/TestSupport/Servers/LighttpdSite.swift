@@ -1,31 +1,30 @@
 import Glibc
 import Posix
 
-/// lighttpd with the configuration that the documentation gives, and a responder behind it.
+/// lighttpd with the configuration that the documentation gives, and an instance behind it.
 package final class LighttpdSite: BackendHost {
-    package let setup: Responder.Setup
+    package let setup: ServerProcess.Setup
     package let port: UInt16
-    private let responder: Responder
+    private let instance: ServerProcess
     private let directory: TemporaryDirectory
     private let service: Service
 
-    package init(_ setup: Responder.Setup) throws {
+    package init(_ setup: ServerProcess.Setup) throws {
         let lighttpd = try Programs.find("lighttpd", remedy: "apt install lighttpd")
         var setup = setup
         setup.state = try setup.state ?? TemporaryDirectory()
         self.setup = setup
-        responder = try Responder(setup)
-        directory = try TemporaryDirectory()
+        instance = try ServerProcess(setup)
+        let directory = try TemporaryDirectory()
+        self.directory = directory
         let passwords = try directory.file("htpasswd", try Nginx.passwordFile())
-        let documented = try Self.documented(socket: responder.socket, passwords: passwords)
-        var attempt = 1
-        while true {
-            let port = try Sockets.freePort()
+        let documented = try Self.documented(socket: instance.socket, passwords: passwords)
+        let started = try Service.start { ports in
             let path = try directory.file(
                 "lighttpd.conf",
                 """
                 server.bind = "127.0.0.1"
-                server.port = \(port)
+                server.port = \(ports[0])
                 server.document-root = "\(directory.path)"
                 server.upload-dirs = ( "\(directory.path)" )
                 server.errorlog = "\(directory.path)/error.log"
@@ -34,22 +33,17 @@ package final class LighttpdSite: BackendHost {
                 \(documented)
                 \(setup.serverConfiguration)
                 """)
-            let service = try Service(
+            return try Service(
                 lighttpd, ["-D", "-f", path], environment: ["PATH": "/usr/bin:/bin"],
                 log: directory.path + "/output.log")
-            do {
-                try service.waitUntilReady { (try? Sockets.connect(port: port)) != nil }
-            } catch  where attempt < 5 && service.log.contains("Address already in use") {
-                attempt += 1
-                continue
-            }
-            self.port = port
-            self.service = service
-            return
+        } isReady: {
+            (try? Sockets.connect(port: $0[0])) != nil
         }
+        port = started.ports[0]
+        service = started.service
     }
 
-    package var log: String { responder.log }
+    package var log: String { instance.log }
 
     package func bytesOnDisk() throws -> Int { try service.bytesOnDisk(in: directory.path) }
 

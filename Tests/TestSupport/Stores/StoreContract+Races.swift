@@ -8,7 +8,7 @@ extension StoreContract {
         var etag = try put(store, "start", key, .ifAbsent)
         for round in 0..<8 {
             let token = etag
-            let outcomes = try inParallel(12) { racer in
+            let outcomes = try concurrently(12) { racer in
                 (
                     racer,
                     try one(
@@ -23,7 +23,7 @@ extension StoreContract {
     @Sendable static func racingCreates(_ store: any ObjectStore) throws {
         for _ in 0..<8 {
             let key = key()
-            let outcomes = try inParallel(12) { racer in
+            let outcomes = try concurrently(12) { racer in
                 (racer, try one(store, .put(.bytes(Array("\(racer)".utf8)), at: key, .ifAbsent)))
             }
             _ = try soleWinner(outcomes, store, key) { "\($0)" }
@@ -39,11 +39,11 @@ extension StoreContract {
             switch answer {
             case .stored(let etag?): winners.append((racer, etag))
             case .notStored: break
-            default: throw Violation(description: "racer \(racer) was answered \(answer)")
+            default: throw TestFailure("racer \(racer) was answered \(answer)")
             }
         }
         guard winners.count == 1, let (winner, etag) = winners.first else {
-            throw Violation(description: "\(winners.count) racers won")
+            throw TestFailure("\(winners.count) racers won")
         }
         let object = try read(store, key)
         try expect(object.bytes == Array(body(winner).utf8), "the winner's body is not there")
@@ -54,13 +54,13 @@ extension StoreContract {
     @Sendable static func counters(_ store: any ObjectStore) throws {
         let key = key()
         _ = try put(store, "0", key, .ifAbsent)
-        let steps = try inParallel(4) { _ in
+        let steps = try concurrently(4) { _ in
             var won = 0
             for _ in 0..<15 {
                 let object = try read(store, key)
                 guard let etag = object.etag,
                     let value = Int(String(decoding: object.bytes, as: UTF8.self))
-                else { throw Violation(description: "no counter") }
+                else { throw TestFailure("no counter") }
                 let next = ObjectBody.bytes(Array("\(value + 1)".utf8))
                 if case .stored = try one(store, .put(next, at: key, .ifMatch(etag))) { won += 1 }
             }
@@ -82,7 +82,7 @@ extension StoreContract {
             // MD5 tokens repeat for one body, and that is all that may share a token.
             try expect(before == nil || before == body, "one token for '\(body)' and another body")
         }
-        _ = try inParallel(4) { racer in
+        _ = try concurrently(4) { racer in
             for step in 0..<25 {
                 if racer == 0 {
                     let body = String(repeating: "\(step) ", count: 1 + step * 50)
@@ -90,7 +90,7 @@ extension StoreContract {
                 } else {
                     let object = try read(store, key)
                     guard let etag = object.etag else {
-                        throw Violation(description: "a GET gave no token")
+                        throw TestFailure("a GET gave no token")
                     }
                     try note(etag, String(decoding: object.bytes, as: UTF8.self))
                 }

@@ -4,11 +4,6 @@ import Posix
 
 /// What every store must do, as named cases that any test target can run on any store.
 package struct StoreContract: Sendable, CustomStringConvertible {
-    /// What a case found to be otherwise.
-    package struct Violation: Error, CustomStringConvertible {
-        package let description: String
-    }
-
     package let name: String
     package let check: @Sendable (any ObjectStore) throws -> Void
 
@@ -47,14 +42,14 @@ package struct StoreContract: Sendable, CustomStringConvertible {
     }
 
     static func expect(_ condition: Bool, _ sentence: @autoclosure () -> String) throws {
-        if !condition { throw Violation(description: sentence()) }
+        if !condition { throw TestFailure(sentence()) }
     }
 
     static func one(
         _ store: any ObjectStore, _ request: StoreRequest
     ) throws -> StoreAnswer {
         guard let result = store.perform([request]).first else {
-            throw Violation(description: "no result")
+            throw TestFailure("no result")
         }
         return try result.get()
     }
@@ -64,7 +59,7 @@ package struct StoreContract: Sendable, CustomStringConvertible {
     ) throws -> ETag {
         let answer = try one(store, .put(.bytes(Array(text.utf8)), at: key, condition))
         guard case .stored(let etag?) = answer else {
-            throw Violation(description: "a put was answered \(answer)")
+            throw TestFailure("a put was answered \(answer)")
         }
         return etag
     }
@@ -74,13 +69,13 @@ package struct StoreContract: Sendable, CustomStringConvertible {
     ) throws {
         let answer = try one(store, .put(.bytes(Array(text.utf8)), at: key, condition))
         guard case .notStored = answer else {
-            throw Violation(description: "a put that must be refused was answered \(answer)")
+            throw TestFailure("a put that must be refused was answered \(answer)")
         }
     }
 
     static func read(_ store: any ObjectStore, _ key: ObjectKey) throws -> StoredObject {
         guard let object = try store.get(key, limit: 1 << 20) else {
-            throw Violation(description: "an object is not there")
+            throw TestFailure("an object is not there")
         }
         return object
     }
@@ -95,7 +90,7 @@ package struct StoreContract: Sendable, CustomStringConvertible {
         let key = key()
         try expect(try store.get(key, limit: 10) == nil, "a GET found something")
         guard case .absent = try one(store, .head(key)) else {
-            throw Violation(description: "a HEAD found something")
+            throw TestFailure("a HEAD found something")
         }
     }
 
@@ -108,13 +103,13 @@ package struct StoreContract: Sendable, CustomStringConvertible {
         try expect(object.size == 100_000, "the size is \(object.size)")
         try expect(object.digest == Digest(of: bytes), "the digest is another")
         guard case .found(let head) = try one(store, .head(key)) else {
-            throw Violation(description: "a HEAD finds nothing")
+            throw TestFailure("a HEAD finds nothing")
         }
         try expect(head.size == 100_000, "a HEAD gives \(head.size) bytes")
     }
 
     @Sendable private static func files(_ store: any ObjectStore) throws {
-        let scratch = try ScratchDirectory()
+        let scratch = try TemporaryDirectory()
         var random = SplitMix64(seed: 1)
         let bytes = (0..<3_000_000).map { _ in UInt8(truncatingIfNeeded: random.next()) }
         try Files.write(bytes, to: scratch.path + "/body")
@@ -159,7 +154,7 @@ package struct StoreContract: Sendable, CustomStringConvertible {
         } catch StoreError.tooLarge {
             return
         }
-        throw Violation(description: "five bytes were read with a limit of four")
+        throw TestFailure("five bytes were read with a limit of four")
     }
 
     @Sendable private static func createOnce(_ store: any ObjectStore) throws {
@@ -196,7 +191,7 @@ package struct StoreContract: Sendable, CustomStringConvertible {
         let key = key()
         let etag = try put(store, "1", key, .always)
         guard case .found(let head) = try one(store, .head(key)) else {
-            throw Violation(description: "a HEAD finds nothing")
+            throw TestFailure("a HEAD finds nothing")
         }
         try expect(head.etag == etag, "a HEAD gives another token")
         try expect(try read(store, key).etag == etag, "a GET gives another token")
@@ -221,7 +216,7 @@ package struct StoreContract: Sendable, CustomStringConvertible {
         // S3 says 204 to both.
         switch try one(store, .delete(Self.key())) {
         case .absent, .deleted: break
-        case let other: throw Violation(description: "deleting nothing was answered \(other)")
+        case let other: throw TestFailure("deleting nothing was answered \(other)")
         }
     }
 
@@ -232,7 +227,7 @@ package struct StoreContract: Sendable, CustomStringConvertible {
         }
         for result in store.perform(puts) {
             guard case .stored = try result.get() else {
-                throw Violation(description: "a put of a batch was answered \(result)")
+                throw TestFailure("a put of a batch was answered \(result)")
             }
         }
         let gets = (keys + [key()]).map { StoreRequest.get($0, into: .memory(limit: 10)) }
@@ -241,7 +236,7 @@ package struct StoreContract: Sendable, CustomStringConvertible {
             case .found(let object):
                 try expect(object.bytes == Array("\(index)".utf8), "answers are out of order")
             case .absent: try expect(index == 20, "object \(index) is not there")
-            case let other: throw Violation(description: "a GET was answered \(other)")
+            case let other: throw TestFailure("a GET was answered \(other)")
             }
         }
         try expect(store.perform([]).isEmpty, "no requests, but results")
@@ -309,7 +304,7 @@ package struct StoreContract: Sendable, CustomStringConvertible {
         } catch StoreError.corrupt {
             return
         }
-        throw Violation(description: "an object of another size was taken for ours")
+        throw TestFailure("an object of another size was taken for ours")
     }
 
     /// P7
@@ -322,7 +317,7 @@ package struct StoreContract: Sendable, CustomStringConvertible {
         } catch StoreError.corrupt(let key, _) {
             return try expect(key == .pack(Digest(of: pack)), "another key was named")
         }
-        throw Violation(description: "damaged bytes were taken for ours")
+        throw TestFailure("damaged bytes were taken for ours")
     }
 
     @Sendable private static func wrongBytes(_ store: any ObjectStore) throws {
@@ -333,12 +328,12 @@ package struct StoreContract: Sendable, CustomStringConvertible {
         } catch StoreError.corrupt {
             return
         }
-        throw Violation(description: "other bytes than the digest's were read")
+        throw TestFailure("other bytes than the digest's were read")
     }
 
     @Sendable private static func pointer(_ store: any ObjectStore) throws {
         guard let name = RepositoryName("contract/r" + Hex.random(bytes: 8)) else {
-            throw Violation(description: "a name is a name")
+            throw TestFailure("a name is a name")
         }
         let digests = (0..<3).map { _ in Digest(of: Array(Hex.random().utf8)) }
         try expect(try store.readPointer(of: name) == nil, "there is a pointer before the first")
@@ -346,18 +341,18 @@ package struct StoreContract: Sendable, CustomStringConvertible {
         guard
             case .won(let first?) = try store.advancePointer(
                 of: name, expecting: nil, to: digests[0], lineage: none)
-        else { throw Violation(description: "the first advance was not won") }
+        else { throw TestFailure("the first advance was not won") }
         guard
             case .won(let second?) = try store.advancePointer(
                 of: name, expecting: first, to: digests[1], lineage: none)
-        else { throw Violation(description: "the second advance was not won") }
+        else { throw TestFailure("the second advance was not won") }
         let current = try store.readPointer(of: name)
         try expect(current == PointerValue(digest: digests[1], etag: second), "the pointer differs")
         for stale in [nil, first] {
             guard
                 case .lost(let winner) = try store.advancePointer(
                     of: name, expecting: stale, to: digests[2], lineage: none)
-            else { throw Violation(description: "a stale advance was not lost") }
+            else { throw TestFailure("a stale advance was not lost") }
             try expect(winner == current, "a lost advance names another winner")
         }
         try expect(try store.readPointer(of: name) == current, "a lost advance changed the pointer")

@@ -2,7 +2,7 @@ package import Glibc
 package import Posix
 
 /// The program under test, as a FastCGI server on a Unix socket.
-package final class Responder: Sendable {
+package final class ServerProcess: Sendable {
     package let socket: String
     package let stateDirectory: String
     private let directory: TemporaryDirectory
@@ -79,7 +79,7 @@ package final class Responder: Sendable {
     private static func commandLine(
         _ setup: Setup, _ state: String, _ socket: String
     ) throws -> (program: String, arguments: [String]) {
-        let program = try setup.program ?? Programs.responder()
+        let program = try setup.program ?? Programs.server()
         var words = ["serve", "--store", setup.storeURL, "--state-dir", state]
         // What passes a proxy is counted and scripted: nothing may be read in the background.
         if setup.proxy != nil, !setup.options.contains("--verify-uploads") {

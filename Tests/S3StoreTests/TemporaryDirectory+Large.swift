@@ -1,26 +1,12 @@
 import Bytes
 import Glibc
-import ObjectStore
 import Posix
+import TestSupport
 
-/// A directory of one test.
-final class ScratchDirectory: Sendable {
-    let path: String
-
-    init() throws {
-        path = "/tmp/gs3-s3store-\(Hex.random(bytes: 6))"
-        try Files.makeDirectories(path)
-    }
-
-    deinit { Files.removeTree(path) }
-
-    func write(_ name: String, _ text: String) throws {
-        try Files.write(Array(text.utf8), to: "\(path)/\(name)")
-    }
-}
-
-extension ScratchDirectory {
-    /// Writes a file that does not compress, piece by piece, and gives its digest.
+extension TemporaryDirectory {
+    /// Writes a file that does not compress, piece by piece.
+    ///
+    /// - Returns: its digest.
     func writeLarge(_ name: String, bytes: Int64, seed: UInt64 = 1) throws -> Digest {
         let file = try OwnedDescriptor.open("\(path)/\(name)", O_WRONLY | O_CREAT | O_TRUNC)
         var generator = SplitMix(state: seed)
