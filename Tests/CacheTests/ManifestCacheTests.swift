@@ -13,8 +13,8 @@ import Testing
 
 @testable import Repository
 
-@Suite("Manifests that are kept", .tags(.slow))
-struct ManifestCacheTests {
+/// Manifests that are kept.
+@Suite(.tags(.slow)) struct ManifestCacheTests {
     private func directory(_ bench: Bench) -> String { bench.state.path + "/manifests" }
 
     private func resolve(_ bench: Bench, _ manifests: Manifests) throws -> Snapshot {
@@ -24,8 +24,7 @@ struct ManifestCacheTests {
         return snapshot
     }
 
-    @Test("are read once, by this process and by later ones")
-    func once() throws {
+    @Test func laterProcessesReadNoManifestAgain() throws {
         let bench = try Bench(cacheSize: 1 << 20)
         let manifests = try bench.hydration().manifests
         let expected = try bench.published()
@@ -39,8 +38,7 @@ struct ManifestCacheTests {
         }
     }
 
-    @Test("follow the pointer, and what is written need not be read; what is superseded goes")
-    func written() throws {
+    @Test func writtenManifestsAreCachedAndSupersededOnesDropped() throws {
         let bench = try Bench(cacheSize: 1 << 20)
         let manifests = try bench.hydration().manifests
         for _ in 0..<3 {
@@ -54,8 +52,7 @@ struct ManifestCacheTests {
         }
     }
 
-    @Test("are not believed where they are not what their name says")
-    func damaged() throws {
+    @Test func damagedManifestsAreReadAgain() throws {
         let bench = try Bench(cacheSize: 1 << 20)
         let digest = try resolve(bench, bench.hydration().manifests).digest
         let path = directory(bench) + "/" + digest.hex
@@ -79,8 +76,7 @@ struct ManifestCacheTests {
         }
     }
 
-    @Test("in memory stay within their bound, and those used last stay")
-    func bounded() throws {
+    @Test func memoryKeepsTheManifestsUsedLastWithinItsBound() throws {
         let scratch = try TemporaryDirectory()
         // Without a directory to keep them in, each read is seen.
         let space = CacheSpace(limit: 0, sizeFile: scratch.path + "/size", directories: [])
@@ -117,8 +113,7 @@ struct ManifestCacheTests {
         }
     }
 
-    @Test("make room for others on the disk as packs do")
-    func evicted() throws {
+    @Test func manifestsOnDiskAreEvictedLikePacks() throws {
         let bench = try Bench(cacheSize: 1 << 20)
         _ = try resolve(bench, bench.hydration().manifests)
         bench.memory.resetCounts()
@@ -129,8 +124,7 @@ struct ManifestCacheTests {
         #expect(bench.memory.counts == .init(gets: 2))
     }
 
-    @Test("carry their refs as git's file, the same as without a cache")
-    func packedRefs() throws {
+    @Test func packedRefsAreTheSameWithAndWithoutACache() throws {
         let bench = try Bench(cacheSize: 1 << 20)
         let commit = try bench.source.commit("one")
         let tag = try bench.source.tag("v1", of: commit)
@@ -150,8 +144,7 @@ struct ManifestCacheTests {
         }
     }
 
-    @Test("a push after a thousand pushes asks as much of the store as the second")
-    func thousandPushes() throws {
+    @Test func thousandthPushCostsAsManyRequestsAsTheSecond() throws {
         let bench = try Bench(cacheSize: 1 << 30)
         let hydration = try bench.hydration()
         func requests(_ body: () throws -> Void) throws -> MemoryStore.Counts {

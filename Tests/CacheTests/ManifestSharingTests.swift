@@ -12,8 +12,7 @@ import Testing
 @testable import Repository
 
 /// A manifest is read and parsed once, however many ask for it.
-@Suite("Manifests that many ask for")
-struct ManifestSharingTests {
+@Suite struct ManifestSharingTests {
     private let scratch: TemporaryDirectory
 
     init() throws {
@@ -44,8 +43,7 @@ struct ManifestSharingTests {
     }
 
     // M2
-    @Test("200,001 refs are parsed once for all who ask at once, and then kept")
-    func once() throws {
+    @Test func manifestIsParsedOnceForAllWhoAskAtOnce() throws {
         let bytes = manifest(refs: 200_001)
         let digest = Digest(of: bytes)
         let counter = Counter()
@@ -75,8 +73,7 @@ struct ManifestSharingTests {
     }
 
     // M2
-    @Test("one that is larger than the bound is kept beside small ones, until another such comes")
-    func oversized() throws {
+    @Test func oversizedManifestStaysUntilAnotherOneComes() throws {
         let counter = Counter()
         let small = (0..<3).map { manifest(refs: 1, parent: Digest(of: [UInt8($0)])) }
         let large = (0..<2).map { manifest(refs: 50, parent: Digest(of: [UInt8($0)])) }
@@ -98,8 +95,7 @@ struct ManifestSharingTests {
     }
 
     // M2
-    @Test("what is read from the disk is read once, too")
-    func disk() throws {
+    @Test func manifestOnDiskIsReadOnce() throws {
         let bytes = manifest(refs: 3)
         let digest = Digest(of: bytes)
         cache(disk: 1 << 20) { try Manifest(parsing: $0) }.keep(bytes, as: digest)
@@ -118,8 +114,7 @@ struct ManifestSharingTests {
     }
 
     // M2
-    @Test("a failure is everybody's who waited, and nobody's who comes later")
-    func failure() throws {
+    @Test func failureReachesThoseWhoWaitedAndNobodyLater() throws {
         let bytes = manifest(refs: 1)
         let digest = Digest(of: bytes)
         let cache = cache { try Manifest(parsing: $0) }
@@ -142,8 +137,7 @@ struct ManifestSharingTests {
     }
 
     // M2
-    @Test("what is parsed at once is bounded in bytes, and one alone may have more")
-    func budget() throws {
+    @Test func parsingAtOnceIsBoundedInBytes() throws {
         let budget = ByteBudget(10)
         let running = Mutex((now: 0, most: 0))
         _ = try concurrently(16) { number in
@@ -165,8 +159,7 @@ struct ManifestSharingTests {
     }
 
     // M2
-    @Test("refs as git's file are made once for all who ask at once")
-    func packedRefs() throws {
+    @Test func packedRefsAreWrittenOnceForAllWhoAskAtOnce() throws {
         let bytes = manifest(refs: 20)
         let cache = cache { try Manifest(parsing: $0) }
         let digest = Digest(of: bytes)

@@ -61,10 +61,9 @@ private struct Shelf {
     var bytes: Int64 { space.entries().reduce(0) { $0 + $1.bytes } }
 }
 
-@Suite("The pack cache")
-struct PackCacheTests {
-    @Test("gives back what was kept, read-only, and says how many objects there are")
-    func hit() throws {
+/// The pack cache.
+@Suite struct PackCacheTests {
+    @Test func cachedPackIsReturnedReadOnlyWithItsObjectCount() throws {
         let shelf = try Shelf(limit: 1 << 20)
         let digest = try shelf.keep(100)
         #expect(try shelf.take(digest) == 3)
@@ -77,8 +76,7 @@ struct PackCacheTests {
         #expect(try Files.names(in: shelf.scratch.path + "/packs/incoming").isEmpty)
     }
 
-    @Test("what was used least recently goes first, and no more than must")
-    func evictionOrder() throws {
+    @Test func leastRecentlyUsedPacksAreEvictedFirst() throws {
         let shelf = try Shelf(limit: 400_000)
         let packs = try (0..<3).map { _ in try shelf.keep(100_000) }
         for (number, pack) in packs.enumerated() {
@@ -93,8 +91,7 @@ struct PackCacheTests {
         #expect(shelf.bytes <= shelf.space.limit)
     }
 
-    @Test("git's freshening of a pack is no use of it")
-    func freshened() throws {
+    @Test func gitsFresheningIsNoUse() throws {
         let shelf = try Shelf(limit: 300_000)
         let packs = try (0..<2).map { _ in try shelf.keep(100_000) }
         shelf.age(packs[0], 30)
@@ -104,8 +101,7 @@ struct PackCacheTests {
         #expect(packs.map(shelf.has) == [false, true])
     }
 
-    @Test("a pack larger than the whole cache is not kept, and drives nothing out")
-    func tooLarge() throws {
+    @Test func packLargerThanTheCacheEvictsNothing() throws {
         let shelf = try Shelf(limit: 150_000)
         let small = try shelf.keep(50_000)
         let large = try shelf.keep(400_000)
@@ -114,8 +110,7 @@ struct PackCacheTests {
         #expect(try Files.names(in: shelf.scratch.path + "/packs/incoming").isEmpty)
     }
 
-    @Test("the sum of what is kept is right again where a crash made it wrong")
-    func sizeFileCountsWhatIsAdded() throws {
+    @Test func crashDoesNotLeaveTheSizeFileWrong() throws {
         let shelf = try Shelf(limit: 300_000)
         let path = shelf.scratch.path + "/cache-size"
         for text in ["", "rubbish", "1 2 3", "0 1 \n", "-5 \(time(nil)) \n", "9 \(time(nil))"] {
@@ -137,8 +132,7 @@ struct PackCacheTests {
         #expect(shelf.has(kept) && shelf.has(more))
     }
 
-    @Test("the bound holds where the sum cannot be written down")
-    func withoutASizeFileTheDirectoriesAreRead() throws {
+    @Test func boundHoldsWithoutASizeFile() throws {
         let shelf = try Shelf(limit: 300_000)
         try Files.makeDirectories(shelf.scratch.path + "/cache-size")
         for _ in 0..<6 { _ = try shelf.keep(90_000) }
@@ -146,8 +140,7 @@ struct PackCacheTests {
         #expect(shelf.bytes > 0)
     }
 
-    @Test("many threads may keep and take at once, and the bound holds")
-    func crowd() throws {
+    @Test func boundHoldsWithManyThreads() throws {
         let shelf = try Shelf(limit: 200_000)
         let made = try concurrently(8) { _ in
             try (0..<5).map { _ in
@@ -161,8 +154,7 @@ struct PackCacheTests {
         for digest in made where shelf.has(digest) { #expect(try shelf.take(digest) == 3) }
     }
 
-    @Test("a damaged pack or index is found, dropped and not given out")
-    func damage() throws {
+    @Test func damagedFilesAreDropped() throws {
         let shelf = try Shelf(limit: 1 << 20)
         let other = try shelf.keep(1000)
         let damages: [(String) throws -> Void] = [
@@ -210,8 +202,7 @@ struct PackCacheTests {
             })
     }
 
-    @Test("a byte that changed inside is found where a pack was not used since the machine started")
-    func rot() throws {
+    @Test func changedByteIsFoundInAPackUnusedSinceTheMachineStarted() throws {
         let shelf = try Shelf(limit: 1 << 20)
         for ending in [".pack", ".idx"] {
             let digest = try shelf.keep(1000)
@@ -234,8 +225,7 @@ struct PackCacheTests {
         }
     }
 
-    @Test("files get into a workspace as copies where they cannot be linked")
-    func copies() throws {
+    @Test func filesThatCannotBeLinkedAreCopied() throws {
         for code in [EXDEV, EPERM, EMLINK, EACCES] {
             let scratch = try TemporaryDirectory()
             let (source, target) = (scratch.path + "/a", scratch.path + "/b")
@@ -259,8 +249,7 @@ struct PackCacheTests {
         }
     }
 
-    @Test("what a killed process left of a download is swept, a living one's is not")
-    func sweep() throws {
+    @Test func leftoversOfKilledProcessesAreSweptAndLiveOnesStay() throws {
         let scratch = try TemporaryDirectory()
         let incoming = scratch.path + "/packs/incoming"
         try Files.makeDirectories(incoming)

@@ -8,16 +8,15 @@ import Testing
 
 @testable import Repository
 
-@Suite("packed-refs")
-struct PackedRefsTests {
+/// Packed-refs.
+@Suite struct PackedRefsTests {
     private func id(_ digit: String) throws -> ObjectID {
         try #require(ObjectID(Array(String(repeating: digit, count: 40).utf8)))
     }
 
     private func name(_ text: String) throws -> RefName { try #require(RefName(text)) }
 
-    @Test("say that they are peeled only if that is known")
-    func header() throws {
+    @Test func headerClaimsPeeledRefsOnlyIfTheyAreKnown() throws {
         let head = try name("refs/heads/main")
         let tag = try name("refs/tags/v1")
         func text(_ manifest: Manifest) -> String {
@@ -37,8 +36,7 @@ struct PackedRefsTests {
                 == peeled + "\(a) \(tag)\n^\(b)\n")
     }
 
-    @Test("are read by git as they were meant, sorted by bytes")
-    func readByGit() throws {
+    @Test func gitReadsThemSortedByBytes() throws {
         let source = try GitSource()
         let commit = try #require(ObjectID(Array(source.commit("one").utf8)))
         let names = [

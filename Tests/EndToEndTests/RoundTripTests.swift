@@ -5,7 +5,7 @@ import Testing
 extension EndToEnd {
     @Suite struct RoundTripTests {
         @Test(arguments: stores, 0...2)
-        func whatIsPushedIsClonedAndFetched(store: StoreUnderTest, version: Int) throws {
+        func pushedCommitsAreClonedAndFetched(store: StoreUnderTest, version: Int) throws {
             let site = try Site.shared(store)
             let repository = try site.create()
             let tree = try WorkTree.make(remote: site.url(repository))
@@ -254,7 +254,7 @@ extension EndToEnd {
         }
 
         @Test(arguments: stores)
-        func pushOfWhatIsThereChangesNothing(store: StoreUnderTest) throws {
+        func pushOfPublishedRefsChangesNothing(store: StoreUnderTest) throws {
             let site = try Site.shared(store)
             let (repository, tree) = try seeded(site)
             let pointer = try site.bucket.pointer(of: repository)

@@ -17,8 +17,7 @@ import Testing
 
 /// What is answered of a repository's refs, held against what the installed git answers for a
 /// repository with the same refs, byte for byte.
-@Suite("Refs are told as git tells them")
-struct AdvertisementTests {
+@Suite struct AdvertisementTests {
     /// A responder with generated repositories, and git's own beside it.
     private final class Comparison {
         let pool: ObjectPool
@@ -205,8 +204,8 @@ struct AdvertisementTests {
     }
 
     /// 320 sets of refs, 16 in each case.
-    @Test("of generated repositories", arguments: 0..<20)
-    func generated(chunk: Int) throws {
+    @Test(arguments: 0..<20)
+    func answersEqualGitsForGeneratedRepositories(chunk: Int) throws {
         let format: ObjectFormat = chunk % 4 == 3 ? .sha256 : .sha1
         let comparison = try Comparison(format)
         for seed in chunk * 16..<(chunk + 1) * 16 {
@@ -253,8 +252,8 @@ struct AdvertisementTests {
         }
     }
 
-    @Test("whatever the number of prefixes, 65,536 of which are none", arguments: [0, 1])
-    func manyPrefixes(missing: Int) throws {
+    @Test(arguments: [0, 1])
+    func answersEqualGitsForManyPrefixes(missing: Int) throws {
         let comparison = try Comparison(.sha1)
         let refs = try GeneratedRefs(seed: 7, from: comparison.pool)
         let workspace = try comparison.repository(refs, .packed)
@@ -277,10 +276,8 @@ struct AdvertisementTests {
         #expect((answer.count > 100_000) == (missing == 0))
     }
 
-    @Test(
-        "whatever else is asked: what git refuses is refused, and its answer is git's otherwise",
-        arguments: [ObjectFormat.sha1, .sha256])
-    func oddRequests(format: ObjectFormat) throws {
+    @Test(arguments: [ObjectFormat.sha1, .sha256])
+    func oddRequestsGetGitsAnswerOrRefusal(format: ObjectFormat) throws {
         let comparison = try Comparison(format)
         let refs = try GeneratedRefs(seed: 4, from: comparison.pool)
         let workspace = try comparison.repository(refs, .loose)

@@ -3,11 +3,10 @@ import Testing
 
 @testable import Gateway
 
-@Suite("How long a client may be silent")
-struct BodyPatienceTests {
+/// How long a client may be silent.
+@Suite struct BodyPatienceTests {
     // C5
-    @Test("the responder and the configurations of the web servers agree")
-    func agreement() throws {
+    @Test func timeLimitsMatchTheShippedConfigurations() throws {
         #expect(BodyPatience.request.duration == .seconds(60))
         #expect(BodyPatience.push.duration == .seconds(300))
         let nginx = try Documentation.file("nginx/git-s3-backend.conf")

@@ -5,8 +5,8 @@ import Testing
 
 @testable import Gateway
 
-@Suite("A request's body")
-struct BodyTests {
+/// A request's body.
+@Suite struct BodyTests {
     private func open(
         _ chunks: [[UInt8]], length: String = "", encoding: String = "", limit: Int64 = 0,
         framing: Body.Framing = .commandsAndPack, end: RequestError? = nil,
@@ -30,8 +30,7 @@ struct BodyTests {
 
     private let text = Array("hello, this is a body of some length".utf8)
 
-    @Test("is what was announced, however it comes in")
-    func lengths() throws {
+    @Test func bodyEqualsWhatWasSentInPiecesOfAnySize() throws {
         for count in [1, 2, 7, 100] {
             let chunks = stride(from: 0, to: text.count, by: count).map {
                 Array(text[$0..<min($0 + count, text.count)])
@@ -43,8 +42,7 @@ struct BodyTests {
         #expect(try readAll(try open([text], length: "0")).isEmpty)
     }
 
-    @Test("cut short of its length, or by a broken connection, is an error")
-    func cut() throws {
+    @Test func truncatedBodyFails() throws {
         for count in 0..<text.count {
             let chunk = Array(text.prefix(count))
             #expect(throws: RequestError.bodyCut) {
@@ -56,8 +54,7 @@ struct BodyTests {
         }
     }
 
-    @Test("its end is told once, and only where it is proper")
-    func end() throws {
+    @Test func endIsReportedOnceAndOnlyIfProper() throws {
         let counter = Counter()
         let body = try open([text], length: "\(text.count)")
         body.onEnd = { counter.add() }
@@ -71,13 +68,11 @@ struct BodyTests {
         #expect(counter.value == 1)
     }
 
-    @Test("a length that is none is refused at once")
-    func badLength() {
+    @Test func invalidLengthIsRefused() {
         #expect(throws: RequestError.badContentLength("-1")) { try open([], length: "-1") }
     }
 
-    @Test("over the limit is refused, at once where the length says so")
-    func limits() throws {
+    @Test func bodyOverTheLimitIsRefused() throws {
         #expect(throws: RequestError.bodyTooLarge(limit: 10)) {
             try open([], length: "11", limit: 10)
         }
@@ -90,8 +85,7 @@ struct BodyTests {
         }
     }
 
-    @Test("in gzip is what was packed, however it comes in")
-    func gzipped() throws {
+    @Test func gzipIsUnpackedInPiecesOfAnySize() throws {
         let long = (0..<300_000).map { UInt8(truncatingIfNeeded: $0 &* $0 >> 3) }
         for bytes in [[], text, long] {
             let packed = try gzip(bytes)
@@ -109,15 +103,13 @@ struct BodyTests {
         }
     }
 
-    @Test("in several gzip members is all of them")
-    func members() throws {
+    @Test func gzipMembersAreJoined() throws {
         let packed = try gzip(text) + gzip([]) + gzip(text)
         #expect(try readAll(try open([packed], encoding: "gzip")) == text + text)
         #expect(try readAll(try open(packed.map { [$0] }, encoding: "gzip")) == text + text)
     }
 
-    @Test("in gzip cut anywhere is an error")
-    func gzipCut() throws {
+    @Test func gzipTruncatedAnywhereFails() throws {
         let packed = try gzip(text)
         for count in 0..<packed.count {
             #expect(throws: RequestError.self, "\(count)") {
@@ -132,8 +124,7 @@ struct BodyTests {
         }
     }
 
-    @Test("in bad gzip is an error")
-    func gzipBad() throws {
+    @Test func invalidGzipFails() throws {
         let packed = try gzip(text)
         for bad in [text, packed + [1], packed + text, [0x1f, 0x8b, 9] + packed] {
             #expect(throws: RequestError.self) { try readAll(try open([bad], encoding: "gzip")) }
@@ -148,8 +139,7 @@ struct BodyTests {
         }
     }
 
-    @Test("that unpacks to more than the limit is stopped there")
-    func bomb() throws {
+    @Test func gzipBombStopsAtTheLimit() throws {
         let packed = try gzip([UInt8](repeating: 0, count: 20_000_000))
         #expect(packed.count < 100_000)
         let body = try open(
@@ -164,14 +154,12 @@ struct BodyTests {
         #expect(seen <= 1_000_000)
     }
 
-    @Test(
-        "in another encoding is refused", arguments: ["br", "deflate", "gzip, gzip", "zstd", "*"])
-    func encodings(encoding: String) {
+    @Test(arguments: ["br", "deflate", "gzip, gzip", "zstd", "*"])
+    func otherEncodingsAreRefused(encoding: String) {
         #expect(throws: RequestError.unknownEncoding(encoding)) { try open([], encoding: encoding) }
     }
 
-    @Test("the probe is told from all else, and nothing is lost")
-    func probe() throws {
+    @Test func probeIsRecognizedAndLosesNoByte() throws {
         #expect(try open([Array("0000".utf8)]).isProbe())
         #expect(try open(["0", "00", "0"].map { Array($0.utf8) }).isProbe())
         for other in ["", "0", "000", "00000", "00000009done\n", "0032want"] {
@@ -182,8 +170,7 @@ struct BodyTests {
         }
     }
 
-    @Test("of a fetch must be whole pkt-lines")
-    func framing() throws {
+    @Test func fetchBodyMustConsistOfWholePktLines() throws {
         let good = Array("0009done\n0000".utf8)
         #expect(try readAll(try open([good], framing: .pktLines)) == good)
         for count in 1..<good.count where count != 9 {
@@ -202,15 +189,13 @@ struct BodyTests {
         #expect(try readAll(body) == good)
     }
 
-    @Test("that is not in when it must be is too slow")
-    func deadline() throws {
+    @Test func lateBodyIsTooSlow() throws {
         #expect(throws: RequestError.bodyTooSlow) {
             try readAll(try open([text], time: .zero))
         }
     }
 
-    @Test("what was read ahead in vain is read again")
-    func peek() throws {
+    @Test func bytesReadAheadAreReadAgain() throws {
         let bytes = Array("0009done\n0000".utf8)
         let body = try open([bytes], framing: .pktLines)
         _ = try body.isProbe()

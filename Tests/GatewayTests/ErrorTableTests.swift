@@ -9,8 +9,8 @@ import Testing
 
 @testable import Gateway
 
-@Suite("The table of errors")
-struct ErrorTableTests {
+/// The table of errors.
+@Suite struct ErrorTableTests {
     private static let secret = "s3cret/key/path"
 
     private func expect(
@@ -28,8 +28,7 @@ struct ErrorTableTests {
         #expect(!answer.text.contains("\n"), sourceLocation: sourceLocation)
     }
 
-    @Test("what the client can mend")
-    func requests() {
+    @Test func clientErrorsHaveTheirStatus() {
         expect(RequestError.notFound, 404, .refused)
         expect(RequestError.dumbProtocol, 403, .refused)
         expect(RequestError.unknownService, 403, .refused)
@@ -51,8 +50,7 @@ struct ErrorTableTests {
         expect(ProtocolError.tooLarge("x"), 413, .refused)
     }
 
-    @Test("what is the server's or the store's, without a word of the store")
-    func failures() throws {
+    @Test func serverErrorsHideTheStore() throws {
         let name = try #require(RepositoryName("owner/s3cret"))
         let key = ObjectKey.pointer(of: name)
         let attempt = StoreError.Attempt(.get, Self.secret)
@@ -90,8 +88,7 @@ struct ErrorTableTests {
         expect(GitError.badBody(Unknown()), 500, .failed)
     }
 
-    @Test("only a write that cannot have landed is said to have changed nothing")
-    func honesty() throws {
+    @Test func onlyACertainFailureSaysThatNothingChanged() throws {
         let name = try #require(RepositoryName("owner/repo"))
         let key = ObjectKey.pointer(of: name)
         let text = ErrorTable.answer(to: StoreError.undetermined(key, reason: "")).text

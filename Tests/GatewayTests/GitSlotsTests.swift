@@ -21,10 +21,10 @@ final class Counter: Sendable {
     var most: Int { state.withLock { $0.most } }
 }
 
-@Suite("Slots for git")
-struct GitSlotsTests {
-    @Test("no more are out than there are, and all who wait get one", arguments: [1, 3])
-    func bounded(count: Int) throws {
+/// Slots for git.
+@Suite struct GitSlotsTests {
+    @Test(arguments: [1, 3])
+    func slotsAreBoundedAndEveryWaiterGetsOne(count: Int) throws {
         let slots = GitSlots(count)
         let counter = Counter()
         _ = try concurrently(12) { _ in

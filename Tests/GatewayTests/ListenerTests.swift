@@ -5,10 +5,9 @@ import Testing
 
 @testable import Gateway
 
-@Suite("Where the web server connects")
-struct ListenerTests {
-    @Test("only addresses of this machine are loopback")
-    func loopback() {
+/// Where the web server connects.
+@Suite struct ListenerTests {
+    @Test func onlyAddressesOfThisMachineAreLoopback() {
         for host in ["localhost", "::1", "[::1]", "127.0.0.1", "127.1.2.3"] {
             #expect(Listener.isLoopback(host), "\(host)")
         }
@@ -17,8 +16,7 @@ struct ListenerTests {
         }
     }
 
-    @Test("a stale socket is taken over, one in use and a file are not")
-    func unixSockets() throws {
+    @Test func staleSocketIsReplacedAndOneInUseIsNot() throws {
         let scratch = try TemporaryDirectory()
         let path = scratch.path + "/socket"
         do {
@@ -45,8 +43,7 @@ struct ListenerTests {
     }
 
     // W3
-    @Test("a new socket is its owner's alone until it has its group and its mode")
-    func permissions() throws {
+    @Test func newSocketIsPrivateUntilItHasGroupAndMode() throws {
         let scratch = try TemporaryDirectory()
         func mode(_ path: String) throws -> mode_t {
             var status = stat()

@@ -4,8 +4,8 @@ import Testing
 
 @testable import Gateway
 
-@Suite("A line of the log")
-struct LogLineTests {
+/// A line of the log.
+@Suite struct LogLineTests {
     private func line(
         _ fields: [(key: String, value: String)], message: String = "push published"
     ) -> String {
@@ -16,8 +16,7 @@ struct LogLineTests {
             ).bytes, as: UTF8.self)
     }
 
-    @Test("it has time, level, program, sorted keys, source and message")
-    func form() {
+    @Test func lineHasTimeLevelProgramSortedKeysSourceAndMessage() {
         #expect(
             line([("repo.name", "a/b"), ("error", "no \"way\""), ("push.user", "")])
                 == "2026-01-01T00:00:00+0000 info git-s3-backend: error=\"no \\\"way\\\"\" "
@@ -26,8 +25,7 @@ struct LogLineTests {
             line([]) == "2026-01-01T00:00:00+0000 info git-s3-backend: [Gateway] push published\n")
     }
 
-    @Test("no value, key or message can end it or begin another field")
-    func forging() {
+    @Test func nothingForgesALineOrAField() {
         let evil = "x\r\n2026-01-01T00:00:00+0000 info git-s3-backend: push.user=bob [Gateway] y"
         for text in [line([("a", evil)]), line([(evil, "b")]), line([("a", "b")], message: evil)] {
             #expect(text.utf8.dropLast().allSatisfy { (0x20...0x7e).contains($0) }, "\(text)")
@@ -37,8 +35,7 @@ struct LogLineTests {
         #expect(line([("a b=c\n", "1")]).contains(" a_b_c_=1 "))
     }
 
-    @Test("it is one write(2) that nothing is mixed into, however long its values are")
-    func size() {
+    @Test func lineIsOneWriteWhateverItsLength() {
         for count in [1, 3, 10, 40] {
             let fields = (0..<count).map {
                 (key: "key.\($0)", value: String(repeating: "\u{1b}", count: 5000))
@@ -50,8 +47,7 @@ struct LogLineTests {
         }
     }
 
-    @Test("the handler joins its own and the event's metadata, and obeys the level")
-    func handler() {
+    @Test func handlerMergesMetadataAndObeysTheLevel() {
         var log = Logger(label: "git-s3-backend") { label in
             LineLogHandler(label: label) { line in Self.written.withLock { $0.append(line) } }
         }
@@ -70,8 +66,7 @@ struct LogLineTests {
 
     private static let written = Mutex<[[UInt8]]>([])
 
-    @Test("a limiter lets so many lines a second through and counts the others")
-    func limiter() {
+    @Test func limiterCountsSuppressedLines() {
         let limiter = LineLimiter(perSecond: 2)
         let start = ContinuousClock.now
         let answers = [0, 1, 2, 999, 1000, 1001, 1500, 5000].map {

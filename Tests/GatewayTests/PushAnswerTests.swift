@@ -7,8 +7,8 @@ import Testing
 
 @testable import Gateway
 
-@Suite("The answer to a push")
-struct PushAnswerTests {
+/// The answer to a push.
+@Suite struct PushAnswerTests {
     /// An answer on a connection of its own.
     private struct Fixture {
         let connection: FakeConnection
@@ -69,8 +69,7 @@ struct PushAnswerTests {
         try fixture.answer.progress(Array(text.utf8)[...])
     }
 
-    @Test("nothing goes out before the body is in, however long that takes")
-    func notBeforeArm() throws {
+    @Test func nothingIsSentBeforeTheBodyIsIn() throws {
         let fixture = Fixture()
         try progress(fixture, "counting\n")
         usleep(200_000)
@@ -79,8 +78,7 @@ struct PushAnswerTests {
         #expect(fixture.connection.output.isEmpty)
     }
 
-    @Test("once armed it begins with progress alone, and the report comes last")
-    func keepsAlive() throws {
+    @Test func keepAlivesPrecedeTheReport() throws {
         let fixture = Fixture()
         try progress(fixture, "one\n")
         try progress(fixture, "two\n")
@@ -105,8 +103,7 @@ struct PushAnswerTests {
         #expect(fixture.connection.writes == writes, "nothing after the end")
     }
 
-    @Test("a quick one has its progress before its report, in one answer")
-    func quick() throws {
+    @Test func quickPushGetsProgressAndReportTogether() throws {
         let fixture = Fixture(keepAlive: .seconds(60))
         fixture.answer.arm()
         try progress(fixture, "one\n")
@@ -117,12 +114,10 @@ struct PushAnswerTests {
         #expect(done.packets.map(\.0) == [.progress, .data] && done.hasEnded)
     }
 
-    @Test(
-        "never begins early for who cannot hear it, or where that is off",
-        arguments: [
-            ("report-status", 30), ("", 30), ("report-status side-band-64k", 0),
-        ])
-    func neverEarly(capabilities: String, milliseconds: Int) throws {
+    @Test(arguments: [
+        ("report-status", 30), ("", 30), ("report-status side-band-64k", 0),
+    ])
+    func clientsThatCannotHearKeepAlivesGetNone(capabilities: String, milliseconds: Int) throws {
         let fixture = Fixture(capabilities, keepAlive: .milliseconds(milliseconds))
         try progress(fixture, "one\n")
         fixture.answer.arm()
@@ -131,8 +126,7 @@ struct PushAnswerTests {
         #expect(!fixture.answer.stop())
     }
 
-    @Test("an arm that comes after the end starts nothing")
-    func armAfterEnd() throws {
+    @Test func armingAfterTheEndStartsNothing() throws {
         let fixture = Fixture()
         try fixture.answer.finish(try report("unpack ok", "ok refs/heads/main"))
         let writes = fixture.connection.writes
@@ -141,8 +135,7 @@ struct PushAnswerTests {
         #expect(fixture.connection.writes == writes)
     }
 
-    @Test("what fails after the beginning is told as ng of every ref")
-    func failsAfterBegin() throws {
+    @Test func lateFailureIsReportedForEveryRef() throws {
         let fixture = Fixture()
         fixture.answer.arm()
         fixture.waitForBegin()
@@ -155,8 +148,7 @@ struct PushAnswerTests {
         #expect(done.hasEnded)
     }
 
-    @Test("what fails after the beginning is a fatal error for who asked for no report")
-    func fatal() throws {
+    @Test func lateFailureIsFatalWithoutAReport() throws {
         let fixture = Fixture("side-band-64k")
         fixture.answer.arm()
         fixture.waitForBegin()
@@ -166,10 +158,8 @@ struct PushAnswerTests {
         #expect(done.packets.first?.1 == "The store is gone.\n")
     }
 
-    @Test(
-        "a refusal is never a plain 200 for who asked for no report",
-        arguments: ["", "side-band-64k"])
-    func refusalWithoutReport(capabilities: String) throws {
+    @Test(arguments: ["", "side-band-64k"])
+    func refusalWithoutAReportIsNeverStatus200(capabilities: String) throws {
         for lines in [["unpack ok", "ng refs/heads/main no"], ["unpack failed"]] {
             let report = try lines.count == 2 ? report(lines[0], lines[1]) : report(lines[0])
             let fixture = Fixture(capabilities)
@@ -181,8 +171,7 @@ struct PushAnswerTests {
         #expect(good.connection.status == 200)
     }
 
-    @Test("a refusal after the beginning is a fatal error for who asked for no report")
-    func lateRefusalWithoutReport() throws {
+    @Test func lateRefusalIsFatalWithoutAReport() throws {
         let fixture = Fixture("side-band-64k")
         fixture.answer.arm()
         fixture.waitForBegin()
@@ -191,8 +180,7 @@ struct PushAnswerTests {
         #expect(try fixture.bands().packets.map(\.0) == [.error])
     }
 
-    @Test("the last word is said once, though writing it failed")
-    func lastWordOnce() throws {
+    @Test func lastWordIsSentOnceEvenIfWritingFails() throws {
         for failing in 0..<4 {
             let fixture = Fixture(failing: { $0 == failing })
             let said = Result {

@@ -4,8 +4,8 @@ import ObjectStore
 @testable import Repository
 import Testing
 
-@Suite("What is refused before git starts")
-struct PushCheckTests {
+/// What is refused before git starts.
+@Suite struct PushCheckTests {
     private static let zero = String(repeating: "0", count: 40)
     private static let one = String(repeating: "1", count: 40)
 
@@ -60,8 +60,7 @@ struct PushCheckTests {
         ]
 
     // N3
-    @Test("an unsafe name is refused by itself, and the other refs go to git")
-    func unsafeNames() throws {
+    @Test func unsafeNameIsRefusedAndOtherRefsGoToGit() throws {
         for (name, reason) in Self.unsafeNames {
             let good = Array("refs/heads/good".utf8)
             guard case .receive(let refused) = try verdict([good, name]) else {
@@ -73,8 +72,7 @@ struct PushCheckTests {
     }
 
     // N3
-    @Test("a push of which nothing is left, an atomic one and one without a report are refused")
-    func wholeRefusals() throws {
+    @Test func pushIsRefusedAsAWholeIfNothingRemains() throws {
         for (name, reason) in Self.unsafeNames {
             let good = Array("refs/heads/good".utf8)
             for capabilities in ["report-status atomic", ""] {
@@ -99,8 +97,7 @@ struct PushCheckTests {
         }
     }
 
-    @Test("one name twice refuses both, two forms of é do not")
-    func duplicates() throws {
+    @Test func repeatedNameIsRefusedAndEquivalentFormsAreNot() throws {
         let twice = ["refs/heads/a", "refs/heads/b", "refs/heads/a"]
         guard case .receive(let refused) = try verdict(twice) else {
             Issue.record("refused as a whole")
@@ -118,8 +115,7 @@ struct PushCheckTests {
         #expect(none.isEmpty)
     }
 
-    @Test("ids and format must be the repository's")
-    func formats() throws {
+    @Test func idsAndFormatMustBeTheRepositorys() throws {
         #expect(try refusal(["refs/heads/a"]) == nil)
         #expect(
             try refusal(

@@ -12,8 +12,7 @@ import Testing
 @testable import Gateway
 
 /// What is logged of requests, and that a body that is refused is taken in.
-@Suite("The line of a request")
-struct RequestLineTests {
+@Suite struct RequestLineTests {
     private typealias Site = ResponderPushTests.Site
 
     /// A log in memory.
@@ -99,8 +98,7 @@ struct RequestLineTests {
         return connection
     }
 
-    @Test("a push, its advertisement and a fetch that are served have one each, with what it cost")
-    func served() throws {
+    @Test func servedRequestsHaveOneLineWithTheirCost() throws {
         let site = try site()
         request(
             site, "GET", "/owner/repo/info/refs",
@@ -146,8 +144,7 @@ struct RequestLineTests {
         #expect(!answer.text.contains("Status:"))
     }
 
-    @Test("the client's probe has one at debug")
-    func probe() throws {
+    @Test func probeOfTheClientIsLoggedAtDebug() throws {
         let site = try site()
         for (tail, route) in [("git-upload-pack", "fetch"), ("git-receive-pack", "push")] {
             request(
@@ -159,8 +156,7 @@ struct RequestLineTests {
     }
 
     // L3
-    @Test("a push that is refused names its user and the first reason, however it is told")
-    func refusedPushes() throws {
+    @Test func refusedPushIsLoggedWithItsUserAndFirstReason() throws {
         let site = try site()
         let stale = String(repeating: "1", count: 40)
         for (capabilities, told, message) in [
@@ -190,8 +186,7 @@ struct RequestLineTests {
     }
 
     // L3: a race that was lost, told by ng and by 409.
-    @Test("a push that lost the race has one line, at info")
-    func lostRace() throws {
+    @Test func lostRaceHasOneLineAtInfo() throws {
         for (capabilities, attempts, status) in [
             ("report-status", 5, 200), ("", 5, 409), ("report-status", 1, 409),
         ] {
@@ -233,8 +228,7 @@ struct RequestLineTests {
     }
 
     // L4
-    @Test("what nobody in particular is refused is at debug, with their address; a user's at info")
-    func anonymous() throws {
+    @Test func refusalsOfStrangersAreAtDebugAndOfUsersAtInfo() throws {
         let site = try site()
         for (method, path, status) in [
             ("GET", "/owner/none/info/refs", "404"), ("GET", "/x\u{1b}[2J", "404"),
@@ -253,8 +247,7 @@ struct RequestLineTests {
         }
     }
 
-    @Test("a request that fails has exactly one line, an error, and a flood of them is counted")
-    func failed() throws {
+    @Test func failedRequestHasOneLineAndAFloodIsCounted() throws {
         let site = try Site(log: lines.logger(.info)) { memory in
             FaultyStore(
                 wrapping: memory,
@@ -279,8 +272,7 @@ struct RequestLineTests {
     }
 
     // W13
-    @Test("a refused body is taken in whatever the method, for a bounded time")
-    func drained() throws {
+    @Test func refusedBodyIsDrainedForABoundedTime() throws {
         let site = try site()
         let chunks = Array(repeating: [UInt8](repeating: 7, count: 50_000), count: 20)
         for method in ["PUT", "PROPFIND", "DELETE", "POST", "GET"] {
@@ -298,8 +290,7 @@ struct RequestLineTests {
     }
 
     // L2
-    @Test("what a header says is shortened in the answer and cannot move a cursor")
-    func headers() throws {
+    @Test func headerInAnAnswerIsShortenedAndEscaped() throws {
         let site = try site()
         let evil = "\u{1b}[2J\u{1b}]0;owned\u{7} http.status=200 request.id=deadbeef"
         let answer = request(

@@ -16,8 +16,7 @@ import Testing
 
 /// From a request to its answer, with real git on a store in memory: success is said of what is
 /// published, and of nothing else.
-@Suite("A push and its answer")
-struct ResponderPushTests {
+@Suite struct ResponderPushTests {
     private static let pointer: @Sendable (ObjectKey) -> Bool = { $0.path.hasSuffix("/pointer") }
 
     final class Site: Sendable {
@@ -119,12 +118,10 @@ struct ResponderPushTests {
         }
     }
 
-    @Test(
-        "success is said once it is published, to every kind of client",
-        arguments: [
-            "report-status", "report-status-v2", "report-status side-band-64k", "side-band-64k", "",
-        ])
-    func success(capabilities: String) throws {
+    @Test(arguments: [
+        "report-status", "report-status-v2", "report-status side-band-64k", "side-band-64k", "",
+    ])
+    func successIsReportedAfterPublishing(capabilities: String) throws {
         let site = try Site()
         let (commit, body) = try site.request(capabilities)
         let answer = site.push(body)
@@ -133,12 +130,10 @@ struct ResponderPushTests {
         #expect(try site.branch("refs/heads/main") == commit)
     }
 
-    @Test(
-        "a lost swap is a 409, or an ng once the answer has begun, and never success",
-        arguments: [
-            "report-status", "report-status side-band-64k", "side-band-64k", "",
-        ])
-    func lost(capabilities: String) throws {
+    @Test(arguments: [
+        "report-status", "report-status side-band-64k", "side-band-64k", "",
+    ])
+    func lostSwapIsNeverASuccess(capabilities: String) throws {
         for keepAlive in [Duration.zero, .milliseconds(20)] {
             let site = try Site(keepAlive: keepAlive) { memory in
                 FaultyStore(
@@ -183,8 +178,7 @@ struct ResponderPushTests {
         }
     }
 
-    @Test("a swap that cannot be known is said to be so, early answer or not")
-    func undetermined() throws {
+    @Test func undeterminedSwapIsReportedAsUnknown() throws {
         for keepAlive in [Duration.zero, .milliseconds(20)] {
             let site = try Site(keepAlive: keepAlive) { memory in
                 FaultyStore(
@@ -207,12 +201,10 @@ struct ResponderPushTests {
         }
     }
 
-    @Test(
-        "a client that cannot be told what of its push was done gets all or nothing",
-        arguments: [
-            "", "side-band-64k",
-        ])
-    func partWithoutReport(capabilities: String) throws {
+    @Test(arguments: [
+        "", "side-band-64k",
+    ])
+    func clientWithoutAReportGetsAllOrNothing(capabilities: String) throws {
         let site = try Site()
         let stale = String(repeating: "1", count: 40)
         let (_, body) = try site.request(
@@ -228,8 +220,7 @@ struct ResponderPushTests {
         #expect(try site.branch("refs/heads/main") == commit)
     }
 
-    @Test("a name that is not safe is an ng, or a 403 for who asked for no report")
-    func unsafeName() throws {
+    @Test func unsafeNameIsRefusedForEveryKindOfClient() throws {
         let site = try Site()
         for (capabilities, status) in [("report-status", 200), ("", 403), ("side-band-64k", 403)] {
             let answer = site.push(try site.request(capabilities, to: ["refs/heads/a b"]).body)
@@ -239,8 +230,7 @@ struct ResponderPushTests {
         #expect(try site.manifest().refs.isEmpty)
     }
 
-    @Test("nobody pushes without a name, and a body cut short changes nothing")
-    func refused() throws {
+    @Test func pushWithoutAUserOrAWholeBodyChangesNothing() throws {
         let site = try Site()
         let (_, body) = try site.request("report-status")
         #expect(site.push(body, user: "").status == 403)
@@ -253,8 +243,7 @@ struct ResponderPushTests {
         #expect(site.push(body, length: body.count).status == 200)
     }
 
-    @Test("a store that is away is a 503 that changed nothing")
-    func storeAway() throws {
+    @Test func unreachableStoreIsStatus503() throws {
         let site = try Site { memory in
             FaultyStore(
                 wrapping: memory,
@@ -265,8 +254,8 @@ struct ResponderPushTests {
         #expect(try site.manifest().refs.isEmpty)
     }
 
-    @Test("an answer that cannot be written does not undo a push, nor deny it", arguments: 0...3)
-    func brokenAnswer(failing: Int) throws {
+    @Test(arguments: 0...3)
+    func unwritableAnswerDoesNotUndoAPush(failing: Int) throws {
         let site = try Site()
         let (commit, body) = try site.request("report-status side-band-64k")
         let answer = site.push(body) { $0 == failing }
@@ -274,8 +263,7 @@ struct ResponderPushTests {
         #expect(!answer.text.contains("ng refs/heads/main"))
     }
 
-    @Test("a first line filled to its end is refused, and the process lives")
-    func longLine() throws {
+    @Test func firstLineFilledToItsEndIsRefused() throws {
         let site = try Site()
         let zero = String(repeating: "0", count: 40)
         let name = "refs/heads/" + String(repeating: "a", count: 65_420)

@@ -11,8 +11,7 @@ import Testing
 @testable import Gateway
 
 /// What a client is told of a push that another writer came before.
-@Suite("A push that lost, and its answer", .tags(.race))
-struct ResponderRaceTests {
+@Suite(.tags(.race)) struct ResponderRaceTests {
     private typealias Site = ResponderPushTests.Site
 
     /// Lets something happen just before a site's swaps, the first ones of them.
@@ -81,10 +80,8 @@ struct ResponderRaceTests {
         return (commit, body + PktLine.flushBytes + (try site.source.pack([commit])))
     }
 
-    @Test(
-        "the refs that moved are refused, the others published; no report: a 409",
-        arguments: clients)
-    func refByRef(capabilities: String) throws {
+    @Test(arguments: clients)
+    func movedRefsAreRefusedAndTheOthersPublished(capabilities: String) throws {
         for keepAlive in [Duration.zero, .milliseconds(20)] {
             let rival = Rival(limit: 2, pause: 100_000)
             let (site, main) = try contested(rival, keepAlive: keepAlive)
@@ -106,10 +103,8 @@ struct ResponderRaceTests {
         }
     }
 
-    @Test(
-        "of a ref that moved before, too, the deletion is refused, and the others are published",
-        arguments: clients)
-    func staleDeletion(capabilities: String) throws {
+    @Test(arguments: clients)
+    func staleDeletionIsRefusedAndTheOthersPublished(capabilities: String) throws {
         for wish in ["", " atomic"] {
             let site = try Site()
             let (moved, first) = try site.request("report-status", to: ["refs/heads/topic"])
@@ -135,8 +130,8 @@ struct ResponderRaceTests {
         }
     }
 
-    @Test("of an atomic push every ref is refused", arguments: clients)
-    func atomic(capabilities: String) throws {
+    @Test(arguments: clients)
+    func atomicPushIsRefusedAsAWhole(capabilities: String) throws {
         let rival = Rival(limit: 2)
         let (site, main) = try contested(rival)
         let answer = site.push(try push(site, capabilities + " atomic", from: main).body)
@@ -148,8 +143,8 @@ struct ResponderRaceTests {
         #expect(try site.branch("refs/heads/b") == nil)
     }
 
-    @Test("all attempts used up are a 409, or an ng once the answer has begun", arguments: clients)
-    func attemptsUsedUp(capabilities: String) throws {
+    @Test(arguments: clients)
+    func attemptsUsedUpIsStatus409(capabilities: String) throws {
         for keepAlive in [Duration.zero, .milliseconds(20)] {
             let rival = Rival(limit: .max, pause: 50_000)
             let site = try Site(keepAlive: keepAlive, attempts: 3, around: rival.around)
@@ -165,8 +160,7 @@ struct ResponderRaceTests {
         }
     }
 
-    @Test("packs that were folded meanwhile: received again, with the one git there is")
-    func receivedAgain() throws {
+    @Test func pushIsReceivedAgainAfterItsPacksWereMerged() throws {
         for keepAlive in [Duration.zero, .milliseconds(20)] {
             let rival = Rival(limit: 2, pause: 50_000)
             let site = try Site(keepAlive: keepAlive, attempts: 5, around: rival.around)
@@ -191,10 +185,8 @@ struct ResponderRaceTests {
         }
     }
 
-    @Test(
-        "a repository that is deleted meanwhile: an ng, or a 409, and it stays deleted",
-        arguments: clients)
-    func deleted(capabilities: String) throws {
+    @Test(arguments: clients)
+    func repositoryDeletedDuringAPushStaysDeleted(capabilities: String) throws {
         let rival = Rival()
         let site = try Site(attempts: 5, missingRepository: .creates, around: rival.around)
         rival.act { try site.publish { $0 = Manifest(kind: .tombstone, head: $0.head) } }
@@ -211,16 +203,14 @@ struct ResponderRaceTests {
 
     // MARK: Repositories that are not there
 
-    @Test("without leave to create, nothing is there for anybody")
-    func notFound() throws {
+    @Test func missingRepositoryIsNotFound() throws {
         let site = try Site(creation: nil)
         #expect(site.advertisement(of: "git-receive-pack").status == 404)
         #expect(site.advertisement(of: "git-upload-pack").status == 404)
         #expect(site.push(try site.request("report-status").body).status == 404)
     }
 
-    @Test("with it, a push finds an empty repository, and makes it")
-    func creates() throws {
+    @Test func createOnPushStartsFromAnEmptyRepository() throws {
         let site = try Site(creation: nil, missingRepository: .creates)
         let offer = site.advertisement(of: "git-receive-pack")
         let zero = String(repeating: "0", count: 40)
@@ -247,8 +237,7 @@ struct ResponderRaceTests {
         #expect(site.advertisement(of: "git-upload-pack").status == 200)
     }
 
-    @Test("the client's object format is the new repository's, and an unknown one is refused")
-    func formats() throws {
+    @Test func clientsObjectFormatIsTheNewRepositorys() throws {
         let site = try Site(creation: nil, missingRepository: .creates)
         let zero = String(repeating: "0", count: 64)
         let one = String(repeating: "1", count: 64)

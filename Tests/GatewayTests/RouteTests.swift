@@ -4,8 +4,8 @@ import Testing
 
 @testable import Gateway
 
-@Suite("Routes")
-struct RouteTests {
+/// Routes.
+@Suite struct RouteTests {
     private func route(
         _ method: String, _ path: String, query: String = "", type: String = ""
     ) throws(RequestError) -> Route {
@@ -30,8 +30,7 @@ struct RouteTests {
     private static let uploadType = "application/x-git-upload-pack-request"
     private static let receiveType = "application/x-git-receive-pack-request"
 
-    @Test("the three of git's smart protocol, with .git and without")
-    func threeRoutes() throws {
+    @Test func threeRoutesExistWithAndWithoutTheSuffix() throws {
         let name = try #require(RepositoryName("owner/repo"))
         for path in ["/owner/repo", "/owner/repo.git"] {
             for method in ["GET", "HEAD"] {
@@ -52,9 +51,8 @@ struct RouteTests {
     }
 
     // W4
-    @Test(
-        "of the two URLs of a repository one may be served alone", arguments: Route.Suffix.allCases)
-    func suffixes(suffix: Route.Suffix) throws {
+    @Test(arguments: Route.Suffix.allCases)
+    func oneOfTheTwoURLsCanBeServedAlone(suffix: Route.Suffix) throws {
         for (path, served) in [
             ("/owner/repo", suffix != .git), ("/owner/repo.git", suffix != .none),
             ("/owner/repo.git.git", false), ("/owner/.git", false),
@@ -77,61 +75,54 @@ struct RouteTests {
         }
     }
 
-    @Test(
-        "hostile and odd paths are not found",
-        arguments: [
-            "", "/", "//", "///", "/owner", "/owner/", "/owner/repo", "/owner/repo/",
-            "owner/repo/HEAD",
-            "/owner/repo//info/refs", "//owner/repo/info/refs", "/owner//repo/info/refs",
-            "/owner/repo/info/refs/", "/owner/repo/info//refs", "/owner/repo/info",
-            "/owner/repo/INFO/REFS",
-            "/../repo/info/refs", "/owner/../info/refs", "/owner/repo/../repo/info/refs",
-            "/owner/repo/../../etc/passwd", "/./repo/info/refs", "/owner/.git/info/refs",
-            "/owner/repo.git.git/info/refs", "/owner/repo.lock/info/refs",
-            "/owner/repo.lock.git/info/refs",
-            "/.owner/repo/info/refs", "/-owner/repo/info/refs", "/owner/-repo/info/refs",
-            "/owner/re..po/info/refs", "/owner/re po/info/refs", "/owner/re%2fpo/info/refs",
-            "/owner/repo\0/info/refs", "/owner/repo\n/info/refs", "/owner/répo/info/refs",
-            "/owner/re\u{301}po/info/refs", "/owner\u{301}/repo/info/refs",
-            "/owner/repo/\u{301}info/refs",
-            "/owner/repo\\/info/refs", "/owner/repo;x/info/refs", "/owner/repo/git-upload-archive",
-            "/owner/repo/git-upload-pack/", "/owner/repo/git-upload-pack\0", "/owner/repo/HEAD/",
-            "/owner/repo/pointer", "/owner/repo/objects", "/a/b/c/info/refs",
-            "/\(String(repeating: "a", count: 101))/repo/info/refs", "/owner/repo/config",
-        ])
-    func notFound(path: String) {
+    @Test(arguments: [
+        "", "/", "//", "///", "/owner", "/owner/", "/owner/repo", "/owner/repo/",
+        "owner/repo/HEAD",
+        "/owner/repo//info/refs", "//owner/repo/info/refs", "/owner//repo/info/refs",
+        "/owner/repo/info/refs/", "/owner/repo/info//refs", "/owner/repo/info",
+        "/owner/repo/INFO/REFS",
+        "/../repo/info/refs", "/owner/../info/refs", "/owner/repo/../repo/info/refs",
+        "/owner/repo/../../etc/passwd", "/./repo/info/refs", "/owner/.git/info/refs",
+        "/owner/repo.git.git/info/refs", "/owner/repo.lock/info/refs",
+        "/owner/repo.lock.git/info/refs",
+        "/.owner/repo/info/refs", "/-owner/repo/info/refs", "/owner/-repo/info/refs",
+        "/owner/re..po/info/refs", "/owner/re po/info/refs", "/owner/re%2fpo/info/refs",
+        "/owner/repo\0/info/refs", "/owner/repo\n/info/refs", "/owner/répo/info/refs",
+        "/owner/re\u{301}po/info/refs", "/owner\u{301}/repo/info/refs",
+        "/owner/repo/\u{301}info/refs",
+        "/owner/repo\\/info/refs", "/owner/repo;x/info/refs", "/owner/repo/git-upload-archive",
+        "/owner/repo/git-upload-pack/", "/owner/repo/git-upload-pack\0", "/owner/repo/HEAD/",
+        "/owner/repo/pointer", "/owner/repo/objects", "/a/b/c/info/refs",
+        "/\(String(repeating: "a", count: 101))/repo/info/refs", "/owner/repo/config",
+    ])
+    func hostilePathsAreNotFound(path: String) {
         for method in ["GET", "POST", "HEAD", "PUT", "DELETE", ""] {
             #expect(status(method, path, query: "service=git-upload-pack") == 404, "\(method)")
         }
     }
 
-    @Test(
-        "the dumb protocol is refused",
-        arguments: [
-            "HEAD", "objects/info/packs", "objects/info/alternates", "objects/pack/pack-1.pack",
-            "objects/aa/bb", "objects/../../x",
-        ])
-    func dumb(tail: String) {
+    @Test(arguments: [
+        "HEAD", "objects/info/packs", "objects/info/alternates", "objects/pack/pack-1.pack",
+        "objects/aa/bb", "objects/../../x",
+    ])
+    func dumbProtocolIsRefused(tail: String) {
         #expect(status("GET", "/owner/repo/" + tail) == 403)
     }
 
-    @Test(
-        "of services one must be named, and known",
-        arguments: [
-            "", "service=", "service", "service=git-upload-archive", "service=git-upload-pack ",
-            "service=GIT-UPLOAD-PACK", "Service=git-upload-pack", "service=git%2dupload-pack",
-            "service=git-upload-pack&service=git-receive-pack",
-            "service=git-upload-pack&service=git-upload-pack", "xservice=git-upload-pack",
-            "service=\u{301}git-upload-pack", "service=git-upload-pack\u{301}",
-            "service=git-upload-pack;service=git-receive-pack", "service=upload-pack",
-            "service=git-upload-pack%00", "service=git-upload-pack\0",
-        ])
-    func services(query: String) {
+    @Test(arguments: [
+        "", "service=", "service", "service=git-upload-archive", "service=git-upload-pack ",
+        "service=GIT-UPLOAD-PACK", "Service=git-upload-pack", "service=git%2dupload-pack",
+        "service=git-upload-pack&service=git-receive-pack",
+        "service=git-upload-pack&service=git-upload-pack", "xservice=git-upload-pack",
+        "service=\u{301}git-upload-pack", "service=git-upload-pack\u{301}",
+        "service=git-upload-pack;service=git-receive-pack", "service=upload-pack",
+        "service=git-upload-pack%00", "service=git-upload-pack\0",
+    ])
+    func serviceMustBeSpecifiedAndKnown(query: String) {
         #expect(status("GET", "/owner/repo/info/refs", query: query) == 403)
     }
 
-    @Test("other items of a query are no matter")
-    func otherItems() {
+    @Test func otherQueryParametersAreIgnored() {
         for query in [
             "a=b&service=git-upload-pack", "service=git-upload-pack&", "&&service=git-upload-pack",
         ] {
@@ -139,10 +130,8 @@ struct RouteTests {
         }
     }
 
-    @Test(
-        "another method is told which to use",
-        arguments: ["PUT", "DELETE", "OPTIONS", "PATCH", "", "get"])
-    func methods(method: String) {
+    @Test(arguments: ["PUT", "DELETE", "OPTIONS", "PATCH", "", "get"])
+    func otherMethodsLearnTheAllowedOne(method: String) {
         let routes = [
             ("info/refs", "GET, HEAD"), ("git-upload-pack", "POST"), ("git-receive-pack", "POST"),
         ]
@@ -159,14 +148,12 @@ struct RouteTests {
         #expect(status("GET", "/owner/repo/git-receive-pack") == 405)
     }
 
-    @Test(
-        "another content type is refused, that of the other service included",
-        arguments: [
-            "", "text/plain", "application/x-git-upload-pack-request ",
-            "APPLICATION/X-GIT-UPLOAD-PACK-REQUEST",
-            "application/x-git-upload-pack-result", "application/x-www-form-urlencoded",
-        ])
-    func contentTypes(type: String) {
+    @Test(arguments: [
+        "", "text/plain", "application/x-git-upload-pack-request ",
+        "APPLICATION/X-GIT-UPLOAD-PACK-REQUEST",
+        "application/x-git-upload-pack-result", "application/x-www-form-urlencoded",
+    ])
+    func otherContentTypesAreRefused(type: String) {
         #expect(status("POST", "/owner/repo/git-upload-pack", type: type) == 415)
         #expect(status("POST", "/owner/repo/git-receive-pack", type: type) == 415)
         #expect(status("POST", "/owner/repo/git-receive-pack", type: Self.uploadType) == 415)

@@ -1,10 +1,9 @@
 import GitProtocol
 import Testing
 
-@Suite("pkt-lines")
-struct PktLineTests {
-    @Test("every length of four digits is read as it is written")
-    func headers() throws {
+/// Pkt-lines.
+@Suite struct PktLineTests {
+    @Test func everyLengthIsReadAsWritten() throws {
         for length in 0...0xffff {
             let digits = [12, 8, 4, 0].map { shift in
                 Array("0123456789abcdef".utf8)[(length >> shift) & 15]
@@ -22,16 +21,15 @@ struct PktLineTests {
         }
     }
 
-    @Test("upper case is taken, anything else is not")
-    func digits() throws {
+    @Test func upperCaseDigitsAreAccepted() throws {
         #expect(try PktLine.parseHeader("00AF".utf8) == .payload(0xaf - 4))
         for text in ["00g0", " 004", "+004", "-004", "0x04", "000\n", "0\u{0}04", "00é"] {
             #expect(throws: ProtocolError.self, "\(text)") { try PktLine.parseHeader(text.utf8) }
         }
     }
 
-    @Test("a line is read back as it was written", arguments: [0, 1, 2, 1000, 65_515, 65_516])
-    func roundTrip(count: Int) throws {
+    @Test(arguments: [0, 1, 2, 1000, 65_515, 65_516])
+    func lineIsReadBackAsWritten(count: Int) throws {
         let payload = (0..<count).map { UInt8(truncatingIfNeeded: $0) }
         var bytes: [UInt8] = []
         PktLine.append(payload, to: &bytes)
@@ -41,8 +39,7 @@ struct PktLineTests {
         #expect(try reader.next() == nil)
     }
 
-    @Test("special packets are told apart")
-    func special() throws {
+    @Test func specialPacketsAreDistinguished() throws {
         let reader = reading(Array("0000000100020004".utf8))
         #expect(try reader.next() == .flush)
         #expect(try reader.next() == .delimiter)
@@ -51,8 +48,7 @@ struct PktLineTests {
         #expect(try reader.next() == nil)
     }
 
-    @Test("a stream cut anywhere within a line is an error, between lines an end")
-    func truncations() throws {
+    @Test func truncatedLineFailsAndAnEndBetweenLinesDoesNot() throws {
         let whole = Array("0008abcd0000000bxyz1234".utf8)
         let boundaries = [0, 8, 12, 23]
         for count in 0...whole.count {
@@ -66,8 +62,7 @@ struct PktLineTests {
         }
     }
 
-    @Test("the reader takes not a byte more than the lines have")
-    func takesNoMore() throws {
+    @Test func readerTakesNoByteBeyondTheLines() throws {
         var rest = Array("0008abcd0000PACK".utf8)[...]
         let reader = PktLineReader { count in
             defer { rest = rest.dropFirst(count) }
@@ -79,8 +74,7 @@ struct PktLineTests {
     }
 
     // G6
-    @Test("a request with a response-end packet is malformed, wherever the packet is")
-    func responseEnd() throws {
+    @Test func responseEndIsMalformedAnywhereInARequest() throws {
         for (before, after) in [
             ("", ""), ("0011command=fetch", "0000"), ("0000", "0000"), ("0001", ""),
             ("00090002x", "0000"),
@@ -97,8 +91,8 @@ struct PktLineTests {
         }
     }
 
-    @Test("a filter is short, other lines may be long", arguments: [1, 3, 4, 5, 7, 4096])
-    func filters(chunk: Int) throws {
+    @Test(arguments: [1, 3, 4, 5, 7, 4096])
+    func filterLengthIsBounded(chunk: Int) throws {
         func follow(_ payload: String) throws {
             var bytes: [UInt8] = []
             PktLine.append(Array(payload.utf8), to: &bytes)
@@ -120,8 +114,7 @@ struct PktLineTests {
         try follow("filterx" + nested)
     }
 
-    @Test("a long payload goes out in several lines of its band, an empty one in one")
-    func bands() throws {
+    @Test func longPayloadIsSplitIntoLinesOfItsBand() throws {
         for count in [0, 1, 65_515, 65_516, 200_000] {
             let payload = (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 7) }
             var bytes: [UInt8] = []

@@ -2,14 +2,13 @@ import Testing
 
 @testable import GitProtocol
 
-@Suite("Text that can be printed")
-struct PrintableTextTests {
+/// Text that can be printed.
+@Suite struct PrintableTextTests {
     private func value(_ text: String, limit: Int = 1000) -> String {
         PrintableText.logValue(text, limit: limit)
     }
 
-    @Test("a plain value stays, and what could pass for something else is quoted and escaped")
-    func logValues() {
+    @Test func ambiguousValuesAreQuotedAndEscaped() {
         for text in ["main", "refs/heads/main", "10.0.0.1", "[Gateway]", "a'b,c;d", "-", "+3"] {
             #expect(value(text) == text)
         }
@@ -22,8 +21,7 @@ struct PrintableTextTests {
         ] { #expect(value(text) == expected) }
     }
 
-    @Test("a value that is too long says how much is left out")
-    func shortening() {
+    @Test func longValueSaysHowMuchIsOmitted() {
         #expect(value(String(repeating: "a", count: 10), limit: 10) == "aaaaaaaaaa")
         #expect(value(String(repeating: "a", count: 13), limit: 10) == #""aaaaaaaaaa"+3"#)
         // An escape is never cut.
@@ -31,8 +29,7 @@ struct PrintableTextTests {
         #expect(value("aaaaaaaa\u{1b}", limit: 11) == #""aaaaaaaa"+1"#)
     }
 
-    @Test("of any bytes a value is printable ASCII, bounded, and can be read back")
-    func fuzz() throws {
+    @Test func anyBytesBecomeBoundedReadableASCII() throws {
         var generator = SeededGenerator(seed: 8)
         for round in 0..<3000 {
             let count = Int.random(in: 0..<60, using: &generator)
@@ -95,8 +92,7 @@ struct PrintableTextTests {
         return nil
     }
 
-    @Test("a sentence keeps the letters of every script, and nothing that moves a cursor")
-    func sentences() {
+    @Test func sentenceKeepsLettersAndMovesNoCursor() {
         for text in [
             "'a' is 1 = \"b\".", "gr\u{fc}n", "\u{6f22}\u{5b57}", "e\u{301}", "\u{20ac} 5",
         ] {
@@ -114,8 +110,7 @@ struct PrintableTextTests {
         #expect(PrintableText.shortened("ab\u{fc}", to: 3) == "ab...")
     }
 
-    @Test("reasons and ref names in a report of our own move no cursor")
-    func reports() throws {
+    @Test func reportMovesNoCursor() throws {
         let report = PushReport(
             unpackError: nil,
             rejected: [.init(rawName: Array("refs/heads/x".utf8), reason: "no \u{1b}[2J\nway")])

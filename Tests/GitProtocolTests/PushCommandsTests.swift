@@ -24,8 +24,8 @@ struct PushRequest {
     }
 }
 
-@Suite("A push's commands")
-struct PushCommandsTests {
+/// A push's commands.
+@Suite struct PushCommandsTests {
     private let zero = PushRequest.zero
     private let one = PushRequest.one
     private let two = PushRequest.two
@@ -36,8 +36,7 @@ struct PushCommandsTests {
         try PushCommands.read(from: reading(bytes))
     }
 
-    @Test("to be received again are those that are kept, with all that was asked for, quietly")
-    func again() throws {
+    @Test func remainingCommandsKeepTheRequestsOptions() throws {
         let list = "report-status push-options atomic"
         let push = try read(
             PushRequest.of(
@@ -56,8 +55,7 @@ struct PushCommandsTests {
         #expect(quiet.requestForGit == again.requestForGit)
     }
 
-    @Test("a list of capabilities that leaves no room for a name is refused")
-    func longList() throws {
+    @Test func capabilitiesThatLeaveNoRoomForANameAreRefused() throws {
         let list = String(repeating: "x", count: 60_001)
         #expect(throws: ProtocolError.self) {
             try read(PushRequest.of("\(zero) \(one) refs/heads/a\0\(list)"))
@@ -66,8 +64,7 @@ struct PushCommandsTests {
         #expect(!fits.remaining { _ in true }.requestForGit.isEmpty)
     }
 
-    @Test("are read as git sends them")
-    func asGitSends() throws {
+    @Test func gitsCommandsAreRead() throws {
         let request = PushRequest.of(
             "\(zero) \(one) refs/heads/main\0\(capabilities)", "\(one) \(two) refs/heads/é",
             "\(two) \(zero) refs/tags/v1")
@@ -85,8 +82,7 @@ struct PushCommandsTests {
         #expect(push.bringsPack)
     }
 
-    @Test("what goes to git means the same, and reads back as itself")
-    func forGit() throws {
+    @Test func commandsForGitMeanTheSame() throws {
         let request = PushRequest.of(
             "shallow \(two)", "\(zero) \(one) refs/heads/main\0\(capabilities) push-options\n",
             "\(one) \(two) refs/heads/x\n", options: ["a=b", "c\n", ""])
@@ -100,8 +96,7 @@ struct PushCommandsTests {
         #expect(String(decoding: push.requestForGit, as: UTF8.self).contains("shallow \(two)"))
     }
 
-    @Test("without capabilities a report is asked of git all the same")
-    func injectsReport() throws {
+    @Test func gitIsAlwaysAskedForAReport() throws {
         for line in [
             "\(zero) \(one) refs/heads/a", "\(zero) \(one) refs/heads/a\0",
             "\(zero) \(one) refs/heads/a\0 side-band-64k",
@@ -115,24 +110,20 @@ struct PushCommandsTests {
         }
     }
 
-    @Test(
-        "what was asked for is not asked for twice",
-        arguments: ["report-status", "report-status-v2"])
-    func keepsReport(word: String) throws {
+    @Test(arguments: ["report-status", "report-status-v2"])
+    func reportIsNotRequestedTwice(word: String) throws {
         let push = try read(PushRequest.of("\(zero) \(one) refs/heads/a\0\(word)"))
         #expect(push.capabilities.askingForReport == push.capabilities)
     }
 
     // G5
-    @Test("nothing is a truncated push, and a flush one without commands")
-    func nothing() {
+    @Test func emptyBodyIsTruncatedAndAFlushHasNoCommands() {
         #expect(throws: ProtocolError.truncated("the commands")) { try read([]) }
         #expect(throws: ProtocolError.self) { try read(PktLine.flushBytes) }
         #expect(throws: ProtocolError.self) { try read(PktLine.flushBytes + Array("PACK".utf8)) }
     }
 
-    @Test("every cut within the commands or the options is an error")
-    func truncations() throws {
+    @Test func truncationWithinCommandsOrOptionsFails() throws {
         let request = PushRequest.of(
             "\(zero) \(one) refs/heads/main\0 report-status push-options",
             "\(one) \(two) refs/heads/x", options: ["a", "bc"])
@@ -144,8 +135,7 @@ struct PushCommandsTests {
         #expect(try read(request).pushOptions.count == 2)
     }
 
-    @Test("the pack behind them is left alone")
-    func leavesPack() throws {
+    @Test func packAfterTheCommandsIsNotRead() throws {
         var rest = (PushRequest.of("\(zero) \(one) refs/heads/a") + Array("PACK".utf8))[...]
         let reader = PktLineReader { count in
             defer { rest = rest.dropFirst(count) }
@@ -155,27 +145,25 @@ struct PushCommandsTests {
         #expect(rest.elementsEqual("PACK".utf8))
     }
 
-    @Test(
-        "what is no command is refused",
-        arguments: [
-            "push-cert\0 report-status", "push-cert-end", "", "\n", "hello", "shallow",
-            "shallow xyz", "shallow \(PushRequest.one)0",
-            "\(PushRequest.one) refs/heads/a", "\(PushRequest.one)\(PushRequest.two) refs/heads/a",
-            "\(PushRequest.one) \(PushRequest.two)",
-            "\(PushRequest.one)  \(PushRequest.two) refs/a/b",
-            "\(PushRequest.one.dropLast()) \(PushRequest.two) refs/heads/a",
-            "\(PushRequest.one.uppercased().replacing("1", with: "A")) \(PushRequest.two) refs/heads/a",
-            "\(PushRequest.one) \(String(repeating: "2", count: 64)) refs/heads/a",
-        ])
-    func refuses(line: String) {
+    @Test(arguments: [
+        "push-cert\0 report-status", "push-cert-end", "", "\n", "hello", "shallow",
+        "shallow xyz", "shallow \(PushRequest.one)0",
+        "\(PushRequest.one) refs/heads/a", "\(PushRequest.one)\(PushRequest.two) refs/heads/a",
+        "\(PushRequest.one) \(PushRequest.two)",
+        "\(PushRequest.one)  \(PushRequest.two) refs/a/b",
+        "\(PushRequest.one.dropLast()) \(PushRequest.two) refs/heads/a",
+        "\(PushRequest.one.uppercased().replacing("1", with: "A")) \(PushRequest.two) refs/heads/a",
+        "\(PushRequest.one) \(String(repeating: "2", count: 64)) refs/heads/a",
+    ])
+    func invalidCommandsAreRefused(line: String) {
         #expect(throws: ProtocolError.self) { try read(PushRequest.of(line)) }
         #expect(throws: ProtocolError.self) {
             try read(PushRequest.of("\(zero) \(one) refs/heads/main", line))
         }
     }
 
-    @Test("special packets among them are refused", arguments: ["0001", "0002"])
-    func refusesDelimiters(packet: String) {
+    @Test(arguments: ["0001", "0002"])
+    func specialPacketsAmongCommandsAreRefused(packet: String) {
         let command = Array(PushRequest.of("\(zero) \(one) refs/heads/a").dropLast(4))
         #expect(throws: ProtocolError.self) { try read(Array(packet.utf8)) }
         #expect(throws: ProtocolError.self) { try read(command + Array("\(packet)0000".utf8)) }
@@ -183,13 +171,11 @@ struct PushCommandsTests {
         #expect(throws: ProtocolError.self) { try read(options + Array("\(packet)0000".utf8)) }
     }
 
-    @Test("shallow lines alone are no push")
-    func shallowAlone() {
+    @Test func shallowLinesWithoutCommandsAreRefused() {
         #expect(throws: ProtocolError.self) { try read(PushRequest.of("shallow \(one)")) }
     }
 
-    @Test("names come raw: what is not safe has no update")
-    func rawNames() throws {
+    @Test func unsafeNameHasNoUpdate() throws {
         let names = ["HEAD", "refs/heads/a b", "refs/heads/../x", "", "refs/heads/a\n"]
         for name in names {
             let push = try read(PushRequest.of("\(zero) \(one) \(name)\0x"))
@@ -198,8 +184,7 @@ struct PushCommandsTests {
         }
     }
 
-    @Test("SHA-256 ids are taken, both of a command alike")
-    func sha256() throws {
+    @Test func idsOfACommandAreOfOneFormat() throws {
         let zero = String(repeating: "0", count: 64)
         let one = String(repeating: "1", count: 64)
         let push = try read(PushRequest.of("\(zero) \(one) refs/heads/a\0object-format=sha256"))
@@ -207,15 +192,13 @@ struct PushCommandsTests {
         #expect(push.commands.first?.old.isZero == true)
     }
 
-    @Test("deletions alone bring no pack")
-    func deletions() throws {
+    @Test func deletionsBringNoPack() throws {
         let push = try read(
             PushRequest.of("\(one) \(zero) refs/heads/a", "\(two) \(zero) refs/heads/b"))
         #expect(!push.bringsPack)
     }
 
-    @Test("capabilities of a later command do not count, nor do they reach git")
-    func laterCapabilities() throws {
+    @Test func capabilitiesOfLaterCommandsAreIgnored() throws {
         let push = try read(
             PushRequest.of(
                 "\(zero) \(one) refs/heads/a\0 report-status",
@@ -224,8 +207,7 @@ struct PushCommandsTests {
         #expect(!String(decoding: push.requestForGit, as: UTF8.self).contains("side-band"))
     }
 
-    @Test("more bytes than a push may have are refused before they are kept")
-    func oversized() throws {
+    @Test func oversizedCommandsAreRefusedBeforeTheyAreKept() throws {
         let line = PushRequest.of(
             "\(zero) \(one) refs/heads/" + String(repeating: "a", count: 60_000)
         )
@@ -246,10 +228,8 @@ struct PushCommandsTests {
         #expect(read <= (1 << 20) + 70_000)
     }
 
-    @Test(
-        "a first command that leaves no room for a report is refused, not a crash",
-        arguments: 65_400...65_433)
-    func noRoom(count: Int) throws {
+    @Test(arguments: 65_400...65_433)
+    func firstCommandWithoutRoomForAReportIsRefused(count: Int) throws {
         let name = "refs/heads/" + String(repeating: "a", count: count - 11)
         let line = "\(zero) \(one) \(name)\0"
         guard line.utf8.count <= PktLine.maximumPayload else { return }

@@ -1,8 +1,8 @@
 @testable import GitProtocol
 import Testing
 
-@Suite("What a push's lines cost")
-struct PushCostTests {
+/// What a push's lines cost.
+@Suite struct PushCostTests {
     private static let ids = "\(PushRequest.zero) \(PushRequest.one)"
 
     private func request(
@@ -21,8 +21,7 @@ struct PushCostTests {
     }
 
     // M3
-    @Test("a list of capabilities is put together once, however many commands follow")
-    func capabilitiesAreStored() throws {
+    @Test func capabilitiesAreStoredOnce() throws {
         let list = Array(repeating: "x", count: 29_000).joined(separator: " ")
         let push = try PushCommands.read(
             from: reading(request(commands: 4000, capabilities: list)))
@@ -37,8 +36,7 @@ struct PushCostTests {
     }
 
     // M4
-    @Test("commands are kept in little more than their bytes, and come back as they were sent")
-    func commandsAreCompact() throws {
+    @Test func commandsTakeLittleMoreThanTheirBytes() throws {
         let bytes = request(commands: 20_000, name: "refs/heads/é/")
         let push = try PushCommands.read(from: reading(bytes))
         #expect(push.commands.storedBytes <= bytes.count)
@@ -51,8 +49,7 @@ struct PushCostTests {
     }
 
     // M4
-    @Test("push options have limits of their own, the commands have others")
-    func limits() throws {
+    @Test func pushOptionsHaveTheirOwnLimits() throws {
         func read(
             _ commands: Int, _ options: [String], _ limits: PushCommands.Limits
         ) throws -> PushCommands {
@@ -87,8 +84,7 @@ struct PushCostTests {
     }
 
     // N3
-    @Test("a report is arranged like the commands, names that are repeated and missing included")
-    func arranged() throws {
+    @Test func reportFollowsTheOrderOfTheCommands() throws {
         func bytes(_ name: String) -> [UInt8] { Array(name.utf8) }
         var request = PushRequest()
         for name in ["a", "b", "c", "b", "d"] { request.line("\(Self.ids) \(name)") }

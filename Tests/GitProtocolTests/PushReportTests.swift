@@ -1,16 +1,15 @@
 @testable import GitProtocol
 import Testing
 
-@Suite("A push's report")
-struct PushReportTests {
+/// A push's report.
+@Suite struct PushReportTests {
     private func report(_ lines: String...) -> [UInt8] {
         var bytes: [UInt8] = []
         for line in lines { PktLine.append(Array(line.utf8), to: &bytes) }
         return bytes + PktLine.flushBytes
     }
 
-    @Test("git's own is read, option lines included")
-    func parsesGits() throws {
+    @Test func gitsReportIsRead() throws {
         let bytes = report(
             "unpack ok\n", "ok refs/heads/main\n", "option refname refs/heads/x\n",
             "option old-oid \(PushRequest.zero)\n", "option forced-update\n",
@@ -24,14 +23,12 @@ struct PushReportTests {
         #expect(read.rejected.first?.reason == Array("non-fast-forward; try again".utf8))
     }
 
-    @Test("an unpack error is told with its text")
-    func unpackError() throws {
+    @Test func unpackErrorKeepsItsText() throws {
         let read = try PushReport(parsing: report("unpack index-pack abnormal exit\n"))
         #expect(read.unpackError == "index-pack abnormal exit")
     }
 
-    @Test("what we build reads back as it was meant")
-    func roundTrip() throws {
+    @Test func writtenReportIsReadBack() throws {
         let built = PushReport(
             unpackError: nil,
             rejected: [
@@ -46,8 +43,7 @@ struct PushReportTests {
         #expect(failed.unpackError == "no disk")
     }
 
-    @Test("refs that are refused later lose their ok, the others keep what was said of them")
-    func rejecting() throws {
+    @Test func laterRefusalsReplaceOkAndKeepTheRest() throws {
         let read = try PushReport(
             parsing: report(
                 "unpack ok\n", "ok refs/heads/a\n", "option forced-update\n", "ok refs/heads/b\n",
@@ -65,8 +61,7 @@ struct PushReportTests {
         #expect(read.rejecting([]) == read)
     }
 
-    @Test("what is none is refused, wherever it breaks off")
-    func malformed() throws {
+    @Test func malformedReportIsRefused() throws {
         let whole = report("unpack ok\n", "ok refs/heads/a\n")
         for count in 0..<whole.count {
             #expect(throws: ProtocolError.self, "\(count)") {
@@ -85,8 +80,7 @@ struct PushReportTests {
         }
     }
 
-    @Test("goes out as the client talks")
-    func bodies() throws {
+    @Test func reportIsSentInTheFormThatTheClientReads() throws {
         let built = PushReport(unpackError: nil, rejected: [.init(rawName: [0x61], reason: "b")])
         func body(_ report: PushReporting.Report, _ band: PushReporting.SideBand) -> [UInt8] {
             built.body(for: PushReporting(report: report, sideBand: band))
@@ -106,8 +100,7 @@ struct PushReportTests {
         #expect(data == built.bytes)
     }
 
-    @Test("one of many refs goes out in several packets of the band")
-    func longBody() throws {
+    @Test func longReportIsSplitIntoPackets() throws {
         let built = PushReport(
             unpackError: nil,
             rejected: (0..<5000).map {

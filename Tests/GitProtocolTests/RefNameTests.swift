@@ -3,10 +3,9 @@ import Posix
 import TestSupport
 import Testing
 
-@Suite("Safe ref names")
-struct RefNameTests {
-    @Test("agree with git check-ref-format on names of every shape")
-    func agreesWithGit() throws {
+/// Safe ref names.
+@Suite struct RefNameTests {
+    @Test func rulesEqualGitCheckRefFormat() throws {
         var random = SplitMix64(seed: 20_231)
         var names: [[UInt8]] = Self.shapes.map { Array($0.utf8) }
         while names.count < 1500 { names.append(Self.name(&random)) }
@@ -56,34 +55,31 @@ struct RefNameTests {
     }
 
     @Test(
-        "are refused where they are not UTF-8",
         arguments: [
             [0xff], [0xc3], [0xe2, 0x82], [0xc0, 0xaf], [0xed, 0xa0, 0x80], [0x80],
             [0xf8, 0x88, 0x80],
             [0xf4, 0x90, 0x80, 0x80],
         ] as [[UInt8]])
-    func refusesInvalidUTF8(bytes: [UInt8]) {
+    func invalidUTF8IsRefused(bytes: [UInt8]) {
         #expect(RefName(Array("refs/heads/".utf8) + bytes) == nil)
         #expect(RefName(Array("refs/heads/a".utf8) + bytes + Array("b".utf8)) == nil)
     }
 
-    @Test("every byte is refused or accepted as git does", arguments: 0...255 as ClosedRange<Int>)
-    func everyByte(byte: Int) {
+    @Test(arguments: 0...255 as ClosedRange<Int>)
+    func everyByteIsTreatedAsGitDoes(byte: Int) {
         let forbidden = byte <= 0x20 || byte == 0x7f || "~^:?*[\\".utf8.contains(UInt8(byte))
         let name = RefName(Array("refs/heads/a".utf8) + [UInt8(byte)] + Array("b".utf8))
         // A byte above ASCII is never UTF-8 on its own; `/` parts two components.
         #expect((name == nil) == (forbidden || byte >= 0x80))
     }
 
-    @Test("have a length that fits a pkt-line and a path")
-    func length() {
+    @Test func lengthFitsAPktLineAndAPath() {
         let most = String(repeating: "a", count: RefName.maximumLength - 11)
         #expect(RefName("refs/heads/" + most) != nil)
         #expect(RefName("refs/heads/" + most + "a") == nil)
     }
 
-    @Test("two forms of é are two names")
-    func formsDiffer() throws {
+    @Test func equivalentFormsOfALetterAreTwoNames() throws {
         let composed = try #require(RefName("refs/heads/\u{e9}"))
         let decomposed = try #require(RefName("refs/heads/e\u{301}"))
         #expect(composed.description == decomposed.description, "equal as Swift strings")
@@ -92,8 +88,7 @@ struct RefNameTests {
         #expect(Dictionary([(composed, 1), (decomposed, 2)]) { $1 }.count == 2)
     }
 
-    @Test("sort by their bytes")
-    func sortsByBytes() throws {
+    @Test func namesSortByTheirBytes() throws {
         // Swift's own order of these strings is another one.
         let texts = [
             "refs/heads/Z", "refs/heads/a", "refs/heads/a-b", "refs/heads/a/b", "refs/heads/ab",
@@ -105,8 +100,7 @@ struct RefNameTests {
         #expect(names.map(\.bytes) == texts.map { Array($0.utf8) })
     }
 
-    @Test("only what lies below refs/heads/ is a branch")
-    func branches() throws {
+    @Test func onlyNamesBelowRefsHeadsAreBranches() throws {
         #expect(try #require(RefName("refs/heads/a")).isBranch)
         for name in ["refs/heads", "refs/tags/heads", "refs/headsx/a", "refs/Heads/a"] {
             #expect(try #require(RefName(name)).isBranch == false)

@@ -2,8 +2,7 @@ import GitProtocol
 import Testing
 
 /// What comes in is cut anywhere: every way to cut it must give the same.
-@Suite("Streams in chunks")
-struct StreamTests {
+@Suite struct StreamTests {
     /// Feeds `bytes` cut at `first` and `second`.
     private static func cut(
         _ bytes: [UInt8], _ first: Int, _ second: Int,
@@ -14,8 +13,7 @@ struct StreamTests {
         }
     }
 
-    @Test("the framing of whole lines is found whole, however it is cut")
-    func framingFollows() throws {
+    @Test func framingIsFoundHoweverTheStreamIsCut() throws {
         let stream = Array("0009hello000000010005x0004000cabcdefgh0000".utf8)
         for first in 0...stream.count {
             for second in first...stream.count {
@@ -26,8 +24,7 @@ struct StreamTests {
         }
     }
 
-    @Test("a stream that ends within a line is told as cut")
-    func framingTruncated() throws {
+    @Test func streamEndingWithinALineIsTruncated() throws {
         let stream = Array("0009hello00000005x".utf8)
         let whole: Set = [0, 9, 13, 18]
         for count in 0...stream.count {
@@ -40,8 +37,8 @@ struct StreamTests {
         }
     }
 
-    @Test("a bad length is found, however it is cut", arguments: ["0003", "fff1", "zzzz", "00 8"])
-    func framingBad(digits: String) {
+    @Test(arguments: ["0003", "fff1", "zzzz", "00 8"])
+    func badLengthIsFoundHoweverTheStreamIsCut(digits: String) {
         let stream = Array("0005a\(digits)bcd".utf8)
         for split in 0...stream.count {
             var framing = PktLineFraming()
@@ -51,8 +48,7 @@ struct StreamTests {
         }
     }
 
-    @Test("bands are taken apart the same, however the stream is cut")
-    func splitterSplits() throws {
+    @Test func bandsAreSplitHoweverTheStreamIsCut() throws {
         var stream: [UInt8] = []
         PktLine.append(Array("one".utf8), on: .progress, to: &stream)
         PktLine.append(Array("0006ab0000".utf8), on: .data, to: &stream)
@@ -74,8 +70,7 @@ struct StreamTests {
         }
     }
 
-    @Test("a stream cut short has not ended, and no half packet is given out")
-    func splitterTruncated() throws {
+    @Test func truncatedStreamYieldsNoPartialPacket() throws {
         var stream: [UInt8] = []
         PktLine.append(Array("abc".utf8), on: .data, to: &stream)
         stream += PktLine.flushBytes
@@ -90,20 +85,18 @@ struct StreamTests {
         }
     }
 
-    @Test(
-        "what is no side-band stream is refused",
-        arguments: [
-            "0004", "0005\u{4}", "0005\u{0}", "0001", "0002", "0003", "xxxx",
-        ])
-    func splitterRefuses(text: String) {
+    @Test(arguments: [
+        "0004", "0005\u{4}", "0005\u{0}", "0001", "0002", "0003", "xxxx",
+    ])
+    func otherStreamsAreRefused(text: String) {
         var splitter = BandSplitter()
         #expect(throws: ProtocolError.self) {
             try Array(text.utf8).withUnsafeBytes { try splitter.split($0) { _, _ in } }
         }
     }
 
-    @Test("bytes behind the end are refused, be it one", arguments: 1...9)
-    func splitterEnds(extra: Int) {
+    @Test(arguments: 1...9)
+    func bytesAfterTheEndAreRefused(extra: Int) {
         let tail = Array("0006\u{1}xyzw".utf8).prefix(extra)
         let stream = PktLine.flushBytes + tail
         for split in 0...stream.count {

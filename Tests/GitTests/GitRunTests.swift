@@ -10,8 +10,8 @@ import TestBench
 import TestSupport
 import Testing
 
-@Suite("Running git")
-struct GitRunTests {
+/// Running git.
+@Suite struct GitRunTests {
     private static func soon() -> GitLimits { .until(.now + .milliseconds(400)) }
 
     /// A git that, for a command, writes its process id to a file and hangs with a child.
@@ -55,8 +55,7 @@ struct GitRunTests {
         try git.expectEnded()
     }
 
-    @Test("a git that hangs while it lists refs, or has closed its output, ends by the deadline")
-    func refs() throws {
+    @Test func gitThatHangsInShowRefEndsByTheDeadline() throws {
         let bench = try Bench()
         try bench.push(bench.onePush())
         let workspace = try bench.hydration().readWorkspace(
@@ -70,8 +69,7 @@ struct GitRunTests {
         }
     }
 
-    @Test("a git that hangs while it indexes a pack ends by the deadline")
-    func index() throws {
+    @Test func gitThatHangsInIndexPackEndsByTheDeadline() throws {
         let bench = try Bench()
         try bench.push(bench.onePush())
         for pack in try bench.published().manifest.packs {
@@ -84,8 +82,7 @@ struct GitRunTests {
         }
     }
 
-    @Test("a git that hangs while its capabilities are learned ends by the deadline")
-    func learning() throws {
+    @Test func gitThatHangsInLearningEndsByTheDeadline() throws {
         let bench = try Bench()
         let git = try HangingGit(bench, in: "upload-pack")
         try expectTimeout(git) {
@@ -94,8 +91,7 @@ struct GitRunTests {
         }
     }
 
-    @Test("cancellation ends git's process group")
-    func cancellation() throws {
+    @Test func cancellationEndsGitsProcessGroup() throws {
         let bench = try Bench()
         let git = try HangingGit(bench, in: "count-objects")
         let cancellation = Cancellation()
@@ -115,8 +111,7 @@ struct GitRunTests {
         try git.expectEnded()
     }
 
-    @Test("each run returns its own words, the last lines of them")
-    func words() throws {
+    @Test func eachRunReturnsItsOwnLastWords() throws {
         let bench = try Bench()
         let workspace = try Workspace.scratch(.sha1, in: bench.state)
         func run(_ arguments: String..., errors: GitRun.Errors = .kept) throws -> GitEnding {

@@ -4,8 +4,8 @@ import Posix
 import TestSupport
 import Testing
 
-@Suite("A pack's index")
-struct PackIndexTests {
+/// A pack's index.
+@Suite struct PackIndexTests {
     private func isGood(
         _ index: [UInt8], _ pack: [UInt8], _ format: ObjectFormat = .sha1
     ) throws -> Bool {
@@ -16,16 +16,15 @@ struct PackIndexTests {
             scratch.path + "/i", forPack: scratch.path + "/p", format: format)
     }
 
-    @Test("is good as git makes it", arguments: [ObjectFormat.sha1, .sha256])
-    func good(format: ObjectFormat) throws {
+    @Test(arguments: [ObjectFormat.sha1, .sha256])
+    func gitsIndexIsValid(format: ObjectFormat) throws {
         let source = try GitSource(format: format.rawValue)
         let (pack, index) = try source.indexedPack([try source.commit("one")])
         #expect(try isGood(index, pack, format))
         #expect(try !isGood(index, pack, format == .sha1 ? .sha256 : .sha1))
     }
 
-    @Test("cut, grown or changed anywhere it is not")
-    func damaged() throws {
+    @Test func damagedIndexIsInvalid() throws {
         let source = try GitSource()
         let (pack, index) = try source.indexedPack([try source.commit("one")])
         for count in stride(from: 0, to: index.count, by: 7) {
@@ -39,8 +38,7 @@ struct PackIndexTests {
         }
     }
 
-    @Test("of another pack it is not")
-    func other() throws {
+    @Test func indexOfAnotherPackIsInvalid() throws {
         let source = try GitSource()
         let one = try source.indexedPack([try source.commit("one")])
         let two = try source.indexedPack([try source.commit("two")])
@@ -48,8 +46,7 @@ struct PackIndexTests {
         #expect(try isGood(two.index, two.pack))
     }
 
-    @Test("of a pack too short for a trailer it is not, which is no fault of the disk")
-    func shortPack() throws {
+    @Test func packWithoutATrailerIsNoDiskFault() throws {
         let source = try GitSource()
         let one = try source.indexedPack([try source.commit("one")])
         for count in [0, 1, 19] {

@@ -4,8 +4,8 @@ import Posix
 import TestSupport
 import Testing
 
-@Suite("The directory of a process")
-struct ProcessDirectoryTests {
+/// The directory of a process.
+@Suite struct ProcessDirectoryTests {
     private func processes(_ path: String) throws -> [String] {
         try Files.names(in: path + "/workspaces").sorted()
     }
@@ -18,8 +18,7 @@ struct ProcessDirectoryTests {
     }
 
     // D1
-    @Test("is left alone by other starts whatever became of the files in it")
-    func filesGone() throws {
+    @Test func otherStartsLeaveADirectoryWithoutFilesAlone() throws {
         let scratch = try TemporaryDirectory()
         let state = try StateDirectory(path: scratch.path)
         let workspace = try state.makeWorkspaceDirectory()
@@ -32,8 +31,7 @@ struct ProcessDirectoryTests {
     }
 
     // D1
-    @Test("is left alone under its first name, too, as soon as it is locked")
-    func startingIsLocked() throws {
+    @Test func startingDirectoryIsLockedUnderItsFirstName() throws {
         let scratch = try TemporaryDirectory()
         let starting = scratch.path + "/workspaces/new-slow"
         try Files.makeDirectories(starting)
@@ -48,8 +46,7 @@ struct ProcessDirectoryTests {
     }
 
     // D1
-    @Test("of an earlier version stays while its file is locked, and for a week without the file")
-    func earlierVersion() throws {
+    @Test func directoryOfAnEarlierVersionStaysWhileItIsLocked() throws {
         let scratch = try TemporaryDirectory()
         let held = scratch.path + "/workspaces/live-held"
         let lost = scratch.path + "/workspaces/live-lost"
@@ -66,8 +63,7 @@ struct ProcessDirectoryTests {
     }
 
     // D1: an earlier version looks at the lock of the file alone.
-    @Test("has a locked file for earlier versions")
-    func lockedFile() throws {
+    @Test func earlierVersionsFindALockedFile() throws {
         let scratch = try TemporaryDirectory()
         let state = try StateDirectory(path: scratch.path)
         let home = try state.makeWorkspaceDirectory().home
@@ -77,8 +73,8 @@ struct ProcessDirectoryTests {
     }
 
     // D2
-    @Test("is made again, with all above it, when it is gone", arguments: ["", "/workspaces"])
-    func gone(part: String) throws {
+    @Test(arguments: ["", "/workspaces"])
+    func missingDirectoryIsCreatedAgain(part: String) throws {
         let scratch = try TemporaryDirectory()
         let path = scratch.path + "/state"
         let state = try StateDirectory(path: path)
@@ -94,8 +90,7 @@ struct ProcessDirectoryTests {
     }
 
     // D2
-    @Test("that somebody replaced is neither used nor removed")
-    func replaced() throws {
+    @Test func replacedDirectoryIsNeitherUsedNorRemoved() throws {
         let scratch = try TemporaryDirectory()
         let state = try StateDirectory(path: scratch.path)
         let first = try state.makeWorkspaceDirectory()
@@ -109,8 +104,7 @@ struct ProcessDirectoryTests {
     }
 
     // P2
-    @Test("is not removed while a workspace in it is in use")
-    func inUse() throws {
+    @Test func directoryInUseIsNotRemoved() throws {
         let scratch = try TemporaryDirectory()
         let state = try StateDirectory(path: scratch.path)
         var workspace: StateDirectory.WorkspaceDirectory? = try state.makeWorkspaceDirectory()
@@ -125,8 +119,7 @@ struct ProcessDirectoryTests {
     }
 
     // D2, D5
-    @Test("is not made in a directory that others can write to by now")
-    func takenOver() throws {
+    @Test func directoryIsNotCreatedWhereOthersCanWrite() throws {
         let scratch = try TemporaryDirectory()
         let state = try StateDirectory(path: scratch.path)
         chmod(scratch.path, 0o777)
@@ -139,8 +132,7 @@ struct ProcessDirectoryTests {
     }
 
     // D2
-    @Test("is there for each of many threads while others clear and start")
-    func manyThreads() throws {
+    @Test func manyThreadsHaveADirectoryWhileOthersClearAndStart() throws {
         let scratch = try TemporaryDirectory()
         let path = scratch.path + "/state"
         let state = try StateDirectory(path: path)

@@ -5,14 +5,13 @@ import TestBench
 import TestSupport
 import Testing
 
-@Suite("The state directory")
-struct StateDirectoryTests {
+/// The state directory.
+@Suite struct StateDirectoryTests {
     private func processes(_ path: String) throws -> [String] {
         try Files.names(in: path + "/workspaces").sorted()
     }
 
-    @Test("what a live process has is left alone, and goes with it")
-    func live() throws {
+    @Test func directoryOfALiveProcessIsLeftAloneAndGoesWithIt() throws {
         let scratch = try TemporaryDirectory()
         var first: StateDirectory? = try StateDirectory(path: scratch.path)
         let workspace = try #require(try first?.makeWorkspaceDirectory().path)
@@ -28,10 +27,8 @@ struct StateDirectoryTests {
 
     /// What holds a process's directory: the lock of itself, or, of an earlier version, of a file in
     /// it.
-    @Test(
-        "what a killed process left is swept by the next start",
-        arguments: [("live-2-dead", ""), ("live-dead", "/lock")])
-    func killed(name: String, lock: String) throws {
+    @Test(arguments: [("live-2-dead", ""), ("live-dead", "/lock")])
+    func directoryOfAKilledProcessIsSwept(name: String, lock: String) throws {
         let scratch = try TemporaryDirectory()
         let directory = scratch.path + "/workspaces/" + name
         try Files.makeDirectories(directory + "/w/objects/pack")
@@ -46,8 +43,7 @@ struct StateDirectoryTests {
         #expect(try processes(scratch.path).isEmpty)
     }
 
-    @Test("a sweep that was cut off is finished, a start under way is not disturbed")
-    func halfway() throws {
+    @Test func interruptedSweepIsFinishedAndAStartIsLeftAlone() throws {
         let scratch = try TemporaryDirectory()
         let cut = scratch.path + "/workspaces/live-2-cut"
         try Files.makeDirectories(cut + "/w")
@@ -61,8 +57,7 @@ struct StateDirectoryTests {
         #expect(try processes(scratch.path) == ["new-starting"])
     }
 
-    @Test("links that lie in a workspace are removed, not followed")
-    func links() throws {
+    @Test func linksInAWorkspaceAreNotFollowed() throws {
         let scratch = try TemporaryDirectory()
         let precious = scratch.path + "/precious"
         try Files.makeDirectories(precious)
@@ -75,8 +70,7 @@ struct StateDirectoryTests {
         #expect(access(precious + "/file", F_OK) == 0)
     }
 
-    @Test("many starts at once do not sweep one another")
-    func manyStarts() throws {
+    @Test func manyStartsDoNotSweepEachOther() throws {
         let scratch = try TemporaryDirectory()
         let held = try concurrently(16) { _ in
             let state = try StateDirectory(path: scratch.path)

@@ -15,8 +15,7 @@ import Testing
 
 /// Links that cannot be, other users, full disks, and what is damaged.
 extension CachedHydrationTests {
-    @Test("where files cannot be linked they are copied")
-    func unlinkable() throws {
+    @Test func filesThatCannotBeLinkedAreCopied() throws {
         for code in [EXDEV, EPERM, EMLINK, EACCES] {
             let bench = try filled()
             let files = FileLink { _, _ in code }
@@ -27,8 +26,7 @@ extension CachedHydrationTests {
         }
     }
 
-    @Test("the cache may lie on another file system than the workspaces")
-    func otherFileSystem() throws {
+    @Test func cacheCanBeOnAnotherFileSystem() throws {
         let bench = try filled()
         let elsewhere = try TemporaryDirectory(in: "/dev/shm")
         #expect(symlink(elsewhere.path, bench.state.path + "/packs") == 0)
@@ -38,8 +36,7 @@ extension CachedHydrationTests {
         #expect(try Files.names(in: elsewhere.path).count == 7)
     }
 
-    @Test("where nothing can be kept, requests are served all the same")
-    func unusable() throws {
+    @Test func requestsAreServedWithoutAUsableCache() throws {
         for obstacle in ["packs", "packs/incoming", "manifests", "cache-size"] {
             let bench = try filled()
             if obstacle.contains("/") { try Files.makeDirectories(bench.state.path + "/packs") }
@@ -55,10 +52,8 @@ extension CachedHydrationTests {
         }
     }
 
-    @Test(
-        "a state directory of another user's files is served from: by copies, or past it",
-        .enabled(if: getuid() == 0, "takes root, to be somebody else"))
-    func otherUser() throws {
+    @Test(.enabled(if: getuid() == 0, "takes root, to be somebody else"))
+    func stateDirectoryOfAnotherUserIsServedFrom() throws {
         for mode in [0o444, 0o400] as [mode_t] {
             let bench = try filled()
             try hydrate(bench)
@@ -107,8 +102,7 @@ extension CachedHydrationTests {
         _ = unsafeBitCast(call, to: Call.self)(65534)
     }
 
-    @Test("a disk that is full takes from the cache what a request needs")
-    func fullDisk() throws {
+    @Test func fullDiskTakesSpaceFromTheCache() throws {
         let state = Mutex("")
         // As a disk would say once there is more than 20 kB on it.
         let bench = try filled { memory in
@@ -132,8 +126,7 @@ extension CachedHydrationTests {
         #expect(try kept(bench).count == 4)
     }
 
-    @Test("a disk that is full is first freed of what dead processes left")
-    func fullOfLeftovers() throws {
+    @Test func fullDiskIsFreedOfLeftoversFirst() throws {
         let bench = try filled()
         let dead = bench.state.path + "/workspaces/live-2-dead"
         try Files.makeDirectories(dead + "/w")
@@ -148,8 +141,7 @@ extension CachedHydrationTests {
         #expect(access(dead, F_OK) != 0)
     }
 
-    @Test("a disk that stays full is an error of this machine, and leaves nothing")
-    func fullForGood() throws {
+    @Test func diskThatStaysFullIsALocalErrorAndLeavesNothing() throws {
         let bench = try filled { memory in
             WatchedStore(inner: memory) { key, path throws(StoreError) in
                 try? Files.write([1, 2, 3], to: path)
@@ -167,8 +159,7 @@ extension CachedHydrationTests {
         #expect(try bench.leftovers().isEmpty)
     }
 
-    @Test("what is damaged in the store is not kept, nor is anything left of it")
-    func damagedInStore() throws {
+    @Test func damageInTheStoreIsNotCached() throws {
         let bench = try filled()
         let pack = try #require(try bench.published().manifest.packs.first)
         var bytes = try #require(bench.memory.bytes(at: .pack(pack)))
@@ -180,8 +171,7 @@ extension CachedHydrationTests {
         #expect(try bench.leftovers().isEmpty)
     }
 
-    @Test("a kept pack that is damaged is fetched again without anyone noticing")
-    func damagedInCache() throws {
+    @Test func damagedCachedPackIsDownloadedAgain() throws {
         let bench = try filled()
         try hydrate(bench)
         for (number, name) in try kept(bench).enumerated() {
@@ -191,8 +181,7 @@ extension CachedHydrationTests {
         #expect(try requests(bench) { try hydrate(bench) } == 2)
     }
 
-    @Test("what rotted is found by git; the next request has it again")
-    func rotten() throws {
+    @Test func rottenPackIsFoundByGitAndReplaced() throws {
         let bench = try filled()
         try hydrate(bench)
         for name in try kept(bench) where name.hasSuffix(".pack") {
@@ -214,8 +203,7 @@ extension CachedHydrationTests {
         #expect(try requests(bench) { try hydrate(bench) } == 2)
     }
 
-    @Test("an index that had to be made is kept as any other")
-    func mended() throws {
+    @Test func rebuiltIndexIsCached() throws {
         let bench = try filled()
         let pack = try #require(try bench.published().manifest.packs.first)
         bench.memory.plant([1, 2, 3], at: .packIndex(pack))

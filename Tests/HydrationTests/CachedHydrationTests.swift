@@ -39,8 +39,8 @@ struct WatchedStore: ObjectStore {
     }
 }
 
-@Suite("Hydrating through the cache")
-struct CachedHydrationTests {
+/// Hydrating through the cache.
+@Suite struct CachedHydrationTests {
     /// A bench with two packs published, which nothing is kept of.
     func filled(
         size: Int64 = 1 << 30, around: (MemoryStore) -> any ObjectStore = { $0 }
@@ -82,8 +82,7 @@ struct CachedHydrationTests {
         return bench.memory.counts.gets
     }
 
-    @Test("reads each pack and index once, and then nothing any more, nor does another process")
-    func warm() throws {
+    @Test func packsAreDownloadedOnceForAllProcesses() throws {
         let bench = try filled()
         let snapshot = try bench.published()
         let hydration = try bench.hydration()
@@ -98,8 +97,7 @@ struct CachedHydrationTests {
         #expect(try bench.leftovers().isEmpty)
     }
 
-    @Test("a cache that is cleared away while it is used is made anew")
-    func cleared() throws {
+    @Test func cacheClearedDuringUseIsFilledAgain() throws {
         let bench = try filled()
         let hydration = try bench.hydration()
         try hydrate(bench, hydration)
@@ -109,8 +107,7 @@ struct CachedHydrationTests {
         #expect(try kept(bench).count == 4)
     }
 
-    @Test("a workspace has the cache's own files, and what git does there leaves them as they are")
-    func linked() throws {
+    @Test func gitLeavesTheCachesFilesUnchanged() throws {
         let bench = try filled()
         try hydrate(bench)
         let before = try kept(bench).sorted().map {
@@ -133,8 +130,7 @@ struct CachedHydrationTests {
         #expect(before == after)
     }
 
-    @Test("a published push is there for the next request; a resolve is one read of the pointer")
-    func published() throws {
+    @Test func publishedPushIsCachedForTheNextRequest() throws {
         let bench = try filled()
         let hydration = try bench.hydration()
         for _ in 0..<3 {
@@ -152,8 +148,7 @@ struct CachedHydrationTests {
         }
     }
 
-    @Test("a push that is not published keeps nothing")
-    func unpublished() throws {
+    @Test func unpublishedPushCachesNothing() throws {
         let bench = try filled()
         try hydrate(bench)
         let before = try kept(bench).sorted()
@@ -164,8 +159,7 @@ struct CachedHydrationTests {
         #expect(try kept(bench).sorted() == before)
     }
 
-    @Test("size 0 keeps nothing, and reads everything each time")
-    func stateless() throws {
+    @Test func sizeZeroCachesNothing() throws {
         let bench = try filled(size: 0)
         let snapshot = try bench.published()
         for _ in 0..<2 {
@@ -177,16 +171,14 @@ struct CachedHydrationTests {
         #expect(try Files.names(in: bench.state.path) == ["workspaces"])
     }
 
-    @Test("a cache smaller than a pack serves it, and keeps it not")
-    func tiny() throws {
+    @Test func cacheSmallerThanAPackServesIt() throws {
         let bench = try filled(size: 100)
         for _ in 0..<2 { try hydrate(bench) }
         #expect(try kept(bench).isEmpty)
         #expect(try Files.names(in: bench.state.path + "/packs/incoming").isEmpty)
     }
 
-    @Test("what is evicted while a request runs stays in its workspace")
-    func evictedInUse() throws {
+    @Test func evictedPackStaysInARunningWorkspace() throws {
         let bench = try filled()
         let hydration = try bench.hydration()
         let workspace = try hydration.readWorkspace(
@@ -197,8 +189,7 @@ struct CachedHydrationTests {
         try hydrate(bench, hydration)
     }
 
-    @Test("a file that is evicted between two looks is fetched again")
-    func evictedMeanwhile() throws {
+    @Test func fileEvictedBetweenTwoLooksIsDownloadedAgain() throws {
         let bench = try filled()
         try hydrate(bench)
         let evicting = FileLink { source, target in
@@ -210,8 +201,7 @@ struct CachedHydrationTests {
         try hydrate(bench)
     }
 
-    @Test("eight requests at once fetch each pack once")
-    func crowd() throws {
+    @Test func concurrentRequestsDownloadEachPackOnce() throws {
         let arrived = Gate()
         let gate = Gate()
         let bench = try filled { memory in
@@ -240,8 +230,7 @@ struct CachedHydrationTests {
         #expect(bench.memory.counts.gets == 4)
     }
 
-    @Test("requests that want many packs in any order do not wait for each other for ever")
-    func noDeadlock() throws {
+    @Test func requestsForManyPacksDoNotDeadlock() throws {
         let bench = try Bench(cacheSize: 1 << 30)
         for number in 0..<6 { try bench.push(bench.onePush(to: "refs/heads/b\(number)")) }
         let whole = try bench.published()
@@ -259,8 +248,7 @@ struct CachedHydrationTests {
         }
     }
 
-    @Test("another process's download is waited for; if it dies its place is taken")
-    func takeOver() throws {
+    @Test func downloadOfADyingProcessIsTakenOver() throws {
         let bench = try filled()
         let pack = try #require(try bench.published().manifest.packs.first)
         let incoming = bench.state.path + "/packs/incoming"
@@ -281,8 +269,7 @@ struct CachedHydrationTests {
         #expect(try kept(bench).count == 4)
     }
 
-    @Test("a process that holds a pack and does nothing is not waited for for ever")
-    func stalled() throws {
+    @Test func stalledDownloadIsNotWaitedForForever() throws {
         let bench = try filled()
         let pack = try #require(try bench.published().manifest.packs.first)
         let incoming = bench.state.path + "/packs/incoming"

@@ -9,8 +9,8 @@ import TestBench
 import TestSupport
 import Testing
 
-@Suite("Hydrating a workspace")
-struct HydrationTests {
+/// Hydrating a workspace.
+@Suite struct HydrationTests {
     /// A bench with two packs published.
     private func filled() throws -> Bench {
         let bench = try Bench()
@@ -25,8 +25,7 @@ struct HydrationTests {
             try bench.published(), log: Bench.log, limits: .none)
     }
 
-    @Test("reads each pack and each index once, and leaves nothing behind")
-    func requests() throws {
+    @Test func eachPackAndIndexIsReadOnceAndNothingIsLeft() throws {
         let bench = try filled()
         let snapshot = try bench.published()
         bench.memory.resetCounts()
@@ -40,8 +39,7 @@ struct HydrationTests {
         #expect(try bench.leftovers().isEmpty)
     }
 
-    @Test("of an empty repository gives one, with HEAD on its branch")
-    func empty() throws {
+    @Test func emptyRepositoryHasHEADOnItsBranch() throws {
         for format in [ObjectFormat.sha1, .sha256] {
             let bench = try Bench(format: format)
             let workspace = try bench.hydration().readWorkspace(
@@ -55,8 +53,7 @@ struct HydrationTests {
         }
     }
 
-    @Test("a missing or damaged pack is an error, and no workspace is left")
-    func damagedPacks() throws {
+    @Test func damagedPackFailsAndLeavesNoWorkspace() throws {
         let bench = try filled()
         let digest = try #require(try bench.published().manifest.packs.first)
         let good = try #require(bench.memory.bytes(at: .pack(digest)))
@@ -72,10 +69,8 @@ struct HydrationTests {
         try hydrate(bench)
     }
 
-    @Test(
-        "what is under its right name but no pack is damage",
-        arguments: ["", "x", "PACK", "a long text that is no pack at all"])
-    func noPack(text: String) throws {
+    @Test(arguments: ["", "x", "PACK", "a long text that is no pack at all"])
+    func objectThatIsNoPackIsDamage(text: String) throws {
         let bench = try filled()
         let bytes = Array(text.utf8)
         var manifest = try bench.published().manifest
@@ -87,8 +82,7 @@ struct HydrationTests {
         #expect(throws: StoreError.self) { try hydrate(bench) }
     }
 
-    @Test("an index that is missing, cut, changed or another's is made anew and mended")
-    func mended() throws {
+    @Test func invalidIndexIsRebuiltAndRepaired() throws {
         let bench = try filled()
         let packs = try bench.published().manifest.packs.sorted { $0.hex < $1.hex }
         let good = try #require(bench.memory.bytes(at: .packIndex(packs[0])))
@@ -105,8 +99,7 @@ struct HydrationTests {
         }
     }
 
-    @Test("an index that cannot be mended does no harm")
-    func notMended() throws {
+    @Test func unrepairableIndexDoesNoHarm() throws {
         let bench = try Bench { memory in
             FaultyStore(
                 wrapping: memory,

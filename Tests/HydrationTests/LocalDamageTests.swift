@@ -14,8 +14,8 @@ import Testing
 
 @testable import Maintenance
 
-@Suite("Damage on this machine, and words about it")
-struct LocalDamageTests {
+/// Damage on this machine, and words about it.
+@Suite struct LocalDamageTests {
     /// A bench with two packs published and kept here.
     private func filled() throws -> Bench {
         let bench = try Bench(cacheSize: 1 << 30)
@@ -38,8 +38,7 @@ struct LocalDamageTests {
         }
     }
 
-    @Test("a push that fails over a kept pack that rotted goes through the next time")
-    func pushOnRottenPack() throws {
+    @Test func pushSucceedsAfterItFailedOverARottenPack() throws {
         let bench = try filled()
         try rot(bench)
         let push = try bench.onePush()
@@ -50,8 +49,7 @@ struct LocalDamageTests {
         _ = try bench.check()
     }
 
-    @Test("a kept pack is hashed again once a day: git sends bytes on as they are")
-    func hashedEachDay() throws {
+    @Test func cachedPackIsHashedDaily() throws {
         let bench = try filled()
         try rot(bench)
         for path in try kept(bench) {
@@ -76,10 +74,8 @@ struct LocalDamageTests {
     }
 
     // D4
-    @Test(
-        "git's words about a full disk take nothing from the cache where the disk has room",
-        arguments: ["report-status", "report-status side-band-64k"])
-    func wordsOfAFullDisk(capabilities: String) throws {
+    @Test(arguments: ["report-status", "report-status side-band-64k"])
+    func gitsWordsAboutAFullDiskDoNotShrinkTheCache(capabilities: String) throws {
         let bench = try filled()
         let scratch = try TemporaryDirectory()
         let report =
@@ -124,8 +120,7 @@ struct LocalDamageTests {
         #expect(try kept(bench).count == 2)
     }
 
-    @Test("what a killed process left of a pack is not written into by a living one")
-    func leftover() throws {
+    @Test func leftoverOfAKilledProcessIsNotWrittenInto() throws {
         let bench = try filled()
         let hydration = try bench.hydration()
         hydration.cache?.space.shrink(to: .nothing)
@@ -139,8 +134,7 @@ struct LocalDamageTests {
         #expect(try kept(bench).count == 2)
     }
 
-    @Test("an index that names an object wrongly does not decide what a fold has")
-    func wrongIndex() throws {
+    @Test func wrongIndexDoesNotDecideWhatIsMerged() throws {
         let bench = try Bench()
         for _ in 0..<2 { try bench.push(bench.onePush()) }
         let before = try bench.published()

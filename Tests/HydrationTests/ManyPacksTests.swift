@@ -11,12 +11,11 @@ import Testing
 
 @testable import Repository
 
-@Suite("Ten thousand packs")
-struct ManyPacksTests {
+/// Ten thousand packs.
+@Suite struct ManyPacksTests {
     private static let count = 10_000
 
-    @Test("are fetched once, linked after that, and are all there for git")
-    func tenThousand() throws {
+    @Test func tenThousandPacksAreDownloadedOnceAndLinked() throws {
         let bench = try Bench(cacheSize: 1 << 30)
         try bench.push(bench.onePush())
         let published = try bench.published()

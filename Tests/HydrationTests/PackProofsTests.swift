@@ -12,8 +12,8 @@ import TestSupport
 import Testing
 
 // D3
-@Suite("Cached packs that git failed with")
-struct PackProofsTests {
+/// Cached packs that git failed with.
+@Suite struct PackProofsTests {
     private let bench: Bench
     private let cache: PackCache
     /// Two, published and cached.
@@ -38,8 +38,7 @@ struct PackProofsTests {
         access(cache.base(of: digest) + ".pack", F_OK) == 0
     }
 
-    @Test("are hashed, and dropped where they are damaged")
-    func damaged() throws {
+    @Test func suspectPacksAreHashedAndDamagedOnesDropped() throws {
         try rot(packs[0])
         cache.prove(packs, .sha1)
         #expect(!isCached(packs[0]))
@@ -47,8 +46,7 @@ struct PackProofsTests {
         _ = try bench.check()
     }
 
-    @Test("are not hashed again within minutes")
-    func onceInTenMinutes() throws {
+    @Test func packsAreNotHashedAgainWithinMinutes() throws {
         cache.prove(packs, .sha1)
         for digest in packs { try rot(digest) }
         cache.prove(packs, .sha1)
@@ -64,8 +62,7 @@ struct PackProofsTests {
         }
     }
 
-    @Test("are hashed by one at a time, of all processes")
-    func oneAtATime() throws {
+    @Test func oneProcessHashesAtATime() throws {
         try rot(packs[0])
         do {
             let other = try FileLock.attempt(cache.proofs)
@@ -78,8 +75,7 @@ struct PackProofsTests {
         #expect(!isCached(packs[0]))
     }
 
-    @Test("are noted before they are hashed, for the case that the process is ended")
-    func notedFirst() throws {
+    @Test func packsAreNotedBeforeTheyAreHashed() throws {
         // Not to be read, as if the process had ended there.
         let path = cache.base(of: packs[0]) + ".pack"
         Files.removeTree(path)
@@ -87,18 +83,15 @@ struct PackProofsTests {
         #expect(try Files.read(cache.proofs).starts(with: packs[0].hex.utf8))
     }
 
-    @Test("are not hashed where that cannot be noted")
-    func unnoted() throws {
+    @Test func packsThatCannotBeNotedAreNotHashed() throws {
         try rot(packs[0])
         try Files.makeDirectories(cache.proofs)
         cache.prove(packs, .sha1)
         #expect(isCached(packs[0]))
     }
 
-    @Test(
-        "of a refused push are left alone whatever its refs are named",
-        arguments: [true, false])
-    func refusedPush(isSuspect: Bool) throws {
+    @Test(arguments: [true, false])
+    func refusedPushLeavesPacksAloneWhateverItsRefs(isSuspect: Bool) throws {
         let workspace = try bench.hydration().readWorkspace(
             bench.published(), log: Bench.log, limits: .none)
         let reason = isSuspect ? "missing necessary objects" : "missing necessary objects in x"

@@ -10,8 +10,8 @@ import TestBench
 import TestSupport
 import Testing
 
-@Suite("Making a pack's bitmap and commit graph")
-struct SidecarMakerTests {
+/// Making a pack's bitmap and commit graph.
+@Suite struct SidecarMakerTests {
     /// A scratch repository with one pack and what was made for it, for git to judge.
     private func place(
         _ bench: Bench, _ pack: Digest, in directory: String
@@ -29,10 +29,8 @@ struct SidecarMakerTests {
         }
     }
 
-    @Test(
-        "git finds both right, in a repository that has the pack alone, and uses the bitmap",
-        arguments: [ObjectFormat.sha1, .sha256])
-    func judgedByGit(format: ObjectFormat) throws {
+    @Test(arguments: [ObjectFormat.sha1, .sha256])
+    func gitUsesTheBitmapAndTheCommitGraph(format: ObjectFormat) throws {
         let bench = try Bench(format: format)
         try bench.pushHistory(commits: 300)
         try bench.pushHistory(commits: 200)
@@ -70,8 +68,7 @@ struct SidecarMakerTests {
         #expect(try bench.leftovers().isEmpty)
     }
 
-    @Test("a repository that has one large pack gets them without a new state, and once")
-    func singlePack() throws {
+    @Test func singleLargePackGetsSidecarsOnceWithoutANewState() throws {
         let bench = try Bench()
         let pack = try bench.pushHistory(commits: 400)
         let before = try bench.published().digest
@@ -86,8 +83,7 @@ struct SidecarMakerTests {
         #expect(bench.memory.counts == .init(gets: 3, heads: 2))
     }
 
-    @Test("a large pack that stays gets them while smaller ones are folded, for itself alone")
-    func keptPack() throws {
+    @Test func remainingLargePackGetsSidecarsWhenOthersAreMerged() throws {
         let bench = try Bench()
         let large = try bench.pushHistory(commits: 400)
         let branch = try #require(try bench.published().manifest.refs.first)
@@ -114,8 +110,7 @@ struct SidecarMakerTests {
         #expect(!graph.errors.contains("error"), "\(graph)")
     }
 
-    @Test("a pack that is not closed under reachability gets none, and is compacted all the same")
-    func notClosed() throws {
+    @Test func packThatIsNotClosedGetsNoSidecars() throws {
         let bench = try Bench()
         try bench.push(bench.onePush())
         let old = try #require(try bench.published().manifest.refs.first?.value.hex)
@@ -139,8 +134,8 @@ struct SidecarMakerTests {
         #expect(bench.memory.bytes(at: .packBitmap(pack)) != nil)
     }
 
-    @Test("a store that does not take them fails nothing", arguments: [".bitmap", ".graph"])
-    func notStored(suffix: String) throws {
+    @Test(arguments: [".bitmap", ".graph"])
+    func storeThatRefusesSidecarsFailsNothing(suffix: String) throws {
         let bench = try Bench { memory in
             FaultyStore(
                 wrapping: memory, [FaultRule(.denied, keys: { $0.path.hasSuffix(suffix) })])
@@ -155,8 +150,7 @@ struct SidecarMakerTests {
         #expect(try bench.compact() == .nothingToDo(packs: 1), "and it is no reason to fail later")
     }
 
-    @Test("a small pack gets none")
-    func small() throws {
+    @Test func smallPackGetsNoSidecars() throws {
         let bench = try Bench()
         for _ in 0..<3 { try bench.push(bench.onePush()) }
         guard case .compacted = try bench.compact() else {
@@ -166,8 +160,7 @@ struct SidecarMakerTests {
         #expect(!bench.memory.keys.contains { $0.hasSuffix(".bitmap") || $0.hasSuffix(".graph") })
     }
 
-    @Test("tips that are no commits, or not in the pack, are passed over")
-    func tips() throws {
+    @Test func tipsOutsideThePackAreSkipped() throws {
         let bench = try Bench()
         let scratch = try TemporaryDirectory()
         let commit = try bench.source.commit("one")

@@ -96,10 +96,10 @@ private struct LargePack {
     }
 }
 
-@Suite("A pack's sidecars")
-struct SidecarTests {
-    @Test("are found, used by git, and read once", arguments: [ObjectFormat.sha1, .sha256])
-    func used(format: ObjectFormat) throws {
+/// A pack's sidecars.
+@Suite struct SidecarTests {
+    @Test(arguments: [ObjectFormat.sha1, .sha256])
+    func sidecarsAreDownloadedOnceAndUsedByGit(format: ObjectFormat) throws {
         let large = try LargePack(format: format)
         large.plantSidecars()
         try large.expect(requests: 4, sidecars: 2)
@@ -123,8 +123,7 @@ struct SidecarTests {
         return try #require(Int(words[place + 1]))
     }
 
-    @Test("are not looked for where a push is received, nor for small packs")
-    func notLookedFor() throws {
+    @Test func pushesAndSmallPacksReadNoSidecars() throws {
         let large = try LargePack()
         large.plantSidecars()
         let target = try large.bench.hydration().writeWorkspace(
@@ -140,8 +139,7 @@ struct SidecarTests {
         try small.expect(requests: 2, sidecars: 0)
     }
 
-    @Test("that are not there are not asked for again within an hour")
-    func absent() throws {
+    @Test func absentSidecarsAreLookedForHourly() throws {
         let large = try LargePack()
         try large.expect(requests: 4, sidecars: 0)
         large.plantSidecars()
@@ -156,8 +154,7 @@ struct SidecarTests {
         try large.expect(requests: 2, sidecars: 2)
     }
 
-    @Test("are used without a cache as well")
-    func stateless() throws {
+    @Test func sidecarsAreUsedWithoutACache() throws {
         let large = try LargePack(cacheSize: 0)
         try large.expect(requests: 4, sidecars: 0)
         large.plantSidecars()
@@ -166,8 +163,7 @@ struct SidecarTests {
         }
     }
 
-    @Test("that are damaged, another's or of another kind are left out, and fail nothing")
-    func refused() throws {
+    @Test func invalidSidecarsAreIgnored() throws {
         let other = try LargePack(content: "other")
         for cacheSize in [0, 1 << 30] as [Int64] {
             for number in 0..<7 {
@@ -189,8 +185,7 @@ struct SidecarTests {
         }
     }
 
-    @Test("a graph that knows a commit which the pack has not is refused, though its hash is right")
-    func foreignCommit() throws {
+    @Test func commitGraphWithAForeignCommitIsIgnored() throws {
         let large = try LargePack()
         let scratch = try TemporaryDirectory()
         func isUsable(_ graph: [UInt8]) throws -> Bool {
@@ -234,8 +229,7 @@ struct SidecarTests {
         #expect(try isUsable(graph))
     }
 
-    @Test("a failure to read them is none of the request")
-    func unreadable() throws {
+    @Test func unreadableSidecarsFailNoRequest() throws {
         for suffix in [".bitmap", ".graph"] {
             let large = try LargePack { memory in
                 FaultyStore(
@@ -246,8 +240,7 @@ struct SidecarTests {
         }
     }
 
-    @Test("go with their pack, when it is dropped or hashed because it was not used for long")
-    func goWithPack() throws {
+    @Test func sidecarsAreDroppedWithTheirPack() throws {
         let large = try LargePack()
         large.plantSidecars()
         #expect(try large.hydrate().count == 2)
@@ -262,8 +255,7 @@ struct SidecarTests {
     }
 
     // D3
-    @Test("stay when git failed and the pack turns out to be good; damaged ones go")
-    func provenWithPack() throws {
+    @Test func goodPackKeepsItsGoodSidecars() throws {
         let large = try LargePack()
         large.plantSidecars()
         let cache = try #require(large.bench.hydration().cache?.packs)
@@ -294,8 +286,7 @@ struct SidecarTests {
         #expect(access(base + ".pack", F_OK) == 0)
     }
 
-    @Test("that were made here are kept with their pack, and nothing is asked for")
-    func madeHere() throws {
+    @Test func sidecarsMadeHereAreCached() throws {
         let large = try LargePack()
         let hydration = try large.bench.hydration()
         let scratch = try TemporaryDirectory()

@@ -12,8 +12,8 @@ import Testing
 
 @testable import Repository
 
-@Suite("Exporting")
-struct ExportTests {
+/// Exporting.
+@Suite struct ExportTests {
     /// A bench with a repository of every kind of ref, and a directory to export to.
     private struct Stage {
         let bench: Bench
@@ -70,10 +70,8 @@ struct ExportTests {
         }
     }
 
-    @Test(
-        "makes a bare repository that has what is published",
-        arguments: [ObjectFormat.sha1, .sha256])
-    func creation(format: ObjectFormat) throws {
+    @Test(arguments: [ObjectFormat.sha1, .sha256])
+    func exportCreatesABareRepository(format: ObjectFormat) throws {
         let stage = try Stage(format: format)
         #expect(try stage.export() == .created(refs: 10, packs: 1))
         #expect(stage.bench.memory.counts == .init(gets: 4))
@@ -92,8 +90,7 @@ struct ExportTests {
         #expect(try clone.allRefs == stage.tree.allRefs)
     }
 
-    @Test("of what is there already nothing is read but the state")
-    func upToDate() throws {
+    @Test func upToDateCopyReadsOnlyTheState() throws {
         let stage = try Stage()
         try stage.export()
         stage.bench.memory.resetCounts()
@@ -101,8 +98,7 @@ struct ExportTests {
         #expect(stage.bench.memory.counts == .init(gets: 2))
     }
 
-    @Test("an update fetches what is new, and makes refs and HEAD equal")
-    func update() throws {
+    @Test func updateDownloadsWhatIsNew() throws {
         let stage = try Stage()
         try stage.export()
         let tree = stage.tree
@@ -118,8 +114,7 @@ struct ExportTests {
         #expect(try stage.leftovers() == [])
     }
 
-    @Test("what was done to the copy's refs is undone, of whatever kind they are")
-    func changedCopy() throws {
+    @Test func changedRefsOfTheCopyAreReset() throws {
         let stage = try Stage()
         try stage.export()
         try stage.git("update-ref", "refs/heads/main", "main~1")
@@ -139,8 +134,7 @@ struct ExportTests {
         #expect(try stage.git("for-each-ref", "--format=%(symref)").allSatisfy { $0 == "\n" })
     }
 
-    @Test("a branch becomes a directory of branches, and one again")
-    func directories() throws {
+    @Test func branchBecomesADirectoryAndBack() throws {
         let stage = try Stage()
         try stage.tree.git("branch", "a")
         try stage.publish()
@@ -160,8 +154,7 @@ struct ExportTests {
         try stage.expectEqual()
     }
 
-    @Test("after the published packs were folded nothing is lost, nor after the copy's were")
-    func folding() throws {
+    @Test func mergedPacksLoseNothing() throws {
         let stage = try Stage()
         try stage.export()
         try stage.tree.commit("more")
@@ -181,8 +174,7 @@ struct ExportTests {
         try stage.expectEqual()
     }
 
-    @Test("a pack of the copy's whose index does not fit is fetched again")
-    func damagedCopy() throws {
+    @Test func packWithAWrongIndexIsDownloadedAgain() throws {
         let stage = try Stage()
         try stage.export()
         let packs = stage.path + "/objects/pack"
@@ -196,8 +188,7 @@ struct ExportTests {
         }
     }
 
-    @Test("an empty repository is exported, and what an older writer left without peeled")
-    func oddStates() throws {
+    @Test func emptyAndOlderStatesAreExported() throws {
         let stage = try Stage()
         let empty = try Bench()
         let path = stage.scratch.path + "/empty.git"
@@ -222,8 +213,7 @@ struct ExportTests {
 
     // MARK: Refusals
 
-    @Test("what is no bare repository of this kind is left as it is")
-    func refusals() throws {
+    @Test func otherDirectoriesAreLeftAlone() throws {
         let stage = try Stage()
         let root = stage.scratch.path
         try Files.write([1], to: root + "/file")
@@ -254,8 +244,7 @@ struct ExportTests {
         #expect(access(stage.path, F_OK) != 0)
     }
 
-    @Test("an empty directory is used, and who else writes there is respected")
-    func locks() throws {
+    @Test func emptyDirectoryIsUsedAndOtherWritersAreRespected() throws {
         let stage = try Stage()
         try Files.makeDirectories(stage.path)
         #expect(try stage.export() == .created(refs: 10, packs: 1))
@@ -279,8 +268,7 @@ struct ExportTests {
         #expect(try stage.leftovers() == [])
     }
 
-    @Test("what an export that was cut off left is cleared away, its lock too")
-    func leftovers() throws {
+    @Test func leftoversOfAnInterruptedExportAreRemoved() throws {
         let stage = try Stage()
         try stage.export()
         let packed = stage.path + "/packed-refs"
@@ -302,8 +290,7 @@ struct ExportTests {
         #expect(try stage.leftovers() == [])
     }
 
-    @Test("a store that fails leaves refs that are all there; another try completes them")
-    func failingStore() throws {
+    @Test func failingStoreLeavesConsistentRefs() throws {
         let stage = try Stage()
         try stage.export()
         let before = try stage.git("for-each-ref")
@@ -333,10 +320,9 @@ extension Bench {
     }
 }
 
-@Suite("Progress")
-struct ProgressTests {
-    @Test("bytes are told in the unit that suits them")
-    func bytes() {
+/// Progress.
+@Suite struct ProgressTests {
+    @Test func bytesHaveAFittingUnit() {
         for (count, text) in [
             (0, "0 bytes"), (1023, "1023 bytes"), (1024, "1.0 KiB"), (1_600_000, "1.5 MiB"),
             (5 << 30, "5.0 GiB"), (5 << 40, "5120.0 GiB"),

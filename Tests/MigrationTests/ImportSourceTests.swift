@@ -10,8 +10,8 @@ import TestBench
 import TestSupport
 import Testing
 
-@Suite("What may be imported")
-struct ImportSourceTests {
+/// What may be imported.
+@Suite struct ImportSourceTests {
     private func refusal(
         _ path: String, head: String? = nil, accepting: [String] = [],
         sourceLocation: SourceLocation = #_sourceLocation
@@ -33,8 +33,7 @@ struct ImportSourceTests {
 
     // MARK: Kinds of repositories
 
-    @Test("a bare one, a work tree, its .git, a .git file and a linked work tree are the same")
-    func places() throws {
+    @Test func everyKindOfPlaceIsTheSame() throws {
         let tree = try ImportTests.tree()
         let scratch = try TemporaryDirectory()
         try tree.git("clone", "-q", "--mirror", tree.path, scratch.path + "/bare")
@@ -59,8 +58,7 @@ struct ImportSourceTests {
         #expect(try bench.publishedRefs() == moved.allRefs)
     }
 
-    @Test("alternates are followed, also those of alternates and relative ones")
-    func alternates() throws {
+    @Test func alternatesAreFollowed() throws {
         let tree = try ImportTests.tree()
         let scratch = try TemporaryDirectory()
         let one = scratch.path + "/one"
@@ -77,8 +75,7 @@ struct ImportSourceTests {
         #expect(try refusal(scratch.path + "/two").contains("which is not there"))
     }
 
-    @Test("what is no repository is not looked for above it")
-    func nothing() throws {
+    @Test func parentDirectoriesAreNotSearched() throws {
         let tree = try ImportTests.tree()
         try Files.makeDirectories(tree.path + "/inner")
         try Files.write([], to: tree.path + "/inner/file")
@@ -91,8 +88,7 @@ struct ImportSourceTests {
         #expect(try refusal(tree.path + "/inner").contains("is not a git repository"))
     }
 
-    @Test("shallow and partial clones are refused")
-    func incomplete() throws {
+    @Test func shallowAndPartialClonesAreRefused() throws {
         let tree = try ImportTests.tree()
         try tree.git("config", "uploadpack.allowFilter", "true")
         let url = "file://\(tree.path)"
@@ -107,8 +103,7 @@ struct ImportSourceTests {
 
     // MARK: HEAD and refs
 
-    @Test("a HEAD that is no branch needs a word")
-    func heads() throws {
+    @Test func detachedHEADNeedsAnOption() throws {
         let tree = try ImportTests.tree()
         try tree.git("checkout", "-q", "--detach")
         #expect(try refusal(tree.path).contains("is detached. Specify its branch"))
@@ -119,8 +114,7 @@ struct ImportSourceTests {
         #expect(try refusal(tree.path).contains("points to 'refs/custom/x', which is not a branch"))
     }
 
-    @Test("symbolic refs become plain ones, or are left out, and it is said")
-    func symbolicRefs() throws {
+    @Test func symbolicRefsAreResolvedOrOmitted() throws {
         let tree = try ImportTests.tree()
         try tree.git("symbolic-ref", "refs/heads/alias", "refs/heads/main")
         try tree.git("symbolic-ref", "refs/remotes/origin/HEAD", "refs/remotes/origin/none")
@@ -134,8 +128,7 @@ struct ImportSourceTests {
         #expect(try bench.publishedRefs() == tree.allRefs)
     }
 
-    @Test("refs of one work tree stay at home")
-    func refsOfOneWorkTree() throws {
+    @Test func refsOfOneWorkTreeAreNotImported() throws {
         let tree = try ImportTests.tree()
         let others = try tree.allRefs
         for name in ["refs/bisect/bad", "refs/worktree/x", "refs/rewritten/onto"] {
@@ -146,8 +139,7 @@ struct ImportSourceTests {
         #expect(try bench.publishedRefs() == others)
     }
 
-    @Test("a ref that is broken, unsafe, or no commit though a branch, refuses all")
-    func badRefs() throws {
+    @Test func badRefRefusesAll() throws {
         let tree = try ImportTests.tree()
         let heads = tree.path + "/.git/refs/heads"
         try Files.write(Array("nonsense\n".utf8), to: heads + "/bad")
@@ -167,8 +159,7 @@ struct ImportSourceTests {
 
     // MARK: Objects
 
-    @Test("an object that is missing, cut or another's refuses all")
-    func badObjects() throws {
+    @Test func badObjectRefusesAll() throws {
         for (kind, victim, double) in [
             ("commit", "HEAD~1", "HEAD"), ("tree", "HEAD~1^{tree}", "HEAD^{tree}"),
             ("blob", "HEAD:a", "HEAD:b"),
@@ -191,8 +182,7 @@ struct ImportSourceTests {
         }
     }
 
-    @Test("a new object that is another's refuses a repeated import, too")
-    func badGrowth() throws {
+    @Test func badNewObjectRefusesARepeatedImport() throws {
         for (victim, double) in [("HEAD^{tree}", "HEAD~2^{tree}"), ("HEAD:c", "HEAD:a")] {
             let bench = try Bench()
             let tree = try WorkTree.make()
@@ -211,8 +201,7 @@ struct ImportSourceTests {
         }
     }
 
-    @Test("a pack with a bit turned over refuses all")
-    func badPack() throws {
+    @Test func packWithAFlippedBitRefusesAll() throws {
         let tree = try ImportTests.tree()
         let directory = tree.path + "/.git/objects/pack"
         let name = try #require(try Files.names(in: directory).first { $0.hasSuffix(".pack") })
@@ -233,8 +222,7 @@ struct ImportSourceTests {
         }
     }
 
-    @Test("what git's checks refuse in a push is refused here, unless accepted by its name")
-    func checks() throws {
+    @Test func objectsThatPushesMayNotHaveAreRefused() throws {
         let tree = try WorkTree.make()
         let blob = try tree.git("hash-object", "-w", "--stdin", input: .bytes(Array("x".utf8)))
         let raw = try #require(ObjectID(Array(blob.utf8))).hex
@@ -285,8 +273,7 @@ struct ImportSourceTests {
         #expect(count == "1", "the graph does not deceive git")
     }
 
-    @Test("a source's grafts, replacements and commit graph do not change what is published")
-    func history() throws {
+    @Test func graftsAndReplacementsChangeNothing() throws {
         // No other ref reaches what its one branch does.
         let tree = try WorkTree.make()
         for number in 1...5 { try tree.commit("file-\(number)") }
@@ -313,8 +300,7 @@ struct ImportSourceTests {
         _ = try bench.check()
     }
 
-    @Test("nothing that a source's configuration names is run")
-    func configuration() throws {
+    @Test func configurationOfTheSourceRunsNothing() throws {
         let tree = try ImportTests.tree()
         let scratch = try TemporaryDirectory()
         let mark = scratch.path + "/ran"
@@ -364,8 +350,7 @@ struct ImportSourceTests {
         #expect(access(mark, F_OK) != 0)
     }
 
-    @Test("an extension that the installed git does not know is refused")
-    func unknownExtension() throws {
+    @Test func unknownExtensionIsRefused() throws {
         let tree = try ImportTests.tree()
         try tree.git("config", "core.repositoryFormatVersion", "1")
         try tree.git("config", "extensions.unheardOf", "1")

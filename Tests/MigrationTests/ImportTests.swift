@@ -65,8 +65,8 @@ extension Import.Outcome {
     var packBytes: Int64? { if case .published(_, _, let bytes) = self { bytes } else { nil } }
 }
 
-@Suite("Importing")
-struct ImportTests {
+/// Importing.
+@Suite struct ImportTests {
     /// Refs of every kind.
     static func tree(format: String = "sha1") throws -> WorkTree {
         let tree = try WorkTree.make(format: format)
@@ -85,10 +85,8 @@ struct ImportTests {
         return tree
     }
 
-    @Test(
-        "a whole pack that is large gets a bitmap and a commit graph, one that adds to others none",
-        arguments: [ObjectFormat.sha1, .sha256])
-    func sidecars(format: ObjectFormat) throws {
+    @Test(arguments: [ObjectFormat.sha1, .sha256])
+    func largeWholePackGetsSidecars(format: ObjectFormat) throws {
         let bench = try Bench(format: format)
         let tree = try WorkTree.make(format: format.rawValue)
         try tree.grow(by: 400)
@@ -110,12 +108,10 @@ struct ImportTests {
         #expect(bench.memory.bytes(at: .packBitmap(added)) == nil)
     }
 
-    @Test(
-        "publishes refs, HEAD and all that they reach, in four writes",
-        arguments: [
-            ObjectFormat.sha1, .sha256,
-        ])
-    func first(format: ObjectFormat) throws {
+    @Test(arguments: [
+        ObjectFormat.sha1, .sha256,
+    ])
+    func importTakesFourWrites(format: ObjectFormat) throws {
         let bench = try Bench(format: format)
         let tree = try Self.tree(format: format.rawValue)
         try tree.git("switch", "-q", "-c", "trunk")
@@ -134,8 +130,7 @@ struct ImportTests {
         #expect(try bench.leftovers().isEmpty)
     }
 
-    @Test("creates a repository, and makes one again that was deleted")
-    func creation() throws {
+    @Test func importCreatesARepository() throws {
         let bench = try Bench()
         let tree = try Self.tree()
         bench.memory.plant(nil, at: .pointer(of: bench.repository))
@@ -152,8 +147,7 @@ struct ImportTests {
         _ = try bench.check()
     }
 
-    @Test("of what is published as it is, nothing is packed or written")
-    func upToDate() throws {
+    @Test func unchangedRepositoryWritesNothing() throws {
         let bench = try Bench()
         let tree = try Self.tree()
         try bench.bring(tree.path)
@@ -167,8 +161,7 @@ struct ImportTests {
         #expect(try bench.published().digest == digest)
     }
 
-    @Test("of a repository that grew, what is new is packed and written")
-    func growth() throws {
+    @Test func growthIsPackedAlone() throws {
         let bench = try Bench()
         let tree = try Self.tree()
         try bench.bring(tree.path)
@@ -186,8 +179,7 @@ struct ImportTests {
         _ = try bench.check()
     }
 
-    @Test("refs that went back, or away, need no pack")
-    func shrinking() throws {
+    @Test func movedAndDeletedRefsNeedNoPack() throws {
         let bench = try Bench()
         let tree = try Self.tree()
         try bench.bring(tree.path)
@@ -200,8 +192,7 @@ struct ImportTests {
         _ = try bench.check()
     }
 
-    @Test("a state that shares nothing leaves no pack behind")
-    func replacement() throws {
+    @Test func unrelatedStateReplacesAllPacks() throws {
         let bench = try Bench()
         try bench.push(bench.onePush())
         let tree = try Self.tree()
@@ -211,8 +202,7 @@ struct ImportTests {
         _ = try bench.check()
     }
 
-    @Test("an empty repository and an unborn HEAD are published")
-    func empty() throws {
+    @Test func emptyRepositoryIsPublished() throws {
         let bench = try Bench()
         let tree = try WorkTree.make(branch: "trunk")
         bench.memory.resetCounts()
@@ -226,8 +216,7 @@ struct ImportTests {
         #expect(try bench.publishedRefs() == tree.allRefs)
     }
 
-    @Test("the other object format is refused, with what to do")
-    func otherFormat() throws {
+    @Test func otherObjectFormatIsRefused() throws {
         let bench = try Bench(format: .sha256)
         let tree = try Self.tree()
         let error = #expect(throws: ImportError.self) { try bench.bring(tree.path) }
@@ -239,8 +228,7 @@ struct ImportTests {
 
     private static let pointer: @Sendable (ObjectKey) -> Bool = { $0.path.hasSuffix("/pointer") }
 
-    @Test("a push in between is superseded, and its objects are kept")
-    func concurrentPush() throws {
+    @Test func concurrentPushIsSupersededAndItsObjectsKept() throws {
         let bench = try Bench()
         let tree = try Self.tree()
         try bench.bring(tree.path)
@@ -267,8 +255,7 @@ struct ImportTests {
         _ = try bench.check()
     }
 
-    @Test("a compaction in between makes it pack anew")
-    func concurrentCompaction() throws {
+    @Test func concurrentCompactionCausesPackingAgain() throws {
         let bench = try Bench()
         let tree = try Self.tree()
         try bench.bring(tree.path)
@@ -287,8 +274,7 @@ struct ImportTests {
         _ = try bench.check()
     }
 
-    @Test("a state that shares nothing, in between, makes it pack all")
-    func concurrentReplacement() throws {
+    @Test func concurrentReplacementCausesPackingAll() throws {
         let bench = try Bench()
         let tree = try Self.tree()
         let other = try WorkTree.make()
@@ -308,8 +294,7 @@ struct ImportTests {
         _ = try bench.check()
     }
 
-    @Test("who is always overtaken gives up and has changed nothing")
-    func overtaken() throws {
+    @Test func importThatIsAlwaysOvertakenGivesUp() throws {
         let bench = try Bench()
         let tree = try Self.tree()
         let pushes = try (0..<5).map { try bench.onePush(to: "refs/heads/p\($0)") }
@@ -325,8 +310,7 @@ struct ImportTests {
         #expect(try bench.published().manifest.refs.count == 5)
     }
 
-    @Test("a swap of which nothing is known says so, and one that only seemed lost is won")
-    func undetermined() throws {
+    @Test func unknownOutcomeIsReportedAndASeemingLossIsAWin() throws {
         let bench = try Bench()
         let tree = try Self.tree()
         let deaf = FaultyStore(
@@ -345,8 +329,7 @@ struct ImportTests {
         #expect(try bench.publishedRefs() == tree.allRefs)
     }
 
-    @Test("a store that fails before the swap leaves what was published")
-    func failingStore() throws {
+    @Test func failingStoreLeavesThePublishedState() throws {
         for name in ["packs/", "manifests/", "repos/"] {
             let bench = try Bench()
             try bench.push(bench.onePush())

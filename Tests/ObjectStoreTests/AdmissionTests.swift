@@ -61,7 +61,7 @@ import Testing
         #expect(throws: ProbeFailure.self) { try admit(store) }
     }
 
-    @Test func everyDamagedRecordIsNone() throws {
+    @Test func damagedRecordIsIgnored() throws {
         _ = try admit(memory)
         let path = try recordPath()
         let bytes = try Files.read(path)

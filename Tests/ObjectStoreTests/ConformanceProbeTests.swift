@@ -136,7 +136,7 @@ import Testing
         #expect(failingPhase([rule]) == .createRace)
     }
 
-    @Test func aWinnerBesideOneThatWasNotHeardIsFound() {
+    @Test func secondWinnerOfARaceIsFound() {
         // Eight plain writes, one of them unheard: two have won, or the last one covers it up.
         let isRace: @Sendable (ObjectKey) -> Bool = { $0.path.contains("create-race") }
         let rules = [

@@ -67,7 +67,7 @@ import Testing
         #expect(written.flatMap(\.self).compactMap { Int($0) }.sorted() == Array(1...6 * steps))
     }
 
-    @Test func ofProcessesOneCreates() throws {
+    @Test func oneOfManyProcessesCreates() throws {
         let count = 200
         let created = try concurrently(4) { _ in try run("create", "new", count) }
         let all = created.flatMap(\.self).compactMap { Int($0) }

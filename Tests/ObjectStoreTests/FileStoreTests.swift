@@ -157,7 +157,7 @@ import Testing
         #expect(store.checksBodies)
     }
 
-    @Test func aStoreThatIsGoneIsNoEmptyStore() throws {
+    @Test func missingStoreIsNotAnEmptyStore() throws {
         _ = try token("a", key("x"), .ifAbsent)
         #expect(rename(root, root + ".away") == 0)
         let requests: [StoreRequest] = [
@@ -191,7 +191,7 @@ import Testing
         #expect(try put("b", key("x"), .ifAbsent).isRefusal)
     }
 
-    @Test func whatIsNoFileIsNotRead() throws {
+    @Test func otherThanRegularFilesAreNotRead() throws {
         #expect(mkdir(root + "/manifests", 0o700) == 0)
         let digest = Digest(of: [])
         #expect(mkdir(root + "/manifests/" + digest.hex, 0o700) == 0)
@@ -232,7 +232,7 @@ import Testing
         #expect(keys == expected)
     }
 
-    @Test func whatDeadWritersLeftIsSweptAndTheRestKept() throws {
+    @Test func leftoversOfDeadWritersAreSweptAndTheRestKept() throws {
         let dead = root + "/.tmp/dead"
         let alive = root + "/.tmp/alive"
         try Files.write([1], to: dead)

@@ -141,7 +141,7 @@ import Testing
         #expect(advance(store, .unknown(reason: "too far")) == .undetermined)
     }
 
-    @Test func aPointerThatIsGoneIsUndetermined() {
+    @Test func vanishedPointerIsUndetermined() {
         let key = key
         let remove = FaultRule(
             .interleave { store in _ = store.perform([.delete(key)]) }, limit: 1)
@@ -238,7 +238,7 @@ import Testing
         #expect(advance(store, expecting: nil) { _ in .excludesOurs } == .won)
     }
 
-    @Test func aFirstPointerThatWasThereAndIsGoneIsUndetermined() {
+    @Test func vanishedFirstPointerIsUndetermined() {
         let key = key
         let remove = FaultRule(
             .interleave { store in _ = store.perform([.delete(key)]) }, on: [.get], limit: 1)
@@ -256,7 +256,7 @@ import Testing
         "", "abc", String(repeating: "A", count: 64), String(repeating: "a", count: 65),
         String(repeating: "a", count: 64) + "\n",
     ])
-    func aPointerThatIsNoDigestIsCorrupt(_ body: String) {
+    func invalidPointerIsCorrupt(_ body: String) {
         memory.plant(Array(body.utf8), at: key)
         #expect { try memory.readPointer(of: name) } throws: { error in
             if case StoreError.corrupt = error { true } else { false }
@@ -273,7 +273,7 @@ import Testing
     /// Random faults on both sides of two writers: who was told of a win has its state published,
     /// who was told of a loss has not.
     @Test(arguments: 0..<200)
-    func whatIsToldIsTrue(_ seed: Int) throws {
+    func reportedPushesArePublished(_ seed: Int) throws {
         let faults: [Fault] = [
             .dropReply, .dropRequest, .late(requests: 2), .late(requests: 5), .resend, .unavailable,
             .failAfterApplying, .conflict,

@@ -23,7 +23,8 @@ struct ContractStore: Sendable, CustomTestStringConvertible {
     ]
 }
 
-@Suite("Every store", .tags(.seaweed)) struct StoreContractTests {
+/// Every store.
+@Suite(.tags(.seaweed)) struct StoreContractTests {
     @Test(arguments: ContractStore.all, StoreContract.all)
     func keepsTheContract(_ store: ContractStore, _ part: StoreContract) throws {
         let scratch = try TemporaryDirectory()

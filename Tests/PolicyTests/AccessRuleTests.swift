@@ -3,10 +3,9 @@ import ObjectStore
 import Policy
 import Testing
 
-@Suite("The default rule")
-struct AccessRuleTests {
-    @Test("anyone may read, a known user may write")
-    func rule() throws {
+/// The default rule.
+@Suite struct AccessRuleTests {
+    @Test func anyoneMayReadAndUsersMayWrite() throws {
         let name = try #require(RepositoryName("owner/repo"))
         let rule = AccessRule()
         for user in [nil, "", "somebody"] as [String?] {

@@ -5,8 +5,7 @@ import TestSupport
 import Testing
 
 /// The hook as git runs it: the real program, with the channel as descriptor 3.
-@Suite("The pre-receive hook")
-struct HookTests {
+@Suite struct HookTests {
     private static let question = Array("a question\n".utf8)
 
     init() { signal(SIGPIPE, SIG_IGN) }
@@ -41,27 +40,23 @@ struct HookTests {
         ).start()
     }
 
-    @Test("passes on what it read, and an allow is exit status 0")
-    func allow() throws {
+    @Test func hookPassesOnTheQuestionAndAllows() throws {
         let ended = try run { try $0.send(.init(.allow, [])) }
         #expect(ended.asked == BridgeChannel.Word(.question, Self.question))
         #expect(ended.ending == .exited(0) && ended.errors.isEmpty)
     }
 
-    @Test("an allow may come with words for the pusher")
-    func allowWithWords() throws {
+    @Test func allowCanHaveWordsForThePusher() throws {
         let ended = try run { try $0.send(.init(.allow, Array("welcome\n".utf8))) }
         #expect(ended.ending == .exited(0) && ended.errors == "welcome\n")
     }
 
-    @Test("a denial's reason goes to the pusher, and is exit status 1")
-    func deny() throws {
+    @Test func denialReachesThePusher() throws {
         let ended = try run { try $0.send(.init(.deny, Array("not you\n".utf8))) }
         #expect(ended.ending == .exited(1) && ended.errors == "not you\n")
     }
 
-    @Test("an end, another word, or half of one refuses")
-    func noAnswer() throws {
+    @Test func otherAnswersRefuse() throws {
         let answers: [(consuming BridgeChannel) throws -> Void] = [
             { _ = consume $0 },
             { try $0.send(.init(.question, Array("allow".utf8))) },
@@ -73,8 +68,8 @@ struct HookTests {
         }
     }
 
-    @Test("half an allow refuses", arguments: [0, 1, 4, 5, 6])
-    func halfAnswer(count: Int) throws {
+    @Test(arguments: [0, 1, 4, 5, 6])
+    func truncatedAllowRefuses(count: Int) throws {
         let (ours, theirs) = try OwnedDescriptor.socketPair().release()
         let hook = try Self.start(channel: theirs)
         close(theirs)
@@ -85,8 +80,7 @@ struct HookTests {
         close(ours)
     }
 
-    @Test("without a channel it refuses")
-    func noChannel() throws {
+    @Test func missingChannelRefuses() throws {
         let result = try Self.start().finish()
         #expect(result.ending == .exited(1))
         #expect(!result.errors.isEmpty)

@@ -6,8 +6,8 @@ import Policy
 import Posix
 import Testing
 
-@Suite("The responder's end of the bridge")
-struct PolicyBridgeTests {
+/// The responder's end of the bridge.
+@Suite struct PolicyBridgeTests {
     private static let one = String(repeating: "1", count: 40)
     private static let two = String(repeating: "2", count: 40)
     private static let main = "\(one) \(two) refs/heads/main"
@@ -31,8 +31,7 @@ struct PolicyBridgeTests {
         return (word, allowed)
     }
 
-    @Test("allows exactly the updates that were asked for, or some of them")
-    func allows() throws {
+    @Test func bridgeAllowsExactlyTheRequestedUpdates() throws {
         let all = try answer("\(Self.main)\n\(Self.other)\n")
         #expect(all.word.kind == .allow)
         #expect(all.allowed?.map(\.line) == [Self.main, Self.other].map { Array($0.utf8) })
@@ -41,24 +40,22 @@ struct PolicyBridgeTests {
         #expect(some.allowed?.count == 1)
     }
 
-    @Test("denies where nobody was asked for a password", arguments: [nil, ""])
-    func unknownUser(user: String?) throws {
+    @Test(arguments: [nil, ""])
+    func requestWithoutAUserIsDenied(user: String?) throws {
         let (word, allowed) = try answer("\(Self.main)\n", user: user)
         #expect(word.kind == .deny && allowed == nil)
         #expect(!word.bytes.isEmpty)
     }
 
-    @Test(
-        "denies everything as soon as one line is not what was asked for",
-        arguments: [
-            "", "\n", "\n\n", "\(main)\n\(one) \(two) refs/heads/x\n",
-            "\(one) \(one) refs/heads/main",
-            "\(two) \(one) refs/heads/main", "\(main) ", " \(main)", "\(main)\r\n", "\(main)\0",
-            "\(main)\n\(main)x", "\(one) \(two) refs/heads/e\u{301}", "\(one) \(two) HEAD",
-            "garbage",
-            "\(main)\ngarbage",
-        ])
-    func denies(input: String) throws {
+    @Test(arguments: [
+        "", "\n", "\n\n", "\(main)\n\(one) \(two) refs/heads/x\n",
+        "\(one) \(one) refs/heads/main",
+        "\(two) \(one) refs/heads/main", "\(main) ", " \(main)", "\(main)\r\n", "\(main)\0",
+        "\(main)\n\(main)x", "\(one) \(two) refs/heads/e\u{301}", "\(one) \(two) HEAD",
+        "garbage",
+        "\(main)\ngarbage",
+    ])
+    func differingLineDeniesEverything(input: String) throws {
         let (word, allowed) = try answer(input)
         #expect(word.kind == .deny && allowed == nil)
     }
@@ -79,21 +76,18 @@ struct PolicyBridgeTests {
         return [kind] + [24, 16, 8, 0].map { UInt8(truncatingIfNeeded: length >> $0) } + body
     }
 
-    @Test("a whole question is answered")
-    func question() throws {
+    @Test func wholeQuestionIsAnswered() throws {
         #expect(try serve(frame(0x51, Array("\(Self.main)\n".utf8)))?.count == 1)
     }
 
-    @Test("a question cut anywhere is no allow")
-    func truncated() throws {
+    @Test func truncatedQuestionIsDenied() throws {
         let whole = frame(0x51, Array("\(Self.main)\n".utf8))
         for count in 0..<whole.count {
             #expect(try serve(Array(whole.prefix(count))) == nil, "\(count)")
         }
     }
 
-    @Test("another kind, a length beyond the limit, or plain text is no allow")
-    func garbage() throws {
+    @Test func garbageIsDenied() throws {
         let body = Array("\(Self.main)\n".utf8)
         for kind in UInt8.min...UInt8.max where kind != 0x51 {
             #expect(try serve(frame(kind, body)) == nil)
@@ -105,8 +99,7 @@ struct PolicyBridgeTests {
         #expect(try serve(frame(0x51, [])) == nil)
     }
 
-    @Test("a hook that is gone when the answer comes was not allowed")
-    func hookGone() throws {
+    @Test func goneHookIsNotAllowed() throws {
         let (ours, theirs) = try OwnedDescriptor.socketPair().release()
         try writeAll(theirs, frame(0x51, Array("\(Self.main)\n".utf8)))
         close(theirs)

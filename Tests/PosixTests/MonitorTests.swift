@@ -3,11 +3,10 @@ import Testing
 
 @testable import Posix
 
-@Suite("Waiting for a condition")
-struct MonitorTests {
+/// Waiting for a condition.
+@Suite struct MonitorTests {
     // C8
-    @Test("is measured by a clock that nobody sets")
-    func clock() {
+    @Test func waitIsMeasuredByTheMonotonicClock() {
         #expect(Monitor.clock == CLOCK_MONOTONIC)
         var found = CLOCK_REALTIME
         Monitor.withAttributes { pthread_condattr_getclock($0, &found) }
@@ -15,8 +14,7 @@ struct MonitorTests {
     }
 
     // C8: a deadline by another clock than the condition's would be past, or decades away.
-    @Test("ends when it is true, and when the time is over")
-    func ends() throws {
+    @Test func waitEndsByTruthOrTime() throws {
         let monitor = Monitor()
         let start = ContinuousClock.now
         #expect(!monitor.locked { monitor.wait(atMost: .milliseconds(50)) { false } })

@@ -9,8 +9,7 @@ import Testing
 
 /// A push creates the repository that it names, in its own swap, and a push that is refused
 /// creates nothing.
-@Suite("A push to a repository that is not there")
-struct CreateOnPushTests {
+@Suite struct CreateOnPushTests {
     /// What a push finds: nothing at all, or the tombstone of a repository that was deleted.
     enum Ground: CaseIterable { case absent, tombstone }
 
@@ -58,8 +57,8 @@ struct CreateOnPushTests {
         }
     }
 
-    @Test("creates it, on top of what was there", arguments: Ground.allCases)
-    func creates(ground: Ground) throws {
+    @Test(arguments: Ground.allCases)
+    func firstPushCreatesOnTopOfWhatExisted(ground: Ground) throws {
         for format in [ObjectFormat.sha1, .sha256] {
             let stage = try Stage(ground, format: format)
             let push = try stage.commit(to: ["refs/heads/main"])
@@ -72,23 +71,20 @@ struct CreateOnPushTests {
         }
     }
 
-    @Test(
-        "HEAD names main, else master, else the first branch, else the unborn main",
-        arguments: [
-            (["refs/heads/a", "refs/heads/master", "refs/heads/main"], "refs/heads/main"),
-            (["refs/heads/a", "refs/heads/master"], "refs/heads/master"),
-            (["refs/tags/t", "refs/heads/b", "refs/heads/a"], "refs/heads/b"),
-            (["refs/tags/t"], "refs/heads/main"),
-        ])
-    func head(names: [String], head: String) throws {
+    @Test(arguments: [
+        (["refs/heads/a", "refs/heads/master", "refs/heads/main"], "refs/heads/main"),
+        (["refs/heads/a", "refs/heads/master"], "refs/heads/master"),
+        (["refs/tags/t", "refs/heads/b", "refs/heads/a"], "refs/heads/b"),
+        (["refs/tags/t"], "refs/heads/main"),
+    ])
+    func headIsMainOrMasterOrTheFirstBranch(names: [String], head: String) throws {
         let stage = try Stage(.absent)
         #expect(try stage.push(stage.commit(to: names)).isPublished)
         #expect(try stage.bench.published().manifest.head.description == head)
         _ = try stage.bench.check()
     }
 
-    @Test("a branch that git refuses is not what HEAD names")
-    func refusedBranch() throws {
+    @Test func refusedBranchIsNotHEAD() throws {
         let stage = try Stage(.absent)
         var push = try stage.commit(to: ["refs/heads/main", "refs/heads/a"])
         push.commands[0].old = String(repeating: "1", count: 40)
@@ -96,9 +92,8 @@ struct CreateOnPushTests {
         #expect(try stage.bench.published().manifest.head.description == "refs/heads/a")
     }
 
-    @Test(
-        "a push that is refused, or asks for nothing, creates nothing", arguments: Ground.allCases)
-    func refused(ground: Ground) throws {
+    @Test(arguments: Ground.allCases)
+    func refusedPushCreatesNothing(ground: Ground) throws {
         let stage = try Stage(ground)
         let before = try Manifests(stage.bench.memory).resolve(stage.bench.repository).latest
         let push = try stage.commit(to: ["refs/heads/main"])
@@ -121,10 +116,8 @@ struct CreateOnPushTests {
         #expect(try !stage.exists && before?.digest == after?.digest)
     }
 
-    @Test(
-        "of two first pushes one creates it, the other is applied to that",
-        arguments: Ground.allCases)
-    func twoAtOnce(ground: Ground) throws {
+    @Test(arguments: Ground.allCases)
+    func oneOfTwoFirstPushesCreates(ground: Ground) throws {
         for isShared in [false, true] {
             let stage = try Stage(ground)
             let bench = stage.bench
@@ -147,8 +140,8 @@ struct CreateOnPushTests {
         }
     }
 
-    @Test("of two first pushes to one branch one is refused", arguments: Ground.allCases)
-    func sameBranch(ground: Ground) throws {
+    @Test(arguments: Ground.allCases)
+    func oneOfTwoFirstPushesToABranchIsRefused(ground: Ground) throws {
         let stage = try Stage(ground)
         let one = try stage.commit(to: ["refs/heads/main"])
         let two = try stage.commit(to: ["refs/heads/main", "refs/heads/b"])
@@ -160,8 +153,7 @@ struct CreateOnPushTests {
         #expect(try stage.bench.ids()["refs/heads/main"] == one.commands[0].new)
     }
 
-    @Test("a repository that was made meanwhile in another format is left alone")
-    func otherFormat() throws {
+    @Test func repositoryCreatedInAnotherFormatIsLeftAlone() throws {
         let stage = try Stage(.absent)
         let reception = try stage.bench.receive(
             stage.commit(to: ["refs/heads/main"]), making: stage.parent)
@@ -171,8 +163,8 @@ struct CreateOnPushTests {
         #expect(try stage.bench.ids().isEmpty)
     }
 
-    @Test("one that was made and deleted meanwhile is not made again", arguments: Ground.allCases)
-    func madeAndDeleted(ground: Ground) throws {
+    @Test(arguments: Ground.allCases)
+    func repositoryDeletedInBetweenIsNotCreatedAgain(ground: Ground) throws {
         let stage = try Stage(ground)
         let reception = try stage.bench.receive(
             stage.commit(to: ["refs/heads/main"]), making: stage.parent)
@@ -183,8 +175,7 @@ struct CreateOnPushTests {
         #expect(try !stage.exists)
     }
 
-    @Test("a push in flight when it is deleted, or deleted and made again, loses")
-    func deletedMeanwhile() throws {
+    @Test func pushInFlightLosesToADeletion() throws {
         for isMadeAgain in [false, true] {
             for capabilities in ["report-status", "report-status atomic", ""] {
                 let bench = try Bench()

@@ -8,8 +8,7 @@ import TestSupport
 import Testing
 
 /// Success is said only of what is published, loss only of what is not and never will be.
-@Suite("Losing, or not, the swap of a push")
-struct LosingTests {
+@Suite struct LosingTests {
     private static let pointer: @Sendable (ObjectKey) -> Bool = { $0.path.hasSuffix("/pointer") }
 
     /// Whether the published state has this push's effect.
@@ -20,8 +19,7 @@ struct LosingTests {
         }
     }
 
-    @Test("the second of two pushes on one state loses, and the state is the winner's")
-    func secondLoses() throws {
+    @Test func secondOfTwoPushesLoses() throws {
         let bench = try Bench()
         try bench.push(bench.onePush())
         let parent = try bench.published()
@@ -40,8 +38,7 @@ struct LosingTests {
         _ = try bench.check()
     }
 
-    @Test("of eight pushes on one state one wins, whatever the order")
-    func eightWriters() throws {
+    @Test func oneOfEightPushesWins() throws {
         let bench = try Bench()
         let parent = try bench.published()
         let pushes = try (0..<8).map { _ in try bench.onePush() }
@@ -53,8 +50,7 @@ struct LosingTests {
         #expect(try bench.published().manifest.parent == parent.digest)
     }
 
-    @Test("two that do the very same are both published, once")
-    func sameEffect() throws {
+    @Test func identicalPushesAreBothPublished() throws {
         let bench = try Bench()
         let parent = try bench.published()
         let push = try bench.onePush()
@@ -64,14 +60,12 @@ struct LosingTests {
         #expect(try shows(push, bench))
     }
 
-    @Test(
-        "a swap whose answer is lost, late or repeated is never a false loss",
-        arguments: [
-            [Fault.dropReply], [.resend], [.failAfterApplying], [.dropRequest], [.conflict],
-            [.unavailable], [.late(requests: 0)], [.late(requests: 1)], [.late(requests: 2)],
-            [.dropRequest, .resend], [.conflict, .dropReply], [.late(requests: 1), .dropRequest],
-        ])
-    func doubtfulAnswers(faults: [Fault]) throws {
+    @Test(arguments: [
+        [Fault.dropReply], [.resend], [.failAfterApplying], [.dropRequest], [.conflict],
+        [.unavailable], [.late(requests: 0)], [.late(requests: 1)], [.late(requests: 2)],
+        [.dropRequest, .resend], [.conflict, .dropReply], [.late(requests: 1), .dropRequest],
+    ])
+    func doubtfulAnswerIsNeverAFalseLoss(faults: [Fault]) throws {
         let bench = try Bench { memory in
             FaultyStore(
                 wrapping: memory,
@@ -83,12 +77,10 @@ struct LosingTests {
         _ = try bench.check()
     }
 
-    @Test(
-        "what cannot be known is said to be unknown, not lost",
-        arguments: [
-            Fault.dropReply, .dropRequest, .late(requests: 1000),
-        ])
-    func undetermined(fault: Fault) throws {
+    @Test(arguments: [
+        Fault.dropReply, .dropRequest, .late(requests: 1000),
+    ])
+    func unknownOutcomeIsNotALoss(fault: Fault) throws {
         let bench = try Bench { memory in
             FaultyStore(
                 wrapping: memory,
@@ -106,8 +98,8 @@ struct LosingTests {
         }
     }
 
-    @Test("a late swap that another's overtakes is told as the state says", arguments: 0...4)
-    func overtaken(requests: Int) throws {
+    @Test(arguments: 0...4)
+    func lateSwapIsReportedAsTheStateSays(requests: Int) throws {
         let bench = try Bench()
         let parent = try bench.published()
         let slow = try bench.onePush()
@@ -126,8 +118,7 @@ struct LosingTests {
         #expect(try shows(fast, bench) && !shows(slow, bench))
     }
 
-    @Test("a win that others built upon before it was heard of is a win")
-    func builtUpon() throws {
+    @Test func winThatOthersBuiltUponIsAWin() throws {
         let bench = try Bench()
         let push = try bench.onePush()
         let others = 3
@@ -151,12 +142,10 @@ struct LosingTests {
         #expect(try bench.published().manifest.refs.count == 1 + others)
     }
 
-    @Test(
-        "a store that fails at any write publishes nothing",
-        arguments: [
-            "packs/", ".idx", "manifests/",
-        ])
-    func failingWrites(part: String) throws {
+    @Test(arguments: [
+        "packs/", ".idx", "manifests/",
+    ])
+    func failingStorePublishesNothing(part: String) throws {
         for fault in [Fault.denied, .unavailable, .dropRequest, .dropReply, .conflict] {
             let bench = try Bench()
             let before = try bench.published().digest
@@ -171,8 +160,7 @@ struct LosingTests {
         }
     }
 
-    @Test("a refused swap changes nothing and is no loss")
-    func deniedSwap() throws {
+    @Test func refusedSwapIsNoLoss() throws {
         let bench = try Bench()
         let before = try bench.published().digest
         let faulty = FaultyStore(wrapping: bench.memory, [FaultRule(.denied, keys: Self.pointer)])
@@ -184,8 +172,7 @@ struct LosingTests {
         #expect(try bench.published().digest == before)
     }
 
-    @Test("another's object under our digest is found before it is relied on")
-    func foreignObject() throws {
+    @Test func foreignObjectUnderOurDigestIsFound() throws {
         let bench = try Bench()
         let before = try bench.published().digest
         let push = try bench.onePush()
@@ -201,10 +188,8 @@ struct LosingTests {
         #expect(try bench.published().digest == before)
     }
 
-    @Test(
-        "random faults: success is only what is published, loss only what is not",
-        arguments: 1...12 as ClosedRange<UInt64>)
-    func randomFaults(seed: UInt64) throws {
+    @Test(arguments: 1...12 as ClosedRange<UInt64>)
+    func randomFaultsNeverFakeASuccessOrALoss(seed: UInt64) throws {
         let bench = try Bench()
         let faults: [Fault] = [
             .dropReply, .dropRequest, .late(requests: 2), .resend, .unavailable, .failAfterApplying,

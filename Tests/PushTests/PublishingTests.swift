@@ -9,14 +9,12 @@ import Testing
 
 @testable import Repository
 
-@Suite("Publishing a push")
-struct PublishingTests {
-    @Test(
-        "takes four writes in two steps, and reads each object once",
-        arguments: [
-            ObjectFormat.sha1, .sha256,
-        ])
-    func requests(format: ObjectFormat) throws {
+/// Publishing a push.
+@Suite struct PublishingTests {
+    @Test(arguments: [
+        ObjectFormat.sha1, .sha256,
+    ])
+    func pushTakesFourWritesInTwoSteps(format: ObjectFormat) throws {
         let bench = try Bench(format: format)
         for round in 0..<3 {
             let log = BatchLog(bench.memory)
@@ -42,8 +40,7 @@ struct PublishingTests {
         #expect(try bench.leftovers().isEmpty)
     }
 
-    @Test("derives the manifest from the parent that the push was received on")
-    func derivation() throws {
+    @Test func manifestDerivesFromTheParentOfThePush() throws {
         let bench = try Bench()
         try bench.push(bench.onePush())
         let parent = try bench.published()
@@ -60,8 +57,7 @@ struct PublishingTests {
         #expect(after.manifest.peeled == nil)
     }
 
-    @Test("the pack that git kept is the pack that is stored, with its index")
-    func keptPack() throws {
+    @Test func keptPackIsStoredWithItsIndex() throws {
         let bench = try Bench()
         try bench.push(bench.onePush("one"))
         let before = try bench.published().manifest.packs
@@ -78,8 +74,7 @@ struct PublishingTests {
         try Command.runGit(["verify-pack", scratch.path + "/p.idx"])
     }
 
-    @Test("two forms of é, odd names, tags of tags: all come out as they went in")
-    func namesAndTags() throws {
+    @Test func oddNamesAndNestedTagsArePublishedUnchanged() throws {
         let bench = try Bench()
         let commit = try bench.source.commit("one")
         let tag = try bench.source.tag("v1", of: commit)
@@ -104,8 +99,7 @@ struct PublishingTests {
         #expect(listed.contains("\(commit) refs/tags/v2^{}"))
     }
 
-    @Test("nothing is written where nothing changed")
-    func nothingChanged() throws {
+    @Test func unchangedPushWritesNothing() throws {
         let bench = try Bench()
         let push = try bench.onePush()
         try bench.push(push)
@@ -125,8 +119,7 @@ struct PublishingTests {
         #expect(bench.memory.counts.puts == 0)
     }
 
-    @Test("a deletion stores no pack, and HEAD's branch stays")
-    func deletion() throws {
+    @Test func deletionStoresNoPack() throws {
         let bench = try Bench()
         try bench.push(bench.onePush())
         try bench.push(bench.onePush(to: "refs/heads/other"))
@@ -149,8 +142,7 @@ struct PublishingTests {
         #expect(report.rejected.count == 1)
     }
 
-    @Test("some refs of a push may be refused: exactly the others are published")
-    func partial() throws {
+    @Test func refusedRefsDoNotHinderTheOthers() throws {
         let bench = try Bench()
         let commit = try bench.source.commit("one")
         let stale = try bench.source.commit("two")
@@ -172,8 +164,7 @@ struct PublishingTests {
         #expect(try bench.published().manifest.refs.count == 1)
     }
 
-    @Test("push options and a client without side-band are served")
-    func plainClient() throws {
+    @Test func pushOptionsAndPlainClientsAreServed() throws {
         let bench = try Bench()
         for capabilities in ["report-status", "", "report-status-v2 push-options", "quiet"] {
             var push = try bench.onePush()
@@ -183,8 +174,7 @@ struct PublishingTests {
         }
     }
 
-    @Test("what was published by an older writer, without peeled, is completed")
-    func olderWriter() throws {
+    @Test func olderStateIsCompletedWithPeeledRefs() throws {
         let bench = try Bench()
         let commit = try bench.source.commit("one")
         let tag = try bench.source.tag("v1", of: commit)

@@ -9,8 +9,7 @@ import Testing
 @testable import Repository
 
 /// What git says, what it did, what was asked and what was allowed must be one.
-@Suite("A push's proof")
-struct PushOutcomeTests {
+@Suite struct PushOutcomeTests {
     private static let zero = String(repeating: "0", count: 40)
     private static let one = String(repeating: "1", count: 40)
     private static let two = String(repeating: "2", count: 40)
@@ -60,8 +59,7 @@ struct PushOutcomeTests {
         }
     }
 
-    @Test("holds where all agree")
-    func holds() throws {
+    @Test func outcomeHoldsIfAllAgree() throws {
         #expect(try Case().judge())
         var partly = Case()
         partly.report = ["unpack ok", "ng refs/heads/a no", "ok refs/heads/b"]
@@ -74,8 +72,7 @@ struct PushOutcomeTests {
         #expect(try !partly.judge())
     }
 
-    @Test("fails where a ref moved that git does not report, or not to where it was asked")
-    func refsDiffer() {
+    @Test func outcomeFailsIfARefMovedUnreported() {
         expectUnproven { $0.after["refs/heads/c"] = Self.two }
         expectUnproven { $0.after["refs/heads/c"] = nil }
         expectUnproven { $0.after["refs/heads/d"] = Self.one }
@@ -86,8 +83,7 @@ struct PushOutcomeTests {
         expectUnproven { $0.report = ["unpack failed"] }
     }
 
-    @Test("fails where git reports what was not asked for, or not allowed")
-    func notAllowed() {
+    @Test func outcomeFailsIfMoreIsReportedThanAllowed() {
         expectUnproven { $0.allowed = [] }
         expectUnproven { $0.allowed.removeLast() }
         expectUnproven { $0.allowed[1] = "\(Self.one) \(Self.one) refs/heads/b" }
@@ -97,16 +93,14 @@ struct PushOutcomeTests {
         expectUnproven { $0.commands.removeLast() }
     }
 
-    @Test("fails where git reports ok for what it could not unpack")
-    func unpackFailed() {
+    @Test func outcomeFailsIfOkFollowsAFailedUnpack() {
         expectUnproven {
             $0.report[0] = "unpack index-pack abnormal exit"
             $0.after = $0.before
         }
     }
 
-    @Test("fails where nothing was asked to move, and nothing did, but it says ok unasked")
-    func silentOk() {
+    @Test func outcomeFailsIfOkIsUnasked() {
         expectUnproven {
             $0.report = ["unpack ok", "ok refs/heads/a", "ok refs/heads/b"]
             $0.after = $0.before

@@ -13,8 +13,7 @@ import Testing
 
 /// Pushes at random, from two processes, on a store that loses answers, while packs are folded:
 /// whatever happens, what was told is what is in the chain of published states.
-@Suite("Any schedule of pushes", .tags(.slow, .race, .fuzz))
-struct RandomScheduleTests {
+@Suite(.tags(.slow, .race, .fuzz)) struct RandomScheduleTests {
     private static let names = [
         "refs/heads/a", "refs/heads/b", "refs/heads/c", "refs/heads/d", "refs/heads/d/e",
         "refs/tags/t",
@@ -113,8 +112,8 @@ struct RandomScheduleTests {
                 ? [] : try bench.source.pack(new, without: parent.refs.values.map(\.hex)))
     }
 
-    @Test("what is told is what is published", arguments: 1...3 as ClosedRange<UInt64>)
-    func schedule(seed: UInt64) throws {
+    @Test(arguments: 1...3 as ClosedRange<UInt64>)
+    func reportsEqualThePublishedStates(seed: UInt64) throws {
         let bench = try Bench()
         for name in Self.names.prefix(3) { try bench.push(bench.onePush(to: name)) }
         let beginning = try bench.chain().count

@@ -9,8 +9,7 @@ import Testing
 @testable import Repository
 
 /// A push that another came before is applied on top of it where the two do not touch.
-@Suite("Reapplying a push that lost its swap")
-struct ReapplyTests {
+@Suite struct ReapplyTests {
     /// Receives every push on the same parent, and publishes one after the other.
     private func race(_ pushes: [PushRequest], _ bench: Bench) throws -> [Bench.Ending] {
         let parent = try bench.published()
@@ -24,8 +23,7 @@ struct ReapplyTests {
             })
     }
 
-    @Test("pushes to different refs all succeed, each on top of the one before")
-    func differentRefs() throws {
+    @Test func pushesToDifferentRefsAllSucceed() throws {
         let bench = try Bench()
         let pushes = try (0..<5).map { try bench.onePush(to: "refs/heads/b\($0)") }
         let endings = try race(pushes, bench)
@@ -44,8 +42,7 @@ struct ReapplyTests {
         _ = try bench.check()
     }
 
-    @Test("at once, from as many processes, all succeed")
-    func concurrentPushesAllLand() throws {
+    @Test func concurrentPushesAllSucceed() throws {
         let bench = try Bench()
         let parent = try bench.published()
         let pushes = try (0..<6).map { try bench.onePush(to: "refs/heads/b\($0)") }
@@ -57,12 +54,10 @@ struct ReapplyTests {
         _ = try bench.check()
     }
 
-    @Test(
-        "a swap with a lost or late answer is reapplied no differently",
-        arguments: [
-            Fault.dropReply, .resend, .failAfterApplying, .dropRequest, .late(requests: 1),
-        ])
-    func doubtfulAnswers(fault: Fault) throws {
+    @Test(arguments: [
+        Fault.dropReply, .resend, .failAfterApplying, .dropRequest, .late(requests: 1),
+    ])
+    func doubtfulAnswersAreReapplied(fault: Fault) throws {
         let bench = try Bench()
         let parent = try bench.published()
         let one = try bench.onePush(to: "refs/heads/one")
@@ -77,8 +72,7 @@ struct ReapplyTests {
         _ = try bench.check()
     }
 
-    @Test("one attempt reapplies nothing")
-    func oneAttempt() throws {
+    @Test func oneAttemptReappliesNothing() throws {
         let bench = try Bench()
         let parent = try bench.published()
         #expect(try bench.reapplyingPush(bench.onePush(to: "refs/heads/a"), on: parent).isPublished)
@@ -90,8 +84,7 @@ struct ReapplyTests {
         #expect(try ids(bench)["refs/heads/b"] == nil)
     }
 
-    @Test("a ref that moved is not overwritten")
-    func sameRef() throws {
+    @Test func movedRefIsNotOverwritten() throws {
         let bench = try Bench()
         try bench.push(bench.onePush())
         let pushes = try [bench.onePush(), bench.onePush()]
@@ -100,8 +93,7 @@ struct ReapplyTests {
         #expect(try ids(bench)["refs/heads/main"] == pushes[0].commands[0].new)
     }
 
-    @Test("what was ok because it was so already is so still, or is refused")
-    func unchangedRefs() throws {
+    @Test func unchangedRefsStayOkOrAreRefused() throws {
         let bench = try Bench()
         try bench.push(bench.onePush(to: "refs/heads/a"))
         let parent = try bench.published()
@@ -120,8 +112,7 @@ struct ReapplyTests {
         #expect(try ids(bench)["refs/heads/b"] == push.commands[0].new)
     }
 
-    @Test("a ref that already has the value is no obstacle")
-    func sameValue() throws {
+    @Test func refWithTheSameValueIsNoObstacle() throws {
         let bench = try Bench()
         let both = try bench.onePush(to: "refs/heads/a")
         var more = both
@@ -130,8 +121,7 @@ struct ReapplyTests {
         #expect(try ids(bench).count == 2)
     }
 
-    @Test("tags and what they peel to are kept on both sides")
-    func tags() throws {
+    @Test func tagsKeepTheirPeeledValues() throws {
         let bench = try Bench()
         let branch = try bench.onePush(to: "refs/heads/a")
         var tag = try bench.onePush(to: "refs/heads/b")
@@ -148,21 +138,18 @@ struct ReapplyTests {
         #expect(try bench.check().contains("\(tag.commands[0].new) refs/tags/v1^{}"))
     }
 
-    @Test(
-        "a name cannot become a directory of another",
-        arguments: [
-            ("refs/heads/a", "refs/heads/a/b"), ("refs/heads/a/b", "refs/heads/a"),
-            ("refs/heads/a/b/c", "refs/heads/a/b"),
-        ])
-    func directoriesAndFiles(first: String, second: String) throws {
+    @Test(arguments: [
+        ("refs/heads/a", "refs/heads/a/b"), ("refs/heads/a/b", "refs/heads/a"),
+        ("refs/heads/a/b/c", "refs/heads/a/b"),
+    ])
+    func nameCannotBecomeADirectoryOfAnother(first: String, second: String) throws {
         let bench = try Bench()
         let endings = try race([bench.onePush(to: first), bench.onePush(to: second)], bench)
         #expect(endings[0].isPublished && !endings[1].isPublished)
         #expect(try ids(bench).keys.sorted() == [first])
     }
 
-    @Test("a deletion is applied to another's state; the branch another built on may go")
-    func deletion() throws {
+    @Test func deletionIsAppliedToTheWinnersState() throws {
         let bench = try Bench()
         let base = try bench.onePush(to: "refs/heads/base")
         try bench.push(base)
@@ -180,8 +167,7 @@ struct ReapplyTests {
         _ = try bench.check()
     }
 
-    @Test("folded packs, a tombstone and another object format are no ground to reapply on")
-    func otherGround() throws {
+    @Test func incompatibleStatesAreNotReappliedOn() throws {
         let head = try #require(RefName("refs/heads/main"))
         let name = try #require(RefName("refs/heads/a"))
         let id = try #require(ObjectID(Array(String(repeating: "a", count: 40).utf8)))
@@ -209,8 +195,7 @@ struct ReapplyTests {
         #expect(changes.applied(to: winner, digest: digest) == nil)
     }
 
-    @Test("a repository that was deleted and made again is not pushed to by what came before")
-    func madeAgain() throws {
+    @Test func repositoryCreatedAgainIsNotPushedTo() throws {
         let bench = try Bench()
         let parent = try bench.published()
         let push = try bench.onePush()
@@ -228,8 +213,7 @@ struct ReapplyTests {
         #expect(try ids(bench).isEmpty)
     }
 
-    @Test("the winner's HEAD is kept, and its branch is not deleted")
-    func head() throws {
+    @Test func winnersHEADIsKept() throws {
         let main = try #require(RefName("refs/heads/main"))
         let other = try #require(RefName("refs/heads/other"))
         let id = try #require(ObjectID(Array(String(repeating: "a", count: 40).utf8)))

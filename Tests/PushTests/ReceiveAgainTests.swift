@@ -9,8 +9,7 @@ import Testing
 
 /// A push whose refs nobody moved is received again where the winner is no state that it can be
 /// applied to as it is.
-@Suite("Receiving a push again")
-struct ReceiveAgainTests {
+@Suite struct ReceiveAgainTests {
     /// A repository of two packs: a fold makes others of them.
     private func bench() throws -> Bench {
         let bench = try Bench()
@@ -29,10 +28,8 @@ struct ReceiveAgainTests {
             reception, in: bench.queue(store), attempts: attempts, answeringAgain: answeringAgain)
     }
 
-    @Test(
-        "packs that were folded meanwhile are no obstacle, and its own pack is stored once",
-        arguments: [ObjectFormat.sha1, .sha256])
-    func folded(format: ObjectFormat) throws {
+    @Test(arguments: [ObjectFormat.sha1, .sha256])
+    func mergedPacksAreNoObstacleAndThePackIsStoredOnce(format: ObjectFormat) throws {
         let bench = try Bench(format: format)
         for _ in 0..<3 { try bench.push(bench.onePush()) }
         let commit = try bench.onePush()
@@ -48,10 +45,8 @@ struct ReceiveAgainTests {
         _ = try bench.check()
     }
 
-    @Test(
-        "so it is with one that brings no objects, and one that only deletes",
-        arguments: [ObjectFormat.sha1, .sha256])
-    func withoutObjects(format: ObjectFormat) throws {
+    @Test(arguments: [ObjectFormat.sha1, .sha256])
+    func pushesWithoutObjectsAreReceivedAgain(format: ObjectFormat) throws {
         let bench = try Bench(format: format)
         try bench.push(bench.onePush(to: "refs/heads/a"))
         try bench.push(bench.onePush(to: "refs/heads/b"))
@@ -69,8 +64,7 @@ struct ReceiveAgainTests {
         _ = try bench.check()
     }
 
-    @Test("a base that is gone, with its branch, is found missing; one that is kept is not")
-    func missingBase() throws {
+    @Test func missingBaseIsFound() throws {
         for unreachable in [Bench.Unreachable.dropped, .kept] {
             let bench = try bench()
             let base = try bench.onePush(to: "refs/heads/base")
@@ -100,12 +94,10 @@ struct ReceiveAgainTests {
         }
     }
 
-    @Test(
-        "a name that is a directory of another is refused by git, the others go through",
-        arguments: [
-            ("refs/heads/a", "refs/heads/a/b"), ("refs/heads/a/b", "refs/heads/a"),
-        ])
-    func directoriesAndFiles(first: String, second: String) throws {
+    @Test(arguments: [
+        ("refs/heads/a", "refs/heads/a/b"), ("refs/heads/a/b", "refs/heads/a"),
+    ])
+    func gitRefusesANameBelowAnother(first: String, second: String) throws {
         for capabilities in ["report-status", "report-status atomic"] {
             let bench = try Bench()
             let both = try bench.push(
@@ -124,8 +116,7 @@ struct ReceiveAgainTests {
         }
     }
 
-    @Test("the branch that HEAD names by now is not deleted")
-    func head() throws {
+    @Test func currentHEADIsNotDeleted() throws {
         let bench = try bench()
         try bench.push(bench.onePush(to: "refs/heads/other"))
         let tip = try #require(try bench.ids()["refs/heads/other"])
@@ -142,8 +133,7 @@ struct ReceiveAgainTests {
         #expect(try bench.ids()["refs/heads/other"] == tip)
     }
 
-    @Test("a winner without peeled values, by an older writer, is completed")
-    func olderWriter() throws {
+    @Test func olderWinnerIsCompletedWithPeeledRefs() throws {
         let bench = try Bench()
         let commit = try bench.source.commit("one")
         let tag = try bench.source.tag("v1", of: commit)
@@ -164,8 +154,7 @@ struct ReceiveAgainTests {
         _ = try bench.check()
     }
 
-    @Test("refs that moved are refused first, and only the others are received again")
-    func movedAndFolded() throws {
+    @Test func onlyRefsThatDidNotMoveAreReceivedAgain() throws {
         let bench = try bench()
         let names = ["refs/heads/a", "refs/heads/b", "refs/heads/c"]
         let both = try bench.push(bench.source.commit("both"), to: names)
@@ -193,10 +182,8 @@ struct ReceiveAgainTests {
         #expect(try bench.ids()[names[0]] == before[names[0]])
     }
 
-    @Test(
-        "refs that have their value already are ok, and do not stand in the others' way",
-        arguments: ["report-status", "report-status atomic"])
-    func fulfilledAndFolded(capabilities: String) throws {
+    @Test(arguments: ["report-status", "report-status atomic"])
+    func fulfilledRefsAreOk(capabilities: String) throws {
         let bench = try bench()
         for name in ["refs/heads/gone", "refs/heads/old"] {
             try bench.push(bench.onePush(to: name))
@@ -226,8 +213,7 @@ struct ReceiveAgainTests {
         _ = try bench.check()
     }
 
-    @Test("the bridge is asked again, and may say no")
-    func deniedAgain() throws {
+    @Test func bridgeCanDenyTheSecondTime() throws {
         let bench = try bench()
         let before = try bench.ids()
         let ending = try push(
@@ -240,8 +226,7 @@ struct ReceiveAgainTests {
         #expect(try bench.ids() == before)
     }
 
-    @Test("push options and everything else of the request are those of the first time")
-    func sameRequest() throws {
+    @Test func requestIsTheSameTheSecondTime() throws {
         let bench = try bench()
         var request = try bench.onePush()
         request.capabilities = "report-status side-band-64k push-options agent=test"
@@ -249,8 +234,7 @@ struct ReceiveAgainTests {
         #expect(try push(request, bench) { try bench.fold() }.isPublished)
     }
 
-    @Test("being received again and again ends, and leaves nothing")
-    func attemptsUsedUp() throws {
+    @Test func receivingAgainEnds() throws {
         for attempts in 1...3 {
             let bench = try bench()
             let before = try bench.ids()
@@ -281,12 +265,10 @@ struct ReceiveAgainTests {
         }
     }
 
-    @Test(
-        "a swap with a lost or late answer after it is settled as any other",
-        arguments: [
-            Fault.dropReply, .resend, .failAfterApplying, .dropRequest, .late(requests: 1),
-        ])
-    func doubtfulAnswers(fault: Fault) throws {
+    @Test(arguments: [
+        Fault.dropReply, .resend, .failAfterApplying, .dropRequest, .late(requests: 1),
+    ])
+    func doubtfulAnswersAreSettled(fault: Fault) throws {
         let bench = try bench()
         let faulty = FaultyStore(
             wrapping: bench.memory,

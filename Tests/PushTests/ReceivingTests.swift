@@ -11,8 +11,8 @@ import Testing
 
 @testable import Repository
 
-@Suite("Receiving a push")
-struct ReceivingTests {
+/// Receiving a push.
+@Suite struct ReceivingTests {
     /// Expects that nothing was received, for want of proof or by git's own refusal, and that
     /// nothing was written or left behind.
     private func expectNothing(
@@ -35,8 +35,7 @@ struct ReceivingTests {
         #expect(try bench.leftovers().isEmpty, sourceLocation: sourceLocation)
     }
 
-    @Test("what the bridge denies is told as git tells it, and nothing is written")
-    func denied() throws {
+    @Test func deniedPushIsReportedAsGitDoes() throws {
         let bench = try Bench()
         guard case .unchanged(let report) = try bench.receive(bench.onePush(), answering: .deny)
         else {
@@ -48,16 +47,14 @@ struct ReceivingTests {
         try expectNothing(bench) { try bench.receive(bench.onePush(), answering: .deny) }
     }
 
-    @Test("the reason of a denial reaches the pusher on band 2")
-    func deniedWithReason() throws {
+    @Test func reasonOfADenialReachesThePusher() throws {
         let bench = try Bench()
         var heard: [UInt8] = []
         _ = try bench.receive(bench.onePush(), answering: .deny, progress: { heard += $0 })
         #expect(String(decoding: heard, as: UTF8.self).contains("user name and a password"))
     }
 
-    @Test("a bridge that says nothing, ends, or talks of something else is no allow")
-    func noAllow() throws {
+    @Test func onlyAnAllowAllows() throws {
         let bench = try Bench()
         let bridges: [ScriptedBridge] = [
             ScriptedBridge { channel in
@@ -96,8 +93,7 @@ struct ReceivingTests {
         }
     }
 
-    @Test("an allow of other updates is no allow of these")
-    func otherUpdates() throws {
+    @Test func allowOfOtherUpdatesIsRefused() throws {
         let bench = try Bench()
         let push = try bench.onePush()
         let commit = try #require(ObjectID(Array(push.commands[0].new.utf8)))
@@ -118,8 +114,7 @@ struct ReceivingTests {
         }
     }
 
-    @Test("a hook that git skips or cannot start lets nothing through")
-    func skippedHook() throws {
+    @Test func skippedHookLetsNothingThrough() throws {
         let bench = try Bench()
         let scratch = try TemporaryDirectory()
         let plain = scratch.path + "/hook"
@@ -134,8 +129,7 @@ struct ReceivingTests {
         try expectNothing(bench) { try bench.receive(bench.onePush(), hook: "/bin/false") }
     }
 
-    @Test("configuration within the workspace cannot move the hooks or explode the pack")
-    func hostileConfiguration() throws {
+    @Test func hostileConfigurationCannotMoveTheHooks() throws {
         let bench = try Bench()
         let push = try bench.onePush()
         let rewrite = { (target: borrowing WriteWorkspace) in
@@ -158,8 +152,7 @@ struct ReceivingTests {
         #expect(try bench.check().contains(push.commands[0].new))
     }
 
-    @Test("a body that is cut, or whose pack is, is not received")
-    func cutBody() throws {
+    @Test func truncatedBodyIsNotReceived() throws {
         let bench = try Bench()
         let push = try bench.onePush()
         for count in [0, 1, 11, 12, push.pack.count / 2, push.pack.count - 1] {
@@ -171,8 +164,7 @@ struct ReceivingTests {
         try expectNothing(bench) { try bench.receive(push, body: MemoryStream(push.pack, .cut)) }
     }
 
-    @Test("a deletion in a body that does not end properly is not received")
-    func cutDeletion() throws {
+    @Test func deletionInATruncatedBodyIsNotReceived() throws {
         let bench = try Bench()
         try bench.push(bench.onePush())
         try bench.push(bench.onePush(to: "refs/heads/other"))
@@ -183,8 +175,7 @@ struct ReceivingTests {
         #expect(try bench.push(push).isPublished)
     }
 
-    @Test("a flipped byte in the pack is not received")
-    func flippedPack() throws {
+    @Test func packWithAFlippedByteIsNotReceived() throws {
         let bench = try Bench()
         let push = try bench.onePush()
         for offset in stride(from: 0, to: push.pack.count, by: 17) {
@@ -194,8 +185,7 @@ struct ReceivingTests {
         }
     }
 
-    @Test("objects that are missing, or that fsck refuses, are not received")
-    func badObjects() throws {
+    @Test func badObjectsAreNotReceived() throws {
         let bench = try Bench()
         // The second commit alone, its parent left out.
         let first = try bench.source.commit("first")
@@ -224,8 +214,7 @@ struct ReceivingTests {
         }
     }
 
-    @Test("a push from a shallow repository is refused")
-    func shallow() throws {
+    @Test func shallowPushIsRefused() throws {
         let bench = try Bench()
         let first = try bench.source.commit("first")
         let second = try bench.source.commit("second", parent: first)
@@ -235,8 +224,7 @@ struct ReceivingTests {
         try expectNothing(bench) { try bench.receive(push) }
     }
 
-    @Test("a workspace with a shallow boundary, another HEAD or loose objects proves nothing")
-    func strangeWorkspace() throws {
+    @Test func changedWorkspaceProvesNothing() throws {
         let bench = try Bench()
         try bench.push(bench.onePush())
         let push = try bench.onePush()
@@ -252,8 +240,7 @@ struct ReceivingTests {
         #expect(try bench.push(push).isPublished)
     }
 
-    @Test("a stale old value is git's own refusal")
-    func stale() throws {
+    @Test func staleOldValueIsGitsRefusal() throws {
         let bench = try Bench()
         try bench.push(bench.onePush())
         var push = try bench.onePush()
@@ -263,8 +250,7 @@ struct ReceivingTests {
         try expectNothing(bench) { try bench.receive(push) }
     }
 
-    @Test("git that takes too long is ended, and nothing of it is left")
-    func deadline() throws {
+    @Test func slowGitIsEndedAndLeavesNothing() throws {
         let bench = try Bench()
         let bridge = ScriptedBridge { channel in
             _ = try? channel.receive()
@@ -280,8 +266,7 @@ struct ReceivingTests {
         #expect(ContinuousClock.now - start < .seconds(20))
     }
 
-    @Test("a progress that cannot be told ends the push")
-    func brokenProgress() throws {
+    @Test func undeliverableProgressEndsThePush() throws {
         let bench = try Bench()
         struct Broken: Error {}
         let before = try bench.published().digest

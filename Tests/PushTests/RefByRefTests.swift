@@ -9,8 +9,7 @@ import TestSupport
 import Testing
 
 /// Of a push that lost, the refs that moved are refused, and the others are published.
-@Suite("Losing a push ref by ref")
-struct RefByRefTests {
+@Suite struct RefByRefTests {
     private static let moved = "failed to update ref: another push came first; fetch and try again"
 
     /// A push to `a` and `b`, received on a state on which `a` is moved before it is published.
@@ -29,12 +28,10 @@ struct RefByRefTests {
         return (ending, push, winner.commands[0].new)
     }
 
-    @Test(
-        "what moved is refused, the rest is published, with options and all",
-        arguments: [
-            "report-status", "report-status-v2", "report-status side-band-64k",
-        ])
-    func partly(capabilities: String) throws {
+    @Test(arguments: [
+        "report-status", "report-status-v2", "report-status side-band-64k",
+    ])
+    func movedRefsAreRefusedAndTheRestIsPublished(capabilities: String) throws {
         let bench = try Bench()
         let (ending, push, winner) = try race(bench, capabilities)
         #expect(ending.isPublished)
@@ -47,8 +44,7 @@ struct RefByRefTests {
         _ = try bench.check()
     }
 
-    @Test("of an atomic push every ref is refused, and nothing is swapped")
-    func atomic() throws {
+    @Test func atomicPushSwapsNothing() throws {
         let bench = try Bench()
         let before = bench.memory.counts.puts
         let (ending, _, winner) = try race(bench, "report-status atomic")
@@ -65,8 +61,7 @@ struct RefByRefTests {
         #expect(bench.memory.counts.puts - before == 8)
     }
 
-    @Test("a client that cannot be told which part was done gets none")
-    func withoutReport() throws {
+    @Test func clientWithoutAReportGetsNoPart() throws {
         for capabilities in ["", "side-band-64k"] {
             let bench = try Bench()
             let (ending, _, winner) = try race(bench, capabilities)
@@ -78,8 +73,7 @@ struct RefByRefTests {
         }
     }
 
-    @Test("with nothing left nothing is swapped again")
-    func nothingLeft() throws {
+    @Test func nothingRemainingSwapsNothing() throws {
         let bench = try Bench()
         let parent = try bench.published()
         let push = try bench.onePush(to: "refs/heads/a")
@@ -91,8 +85,7 @@ struct RefByRefTests {
         #expect(swaps.count == 1)
     }
 
-    @Test("a ref of it that has its value already is ok, without another swap")
-    func alreadyThere() throws {
+    @Test func refWithItsValueIsOkWithoutASwap() throws {
         let bench = try Bench()
         let parent = try bench.published()
         let names = ["refs/heads/a", "refs/heads/b"]
@@ -105,8 +98,7 @@ struct RefByRefTests {
         #expect(try bench.published().digest == tip)
     }
 
-    @Test("a winner that deleted HEAD's branch: it is not made again, another ref is published")
-    func headDeleted() throws {
+    @Test func deletedHEADIsNotCreatedAgain() throws {
         let bench = try Bench()
         try bench.push(bench.onePush())
         let parent = try bench.published()
@@ -121,8 +113,7 @@ struct RefByRefTests {
         #expect(try bench.published().manifest.head == .main)
     }
 
-    @Test("what git refused at first stays refused")
-    func refusedAtFirst() throws {
+    @Test func firstRefusalsStay() throws {
         let bench = try Bench()
         let parent = try bench.published()
         var push = try bench.push(
@@ -136,13 +127,11 @@ struct RefByRefTests {
         #expect(ending.report.acceptedNames == ["refs/heads/b"])
     }
 
-    @Test(
-        "a part is not lost, nor told too early, whatever answers are lost",
-        arguments: [
-            Fault.dropReply, .resend, .failAfterApplying, .dropRequest, .conflict,
-            .late(requests: 1), .late(requests: 3),
-        ])
-    func doubtfulAnswers(fault: Fault) throws {
+    @Test(arguments: [
+        Fault.dropReply, .resend, .failAfterApplying, .dropRequest, .conflict,
+        .late(requests: 1), .late(requests: 3),
+    ])
+    func partialPushSurvivesDoubtfulAnswers(fault: Fault) throws {
         let bench = try Bench()
         let faulty = FaultyStore(
             wrapping: bench.memory,
@@ -155,8 +144,7 @@ struct RefByRefTests {
             try bench.ids() == ["refs/heads/a": winner, "refs/heads/b": push.commands[1].new])
     }
 
-    @Test("attempts that are used up lose all of it, and change nothing")
-    func attemptsUsedUp() throws {
+    @Test func attemptsUsedUpChangeNothing() throws {
         for attempts in 1...3 {
             let bench = try Bench()
             let faulty = FaultyStore(

@@ -9,8 +9,8 @@ import TestBench
 import TestSupport
 import Testing
 
-@Suite("A pack bound to the bytes that git wrote")
-struct VerifiedPackTests {
+/// A pack bound to the bytes that git wrote.
+@Suite struct VerifiedPackTests {
     /// Verifies a pack and its index.
     private func verify(
         _ pack: [UInt8], _ index: [UInt8], _ format: ObjectFormat = .sha1
@@ -28,8 +28,8 @@ struct VerifiedPackTests {
         return hash.finish()
     }
 
-    @Test("has the digest of its bytes", arguments: [ObjectFormat.sha1, .sha256])
-    func good(format: ObjectFormat) throws {
+    @Test(arguments: [ObjectFormat.sha1, .sha256])
+    func goodPackHasTheDigestOfItsBytes(format: ObjectFormat) throws {
         let source = try GitSource(format: format.rawValue)
         let (pack, index) = try source.indexedPack([try source.commit("one")])
         let verified = try verify(pack, index, format)
@@ -42,8 +42,7 @@ struct VerifiedPackTests {
         }
     }
 
-    @Test("is refused if it was cut or changed anywhere, or has another's index")
-    func damaged() throws {
+    @Test func damagedPackIsRefused() throws {
         let source = try GitSource()
         let first = try source.commit("one")
         let (pack, index) = try source.indexedPack([first])
@@ -66,8 +65,7 @@ struct VerifiedPackTests {
         #expect(throws: VerifiedPack.Fault.self) { try verify(pack, other.index) }
     }
 
-    @Test("is refused if its header and its index give different numbers of objects")
-    func counts() throws {
+    @Test func differingObjectCountsAreRefused() throws {
         let source = try GitSource()
         var (pack, index) = try source.indexedPack([try source.commit("one")])
         pack[11] += 1
@@ -77,8 +75,7 @@ struct VerifiedPackTests {
         #expect(throws: VerifiedPack.Fault.self) { try verify(pack, index) }
     }
 
-    @Test("a missing file is an error of the disk")
-    func gone() throws {
+    @Test func missingFileIsADiskError() throws {
         do {
             _ = try VerifiedPack("/nonexistent.pack", index: "/nonexistent.idx", format: .sha1)
             Issue.record("verified")
@@ -87,8 +84,8 @@ struct VerifiedPackTests {
         }
     }
 
-    @Test("a file of any size is hashed to its trailer", arguments: [ObjectFormat.sha1, .sha256])
-    func sizes(format: ObjectFormat) throws {
+    @Test(arguments: [ObjectFormat.sha1, .sha256])
+    func fileOfAnySizeIsHashedToItsTrailer(format: ObjectFormat) throws {
         let scratch = try TemporaryDirectory()
         let path = scratch.path + "/file"
         let length = format.rawLength
@@ -111,8 +108,7 @@ struct VerifiedPackTests {
         }
     }
 
-    @Test("the header that passes through is read whatever pieces it comes in")
-    func streamed() throws {
+    @Test func headerIsReadFromPiecesOfAnySize() throws {
         let header = Array("PACK".utf8) + [0, 0, 0, 2, 0, 1, 0, 5]
         for step in 1...13 {
             let body = StreamedPack(MemoryStream(header + [9, 9, 9]))

@@ -4,8 +4,8 @@ import Testing
 
 @testable import Repository
 
-@Suite("A manifest's bytes")
-struct ManifestBytesTests {
+/// A manifest's bytes.
+@Suite struct ManifestBytesTests {
     private static let a = String(repeating: "a", count: 40)
     private static let digest = String(repeating: "d", count: 64)
     private static let empty =
@@ -21,8 +21,7 @@ struct ManifestBytesTests {
         return String(decoding: fields.canonicalBytes, as: UTF8.self)
     }
 
-    @Test("are the pinned ones")
-    func pinned() throws {
+    @Test func bytesAreThePinnedOnes() throws {
         #expect(fields() == Self.empty)
         let second =
             #"{"version":1,"head":"refs/heads/main","refs":{"refs/heads/main":""#
@@ -35,8 +34,7 @@ struct ManifestBytesTests {
         #expect(try Manifest(parsing: Array(Self.empty.utf8)) == Manifest(head: head))
     }
 
-    @Test("have the optional fields in their places")
-    func optionalFields() {
+    @Test func optionalFieldsHaveTheirPlaces() {
         let tag = (name: Array("refs/tags/v1".utf8), id: Self.a)
         #expect(
             fields(
@@ -48,8 +46,7 @@ struct ManifestBytesTests {
         #expect(fields(peeled: []).hasSuffix(#""parent":null,"peeled":{}}"#))
     }
 
-    @Test("sort names by their bytes, and escape only quotes and backslashes")
-    func orderAndEscapes() {
+    @Test func namesSortByBytesAndOnlyQuotesAreEscaped() {
         let names = [
             "refs/heads/Z", "refs/heads/a", "refs/heads/a\"b", "refs/heads/a-b", "refs/heads/a/b",
             "refs/heads/a\\b", "refs/heads/e\u{301}", "refs/heads/é", "refs/heads/🎉",
@@ -64,8 +61,7 @@ struct ManifestBytesTests {
                 Self.empty.replacing("\"refs\":{}", with: "\"refs\":{\(expected)}").utf8))
     }
 
-    @Test("of two forms of é keep both, and read back as both")
-    func formsOfOneLetter() throws {
+    @Test func equivalentFormsOfALetterAreBothKept() throws {
         let composed = try #require(RefName("refs/heads/\u{e9}"))
         let decomposed = try #require(RefName("refs/heads/e\u{301}"))
         let one = try #require(ObjectID(Array(Self.a.utf8)))

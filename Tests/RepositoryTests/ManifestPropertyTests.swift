@@ -7,10 +7,9 @@ import Testing
 @testable import Repository
 
 /// One predicate for writer and reader: what is written is read back, as itself.
-@Suite("Writers and readers of manifests agree", .tags(.fuzz))
-struct ManifestPropertyTests {
-    @Test("on generated manifests", arguments: 0..<200 as Range<UInt64>)
-    func agree(seed: UInt64) throws {
+@Suite(.tags(.fuzz)) struct ManifestPropertyTests {
+    @Test(arguments: 0..<200 as Range<UInt64>)
+    func generatedManifestsAreReadBack(seed: UInt64) throws {
         var random = SplitMix64(seed: seed)
         let manifest = try Self.manifest(&random)
         let written = Result { () throws(Manifest.Invalid) in try manifest.canonicalBytes() }
@@ -31,8 +30,7 @@ struct ManifestPropertyTests {
         }
     }
 
-    @Test("on how large one may be")
-    func size() throws {
+    @Test func readerAndWriterAgreeOnTheSizeLimit() throws {
         let head = try #require(RefName("refs/heads/main"))
         let manifest = Manifest(head: head)
         let size = try manifest.canonicalBytes().count

@@ -5,8 +5,8 @@ import Testing
 
 @testable import Repository
 
-@Suite("Reading a manifest")
-struct ManifestReadingTests {
+/// Reading a manifest.
+@Suite struct ManifestReadingTests {
     private static let a = String(repeating: "a", count: 40)
     private static let long = String(repeating: "b", count: 64)
 
@@ -30,8 +30,7 @@ struct ManifestReadingTests {
         try Manifest(parsing: Array(text.utf8))
     }
 
-    @Test("ignores unknown keys, white space and the order of keys")
-    func lenient() throws {
+    @Test func unknownKeysWhiteSpaceAndOrderAreIgnored() throws {
         let plain = try read(Self.text())
         #expect(try read(Self.text(("future", #"{"a":[1,2.5e-3,true,false,null,"x"]}"#))) == plain)
         #expect(
@@ -44,26 +43,22 @@ struct ManifestReadingTests {
             try read(Self.text(("head", #""\u0072efs/heads/\u006dain""#))) == plain)
     }
 
-    @Test("takes escapes for the bytes that they mean")
-    func escapes() throws {
+    @Test func escapesAreDecoded() throws {
         let read = try read(
             Self.text(
                 ("refs", #"{"refs/heads/\u00e9\"\ud83c\udf89":"\#(Self.a)"}"#)))
         #expect(read.refs.keys.first?.bytes == Array("refs/heads/é\"🎉".utf8))
     }
 
-    @Test(
-        "a version that is neither 1 nor 2 is refused",
-        arguments: [
-            "0", "3", "10", "1.0", "1e0", "-1", "01", "\"1\"", "null", "true", "[1]",
-            "99999999999999999999999999", "1E400",
-        ])
-    func versions(version: String) {
+    @Test(arguments: [
+        "0", "3", "10", "1.0", "1e0", "-1", "01", "\"1\"", "null", "true", "[1]",
+        "99999999999999999999999999", "1E400",
+    ])
+    func otherVersionsAreRefused(version: String) {
         #expect(throws: Manifest.Invalid.self) { try read(Self.text(("version", version))) }
     }
 
-    @Test("a tombstone is told apart, and has no refs")
-    func tombstone() throws {
+    @Test func tombstoneHasNoRefs() throws {
         let tombstone = try read(Self.text(("version", "2"), ("parent", "\"\(Self.long)\"")))
         #expect(tombstone.kind == .tombstone)
         #expect(try read(String(decoding: tombstone.canonicalBytes(), as: UTF8.self)) == tombstone)
@@ -80,40 +75,37 @@ struct ManifestReadingTests {
         }
     }
 
-    @Test("a missing field is refused", arguments: ["version", "head", "refs", "packs", "parent"])
-    func missing(field: String) {
+    @Test(arguments: ["version", "head", "refs", "packs", "parent"])
+    func missingFieldIsRefused(field: String) {
         #expect(throws: Manifest.Invalid.self) { try read(Self.text((field, nil))) }
     }
 
-    @Test(
-        "a field that is not what it must be is refused",
-        arguments: [
-            ("head", #""""#), ("head", "null"), ("head", #""refs/tags/a""#), ("head", #""main""#),
-            ("head", #""ref: refs/heads/main""#), ("head", #""refs/heads/a b""#),
-            ("refs", "[]"), ("refs", "null"), ("refs", #"{"HEAD":"\#(a)"}"#),
-            ("refs", #"{"refs/heads/a":null}"#), ("refs", #"{"refs/heads/a":"\#(a)0"}"#),
-            ("refs", #"{"refs/heads/a":"\#(a.uppercased())"}"#),
-            ("refs", #"{"refs/heads/a":"\#(long)"}"#),
-            ("refs", #"{"refs/heads/a":"0000000000000000000000000000000000000000"}"#),
-            ("refs", #"{"refs/heads/a..b":"\#(a)"}"#), ("refs", #"{"refs/heads/a\n":"\#(a)"}"#),
-            ("refs", #"{"refs/heads/a\u0000":"\#(a)"}"#),
-            ("packs", "{}"), ("packs", "null"), ("packs", #"["packs/p1"]"#),
-            ("packs", #"["\#(long)"]"#),
-            ("packs", #"["packs/\#(long).idx"]"#), ("packs", #"["packs/\#(long)/"]"#),
-            ("packs", "[1]"),
-            ("packs", #"["packs/../packs/\#(long)"]"#),
-            ("packs", #"["packs/\#(long.uppercased())"]"#),
-            ("parent", #""""#), ("parent", "0"), ("parent", #""manifests/\#(long)""#),
-            ("parent", #""\#(a)""#), ("peeled", "null"), ("peeled", "[]"),
-            ("peeled", #"{"refs/tags/a":"\#(a)"}"#), ("objectFormat", "null"),
-            ("objectFormat", #""md5""#), ("objectFormat", "1"), ("objectFormat", #""SHA256""#),
-        ])
-    func badField(field: String, value: String) {
+    @Test(arguments: [
+        ("head", #""""#), ("head", "null"), ("head", #""refs/tags/a""#), ("head", #""main""#),
+        ("head", #""ref: refs/heads/main""#), ("head", #""refs/heads/a b""#),
+        ("refs", "[]"), ("refs", "null"), ("refs", #"{"HEAD":"\#(a)"}"#),
+        ("refs", #"{"refs/heads/a":null}"#), ("refs", #"{"refs/heads/a":"\#(a)0"}"#),
+        ("refs", #"{"refs/heads/a":"\#(a.uppercased())"}"#),
+        ("refs", #"{"refs/heads/a":"\#(long)"}"#),
+        ("refs", #"{"refs/heads/a":"0000000000000000000000000000000000000000"}"#),
+        ("refs", #"{"refs/heads/a..b":"\#(a)"}"#), ("refs", #"{"refs/heads/a\n":"\#(a)"}"#),
+        ("refs", #"{"refs/heads/a\u0000":"\#(a)"}"#),
+        ("packs", "{}"), ("packs", "null"), ("packs", #"["packs/p1"]"#),
+        ("packs", #"["\#(long)"]"#),
+        ("packs", #"["packs/\#(long).idx"]"#), ("packs", #"["packs/\#(long)/"]"#),
+        ("packs", "[1]"),
+        ("packs", #"["packs/../packs/\#(long)"]"#),
+        ("packs", #"["packs/\#(long.uppercased())"]"#),
+        ("parent", #""""#), ("parent", "0"), ("parent", #""manifests/\#(long)""#),
+        ("parent", #""\#(a)""#), ("peeled", "null"), ("peeled", "[]"),
+        ("peeled", #"{"refs/tags/a":"\#(a)"}"#), ("objectFormat", "null"),
+        ("objectFormat", #""md5""#), ("objectFormat", "1"), ("objectFormat", #""SHA256""#),
+    ])
+    func invalidFieldIsRefused(field: String, value: String) {
         #expect(throws: Manifest.Invalid.self) { try read(Self.text((field, value))) }
     }
 
-    @Test("ids have the length of the object format")
-    func formats() throws {
+    @Test func idsHaveTheLengthOfTheFormat() throws {
         let refs = ("refs", #"{"refs/heads/a":"\#(Self.long)"}"#)
         #expect(try read(Self.text(refs, ("objectFormat", #""sha256""#))).objectFormat == .sha256)
         #expect(throws: Manifest.Invalid.self) { try read(Self.text(refs)) }
@@ -124,8 +116,7 @@ struct ManifestReadingTests {
         }
     }
 
-    @Test("peeled may be missing on reading, as older writers leave it, but not on writing")
-    func peeled() throws {
+    @Test func peeledCanBeMissingOnlyWhenReading() throws {
         let tags = #"{"refs/tags/v1":"\#(Self.a)"}"#
         let old = try read(Self.text(("refs", tags)))
         #expect(old.needsPeeled && old.peeled == nil)
@@ -138,8 +129,7 @@ struct ManifestReadingTests {
             try read(Self.text(("refs", #"{"refs/heads/v1":"\#(Self.a)"}"#))).needsPeeled == false)
     }
 
-    @Test("duplicate keys are refused at every level, however they are written")
-    func duplicates() {
+    @Test func duplicateKeysAreRefusedAtEveryLevel() {
         let a = Self.a
         let texts = [
             Self.text().replacing("\"version\":1", with: "\"version\":1,\"version\":1"),
@@ -155,14 +145,12 @@ struct ManifestReadingTests {
         }
     }
 
-    @Test("keys that only look the same are none")
-    func canonicallyEquivalent() throws {
+    @Test func canonicallyEquivalentKeysAreDifferent() throws {
         let refs = "{\"refs/heads/\u{e9}\":\"\(Self.a)\",\"refs/heads/e\u{301}\":\"\(Self.a)\"}"
         #expect(try read(Self.text(("refs", refs))).refs.count == 2)
     }
 
-    @Test("cut anywhere it is refused")
-    func truncated() throws {
+    @Test func truncatedManifestIsRefused() throws {
         let text = Self.text(
             ("refs", #"{"refs/heads/é\"":"\#(Self.a)"}"#), ("packs", #"["packs/\#(Self.long)"]"#),
             ("future", #"[1,"\ud83c\udf89",{"a":true}]"#))
@@ -175,19 +163,17 @@ struct ManifestReadingTests {
         }
     }
 
-    @Test(
-        "what is no JSON is refused, and nothing traps",
-        arguments: [
-            "", " ", "null", "[]", "1", "\"\"", "{", "}", "{}{}", "{} x", "{,}", "{\"a\"}",
-            "{\"a\":}",
-            "{\"a\":1,}", "{a:1}", "{'a':1}", "[1,]", "{\"a\":tru}", "{\"a\":nul}", "\u{feff}{}",
-            #"{"a":"\x"}"#, #"{"a":"\u12"}"#, #"{"a":"\u+123"}"#, #"{"a":"\ud800"}"#,
-            #"{"a":"\udc00"}"#, #"{"a":"\ud800\ud800"}"#, #"{"a":"\ud800x"}"#, #"{"a":"\ud800\n"}"#,
-            #"{"a":"\uD83C\uDF8"}"#, "{\"a\":\"\n\"}", "{\"a\":\"\u{1}\"}", #"{"a":"\"#,
-            "{\"a\":+1}",
-            "{\"a\":.5}",
-        ])
-    func noJSON(text: String) {
+    @Test(arguments: [
+        "", " ", "null", "[]", "1", "\"\"", "{", "}", "{}{}", "{} x", "{,}", "{\"a\"}",
+        "{\"a\":}",
+        "{\"a\":1,}", "{a:1}", "{'a':1}", "[1,]", "{\"a\":tru}", "{\"a\":nul}", "\u{feff}{}",
+        #"{"a":"\x"}"#, #"{"a":"\u12"}"#, #"{"a":"\u+123"}"#, #"{"a":"\ud800"}"#,
+        #"{"a":"\udc00"}"#, #"{"a":"\ud800\ud800"}"#, #"{"a":"\ud800x"}"#, #"{"a":"\ud800\n"}"#,
+        #"{"a":"\uD83C\uDF8"}"#, "{\"a\":\"\n\"}", "{\"a\":\"\u{1}\"}", #"{"a":"\"#,
+        "{\"a\":+1}",
+        "{\"a\":.5}",
+    ])
+    func invalidJSONIsRefused(text: String) {
         // A value other than an object is JSON, but not a manifest.
         if case .object = try? JSONBytes(parsing: Array(text.utf8)) {
             Issue.record("parsed as an object")
@@ -195,20 +181,17 @@ struct ManifestReadingTests {
         #expect(throws: Manifest.Invalid.self) { try read(text) }
     }
 
-    @Test(
-        "numbers are those of RFC 8259",
-        arguments: [
-            ("0", true), ("-0", true), ("12", true), ("1.5", true), ("1e9", true), ("1E+9", true),
-            ("1.5e-7", true), ("01", false), ("-", false), ("1.", false), ("1e", false),
-            ("--1", false),
-            ("1.2.3", false), ("1e+", false), ("-.5", false), ("1-2", false), ("00", false),
-        ])
-    func numbers(text: String, isNumber: Bool) {
+    @Test(arguments: [
+        ("0", true), ("-0", true), ("12", true), ("1.5", true), ("1e9", true), ("1E+9", true),
+        ("1.5e-7", true), ("01", false), ("-", false), ("1.", false), ("1e", false),
+        ("--1", false),
+        ("1.2.3", false), ("1e+", false), ("-.5", false), ("1-2", false), ("00", false),
+    ])
+    func numbersFollowRFC8259(text: String, isNumber: Bool) {
         #expect((try? read(Self.text(("future", text)))) != nil ? isNumber : !isNumber)
     }
 
-    @Test("nesting has a bound, well within the stack")
-    func depth() {
+    @Test func nestingIsBounded() {
         for count in [40, 1000, 1_000_000] {
             let deep = String(repeating: "[", count: count)
             #expect(throws: Manifest.Invalid.self) { try read(Self.text(("future", deep))) }
@@ -218,8 +201,7 @@ struct ManifestReadingTests {
         #expect(throws: Never.self) { try read(Self.text(("future", fine))) }
     }
 
-    @Test("bytes that are not UTF-8 are refused, in a name or anywhere")
-    func encoding() {
+    @Test func invalidUTF8IsRefused() {
         let text = Array(Self.text(("future", "\"x\"")).utf8)
         for bad in [[0xff], [0xc3, 0x28], [0xed, 0xa0, 0x80], [0xc0, 0x80]] as [[UInt8]] {
             let bytes = text.flatMap { $0 == UInt8(ascii: "x") ? bad : [$0] }

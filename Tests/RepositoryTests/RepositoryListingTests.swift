@@ -8,8 +8,8 @@ import Testing
 
 @testable import Repository
 
-@Suite("Listing repositories")
-struct RepositoryListingTests {
+/// Listing repositories.
+@Suite struct RepositoryListingTests {
     private func names(in store: any ObjectStore) throws -> [String] {
         var names: [String] = []
         try RepositoryListing.forEach(in: store) { names.append("\($0)") }
@@ -22,16 +22,14 @@ struct RepositoryListingTests {
             .run(in: Manifests(store))
     }
 
-    @Test("names each repository once, in the order of its key, whatever else is stored")
-    func listing() throws {
+    @Test func eachRepositoryIsListedOnceInKeyOrder() throws {
         let memory = MemoryStore()
         #expect(try names(in: memory) == [])
         for name in ["b/x", "a/z", "a-b/c", "a/pointer", "A/a"] { try create(name, in: memory) }
         #expect(try names(in: memory) == ["A/a", "a-b/c", "a/pointer", "a/z", "b/x"])
     }
 
-    @Test("reads page after page, and none before it is needed")
-    func paging() throws {
+    @Test func pagesAreReadAsNeeded() throws {
         let memory = MemoryStore()
         let digest = Digest(of: [])
         for number in 0..<2500 {
@@ -47,8 +45,7 @@ struct RepositoryListingTests {
         #expect(memory.counts.lists == 1 + 4)
     }
 
-    @Test("a page that cannot be read is an error, never the end")
-    func failure() throws {
+    @Test func unreadablePageIsAnError() throws {
         struct Broken: ObjectStore {
             let location = "broken:"
             let retryPolicy = RetryPolicy(attempts: 1)

@@ -9,14 +9,13 @@ import Testing
 
 @testable import Repository
 
-@Suite("Resolving a repository")
-struct SnapshotTests {
+/// Resolving a repository.
+@Suite struct SnapshotTests {
     private func resolve(_ bench: Bench) throws -> Snapshot.Resolution {
         try Manifests(bench.store).resolve(bench.repository)
     }
 
-    @Test("takes one read of the pointer and one of the manifest")
-    func requests() throws {
+    @Test func resolvingReadsPointerAndManifest() throws {
         let bench = try Bench()
         guard case .live = try resolve(bench) else {
             Issue.record("not live")
@@ -32,8 +31,7 @@ struct SnapshotTests {
         #expect(bench.memory.counts == .init(gets: 1))
     }
 
-    @Test("a tombstone is a repository that is not there, and may be made again on top of it")
-    func tombstone() throws {
+    @Test func tombstoneIsMissingAndCanBeCreatedAgain() throws {
         let bench = try Bench()
         let last = try bench.published()
         let body = try Manifest(
@@ -52,21 +50,18 @@ struct SnapshotTests {
         #expect(try bench.published().digest != last.digest, "no state ever returns")
     }
 
-    @Test(
-        "a pointer that is not a digest is damage, never an absent repository",
-        arguments: [
-            "", "x", "main", String(repeating: "A", count: 64), String(repeating: "a", count: 63),
-            String(repeating: "a", count: 64) + "\n", " " + String(repeating: "a", count: 64),
-            String(repeating: "a", count: 5000),
-        ])
-    func badPointer(text: String) throws {
+    @Test(arguments: [
+        "", "x", "main", String(repeating: "A", count: 64), String(repeating: "a", count: 63),
+        String(repeating: "a", count: 64) + "\n", " " + String(repeating: "a", count: 64),
+        String(repeating: "a", count: 5000),
+    ])
+    func invalidPointerIsDamage(text: String) throws {
         let bench = try Bench()
         bench.memory.plant(Array(text.utf8), at: .pointer(of: bench.repository))
         #expect(throws: StoreError.self) { try resolve(bench) }
     }
 
-    @Test("a manifest that is missing, changed or none is damage")
-    func badManifest() throws {
+    @Test func invalidManifestIsDamage() throws {
         let bench = try Bench()
         let digest = try bench.published().digest
         let good = try #require(bench.memory.bytes(at: .manifest(digest)))
@@ -89,8 +84,7 @@ struct SnapshotTests {
         }
     }
 
-    @Test("concurrent creations make one repository, and none is told otherwise")
-    func concurrentCreations() throws {
+    @Test func concurrentCreationsCreateOneRepository() throws {
         let store = MemoryStore()
         let name = try #require(RepositoryName("owner/new"))
         let branches = try (0..<8).map { try #require(RefName("refs/heads/b\($0)")) }
@@ -112,8 +106,7 @@ struct SnapshotTests {
         #expect(snapshot.manifest.head == branches[try #require(creators.first)])
     }
 
-    @Test("creating again is harmless, but not with another wish")
-    func createAgain() throws {
+    @Test func creatingAgainIsHarmlessUnlessTheWishDiffers() throws {
         let bench = try Bench()
         func create(_ branch: String?, _ format: ObjectFormat?) throws -> Creation.Outcome {
             try Creation(

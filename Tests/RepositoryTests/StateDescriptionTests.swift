@@ -8,8 +8,8 @@ import Testing
 
 @testable import Repository
 
-@Suite("A published state as JSON")
-struct StateDescriptionTests {
+/// A published state as JSON.
+@Suite struct StateDescriptionTests {
     private func text(_ json: JSONBytes) -> String {
         String(decoding: json.written, as: UTF8.self)
     }
@@ -20,8 +20,7 @@ struct StateDescriptionTests {
             etag: try #require(ETag("\"x\"")), digest: Digest(of: [1]), manifest: manifest)
     }
 
-    @Test("is these bytes")
-    func golden() throws {
+    @Test func bytesAreThePinnedOnes() throws {
         let id = try #require(ObjectID(Array(String(repeating: "a", count: 40).utf8)))
         let tag = try #require(ObjectID(Array(String(repeating: "b", count: 40).utf8)))
         let pack = Digest(of: [2])
@@ -47,8 +46,7 @@ struct StateDescriptionTests {
         #expect(text(described.summary) == identity + "\"refCount\":2,\"packCount\":1}")
     }
 
-    @Test("tells a tombstone apart, and the first state by a null")
-    func tombstone() throws {
+    @Test func tombstoneAndFirstStateAreMarked() throws {
         let manifest = Manifest(kind: .tombstone, head: .main, objectFormat: .sha256)
         #expect(
             text(StateDescription(try snapshot(manifest)).whole(sizes: [:]))
@@ -57,8 +55,7 @@ struct StateDescriptionTests {
                 + "\"refs\":[],\"packs\":[]}")
     }
 
-    @Test("is read back as what was written, whatever the bytes of a string")
-    func reading() throws {
+    @Test func anyStringIsReadBack() throws {
         var random = SplitMix64(seed: 3)
         for _ in 0..<200 {
             let scalars = (0..<8).compactMap { _ in Unicode.Scalar(UInt32(random.next() % 0x250)) }
@@ -72,10 +69,9 @@ struct StateDescriptionTests {
     }
 }
 
-@Suite("Resolving several repositories")
-struct ResolvingSeveralTests {
-    @Test("each is what it is by itself, in two steps of requests, and a failure is its own")
-    func resolving() throws {
+/// Resolving several repositories.
+@Suite struct ResolvingSeveralTests {
+    @Test func manyNamesAreResolvedInTwoSteps() throws {
         let memory = MemoryStore()
         let names = try (0..<6).map { try #require(RepositoryName("team/r\($0)")) }
         for name in names.dropFirst() {

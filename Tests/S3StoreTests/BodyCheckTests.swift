@@ -7,7 +7,7 @@ import Testing
 @testable import S3Store
 
 /// Backends that can check a body are made to (P6), as the probe finds them.
-@Suite("Body checks", .serialized) struct BodyCheckTests {
+@Suite(.serialized) struct BodyCheckTests {
     private let probe = ConformanceProbe(width: 2, rounds: 1)
 
     private func dialect(_ conduct: ScriptedStore.Conduct) throws -> Dialect {
@@ -251,7 +251,7 @@ import Testing
 }
 
 /// Parts of a large object are checked one by one.
-@Suite("Body checks of parts", .serialized) struct PartCheckTests {
+@Suite(.serialized) struct PartCheckTests {
     private let key = ObjectKey.probe(run: "r", name: "n")
 
     private func md5Tag(_ body: [UInt8]) throws -> String {

@@ -9,7 +9,7 @@ import Testing
 @testable import S3Store
 
 /// What is sent is what was hashed (P6), or it does not arrive complete.
-@Suite("Sending a body", .serialized) struct BodySendingTests {
+@Suite(.serialized) struct BodySendingTests {
     private let key = ObjectKey.probe(run: "r", name: "n")
     private let directory: TemporaryDirectory
     private let path: String
@@ -126,7 +126,7 @@ import Testing
 
     /// A server, or something before it, that reads no body and claims to have stored it.
     @Test(arguments: [Dialect.etagIsMD5, []])
-    func successBeforeTheWholeBodyHasLeftIsNone(_ dialect: Dialect) throws {
+    func successBeforeTheWholeBodyWasSentIsAnError(_ dialect: Dialect) throws {
         let listener = try ListeningSocket()
         // They stay open, unread, until the end.
         let connections = Mutex<[Int32]>([])

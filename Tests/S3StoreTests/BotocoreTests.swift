@@ -8,7 +8,7 @@ import Testing
 @testable import S3Store
 
 /// Our signatures against those of Amazon's own Python library, over generated requests.
-@Suite("Signatures and botocore's") struct BotocoreTests {
+@Suite struct BotocoreTests {
     /// Reads a request a line, its fields in hex; writes the Authorization header's value.
     private static let signer = """
         import sys

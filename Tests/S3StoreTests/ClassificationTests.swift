@@ -4,7 +4,8 @@ import Testing
 
 @testable import S3Store
 
-@Suite("What S3's answers mean") struct ClassificationTests {
+/// What S3's answers mean.
+@Suite struct ClassificationTests {
     private let key = ObjectKey.probe(run: "r", name: "n")
     private var get: StoreRequest { .get(key, into: .memory(limit: 10)) }
     private let tag = ETag("\"t\"")

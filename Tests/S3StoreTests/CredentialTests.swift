@@ -5,7 +5,8 @@ import Testing
 
 @testable import S3Store
 
-@Suite("Credentials") struct CredentialTests {
+/// Credentials.
+@Suite struct CredentialTests {
     private let keys = ["AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "hunter2"]
 
     private func chain(

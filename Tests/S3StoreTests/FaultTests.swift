@@ -7,8 +7,8 @@ import Testing
 
 @testable import S3Store
 
-/// What the store makes of servers that misbehave.
-@Suite("A faulty server", .serialized, .tags(.slow)) struct FaultTests {
+/// The store against servers that misbehave.
+@Suite(.serialized, .tags(.slow)) struct FaultTests {
     private let key = ObjectKey.probe(run: "r", name: "n")
     private var get: StoreRequest { .get(key, into: .memory(limit: 1000)) }
 
@@ -110,7 +110,7 @@ import Testing
         #expect(failure(try store(server), put).hasPrefix("unreachable"))
     }
 
-    @Test func whatIsNotHTTPIsUnreachable() throws {
+    @Test func answerThatIsNotHTTPIsUnreachable() throws {
         let server = try ScriptedServer { _, _ in .raw("SSH-2.0-x\r\n", then: .close) }
         #expect(failure(try store(server), get).hasPrefix("unreachable"))
     }
@@ -212,7 +212,7 @@ import Testing
         #expect(server.requests.first?.headers["content-length"] == "0")
     }
 
-    @Test func aDeadConnectionIsReplacedAndTheBodySentAnew() throws {
+    @Test func deadConnectionIsReplacedAndTheBodySentAgain() throws {
         let server = try ScriptedServer { request, number in
             var answer = ScriptedServer.Answer.complete("200 OK", headers: ["ETag: \"t\""])
             // As a server does that closes what was idle for too long.

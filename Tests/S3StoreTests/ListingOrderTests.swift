@@ -2,7 +2,8 @@ import Testing
 
 @testable import S3Store
 
-@Suite("The order of a listing") struct ListingOrderTests {
+/// The order of a listing.
+@Suite struct ListingOrderTests {
     private func orders(_ keys: [String]) -> [ListingOrder] {
         ListingOrder.allCases.filter { order in
             zip(keys, keys.dropFirst()).allSatisfy {
@@ -12,7 +13,6 @@ import Testing
     }
 
     @Test(
-        "is that of bytes, or that of parts, and never takes a key twice",
         arguments: [
             (["a", "b", "c/d"], [.bytes, .parts]),
             (["a-b/c", "a/b", "a0/b"], [.bytes]),
@@ -22,7 +22,7 @@ import Testing
             (["b", "a"], []),
             (["", "a"], [.bytes, .parts]),
         ] as [([String], [ListingOrder])])
-    func order(keys: [String], expected: [ListingOrder]) {
+    func orderIsThatOfBytesOrOfParts(keys: [String], expected: [ListingOrder]) {
         #expect(orders(keys) == expected)
     }
 }

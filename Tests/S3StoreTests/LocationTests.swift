@@ -5,7 +5,8 @@ import Testing
 
 @testable import S3Store
 
-@Suite("A store's location") struct LocationTests {
+/// A store's location.
+@Suite struct LocationTests {
     private func location(
         _ text: String, _ environment: [String: String] = ["AWS_REGION": "eu-west-1"]
     ) throws -> S3Location {
@@ -136,7 +137,7 @@ import Testing
             "a host name, not an address"
         ),
     ])
-    func whatIsWrongIsSaidExactly(_ text: String, _ part: String) {
+    func errorsNameTheirCause(_ text: String, _ part: String) {
         let said = refusal(text)
         #expect(said.contains(part), "\(said)")
     }

@@ -6,7 +6,7 @@ import Testing
 @testable import S3Store
 
 /// How an upload in parts ends.
-@Suite("Completing a multipart upload", .serialized) struct MultipartCompletionTests {
+@Suite(.serialized) struct MultipartCompletionTests {
     private let body = ObjectBody.bytes((0..<3500).map { UInt8(truncatingIfNeeded: $0 * 7) })
     private var key: ObjectKey { .pack(body.digest) }
     private let attempts = 3
@@ -35,7 +35,7 @@ import Testing
 
     /// Another uploader of the same may have been faster, with a body that arrived damaged: after a
     /// doubt, what is there is not counted as ours by its size. (P7)
-    @Test func whatIsThereAfterADoubtIsProvenByItsContent() throws {
+    @Test func objectAfterADoubtfulAnswerIsProvenByItsContent() throws {
         let (key, size) = (key, bytes.count)
         for isDamaged in [false, true] {
             let rival = isDamaged ? [UInt8](repeating: 0, count: size) : bytes
@@ -84,7 +84,7 @@ import Testing
     }
 
     /// It may be at work on the parts still: to take them away could leave an object without them.
-    @Test func whatMayStillBeCompletedIsNotAborted() throws {
+    @Test func uploadThatMayStillCompleteIsNotAborted() throws {
         let bucket = try ScriptedBucket { call in
             call.kind == .complete ? ScriptedServer.Answer.none : nil
         }
@@ -121,7 +121,7 @@ import Testing
     }
 
     @Test(arguments: ["", "<html>", "   \n"])
-    func a200ThatSaysNothingIsLookedInto(_ text: String) throws {
+    func ambiguousStatus200IsLookedInto(_ text: String) throws {
         let done = try ScriptedBucket { call in
             guard call.kind == .complete else { return nil }
             _ = call.apply()
@@ -136,7 +136,7 @@ import Testing
     }
 
     /// As when libcurl sent the request again on a connection that died.
-    @Test func anUploadThatIsGoneWasPerhapsCompleted() throws {
+    @Test func vanishedUploadMayHaveBeenCompleted() throws {
         let bucket = try ScriptedBucket { call in
             guard call.kind == .complete else { return nil }
             _ = call.apply()
@@ -147,7 +147,7 @@ import Testing
         #expect(bucket.counts[.complete] == 1)
     }
 
-    @Test func anUploadThatWasTakenAwayIsBegunAnew() throws {
+    @Test func abortedUploadIsBegunAgain() throws {
         let bucket = try ScriptedBucket { call in
             call.kind == .complete && call.number == 1
                 ? .error("404 Not Found", "NoSuchUpload") : nil
@@ -157,7 +157,7 @@ import Testing
         #expect(bucket.counts[.create] == 2)
     }
 
-    @Test func whatIsThereIsNotSentAgain() throws {
+    @Test func existingObjectIsNotSentAgain() throws {
         let bucket = try ScriptedBucket()
         bucket[key] = bytes
         #expect(try outcome(bucket).contains("conditionFailed"))
@@ -166,7 +166,7 @@ import Testing
         #expect(bucket.counts[.create] == nil)
     }
 
-    @Test func whatIsThereInAnotherSizeIsCorrupt() throws {
+    @Test func objectOfAnotherSizeIsCorrupt() throws {
         let bucket = try ScriptedBucket()
         bucket[key] = Array(bytes.dropLast())
         guard case .corrupt? = try failure(bucket) else {
@@ -178,7 +178,7 @@ import Testing
     }
 
     /// Another uploader of the same was faster.
-    @Test func aConditionThatFailsMeansThatItIsThere() throws {
+    @Test func failedConditionMeansThatTheObjectExists() throws {
         let bucket = try ScriptedBucket { call in
             guard call.kind == .complete else { return nil }
             return .error("412 Precondition Failed", "PreconditionFailed")
@@ -193,7 +193,7 @@ import Testing
         }
     }
 
-    @Test func aConflictBeginsAnew() throws {
+    @Test func conflictStartsAgain() throws {
         let bucket = try ScriptedBucket { call in
             call.kind == .complete && call.number == 1
                 ? .error("409 Conflict", "ConditionalRequestConflict") : nil
@@ -221,7 +221,7 @@ import Testing
         #expect(never.openUploads == 0)
     }
 
-    @Test func aPlainWriteReplacesWhatIsThere() throws {
+    @Test func plainWriteReplacesTheObject() throws {
         let bucket = try ScriptedBucket()
         bucket[key] = [1]
         #expect(try outcome(bucket, .always).hasPrefix("stored"))

@@ -7,8 +7,8 @@ import Testing
 
 @testable import S3Store
 
-/// Uploads in parts, before a server that misbehaves.
-@Suite("Multipart uploads", .serialized) struct MultipartTests {
+/// Uploads in parts, against a server that misbehaves.
+@Suite(.serialized) struct MultipartTests {
     private let key = ObjectKey.probe(run: "r", name: "n")
     private let attempts = 3
 
@@ -195,7 +195,7 @@ import Testing
         #expect(bucket.openUploads == 0)
     }
 
-    @Test func anUploadThatIsNotBegunEndsThere() throws {
+    @Test func uploadThatDoesNotBeginEnds() throws {
         for answer in [
             ScriptedServer.Answer.error("403 Forbidden", "AccessDenied"),
             .complete("200 OK", "<InitiateMultipartUploadResult/>"), .complete("200 OK"),

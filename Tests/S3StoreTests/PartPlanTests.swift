@@ -2,7 +2,8 @@ import Testing
 
 @testable import S3Store
 
-@Suite("How large objects are cut") struct PartPlanTests {
+/// How large objects are cut.
+@Suite struct PartPlanTests {
     private static let gibibyte: Int64 = 1 << 30
 
     @Test(
@@ -37,7 +38,7 @@ import Testing
         #expect(largest.count == 9987)
     }
 
-    @Test func whatCannotBeCutHasNoPlan() {
+    @Test func objectThatCannotBeSplitHasNoPlan() {
         #expect(PartPlan(size: 0, partSize: 1000) == nil)
         #expect(PartPlan(size: PartPlan.largest + 1, partSize: 5 << 30) == nil)
     }

@@ -8,8 +8,8 @@ import Testing
 
 @testable import S3Store
 
-/// Downloads in ranges, before a server that misbehaves.
-@Suite("Ranged downloads", .serialized) struct RangeTests {
+/// Downloads in ranges, against a server that misbehaves.
+@Suite(.serialized) struct RangeTests {
     private let directory: TemporaryDirectory
     private let attempts = 3
     private var path: String { directory.path + "/file" }
@@ -82,7 +82,7 @@ import Testing
         #expect(bucket.ranges == ["bytes=0-999", "all"])
     }
 
-    @Test func whatIsNotThereMakesNoFile() throws {
+    @Test func absentObjectCreatesNoFile() throws {
         let bucket = try ScriptedBucket()
         guard case .absent = try answer(bucket, 5) else {
             Issue.record("found")
@@ -151,7 +151,7 @@ import Testing
     }
 
     /// All bytes came, and then no proper end.
-    @Test func aRangeThatIsCutAfterItsLastByteIsThere() throws {
+    @Test func rangeCutAfterItsLastByteIsComplete() throws {
         let bucket = try bucket(3500) { call in
             guard call.request.headers["range"] == "bytes=1000-1999" else { return nil }
             let answer = call.apply()
@@ -249,7 +249,7 @@ import Testing
     }
 
     /// A derived object may be written anew while it is read.
-    @Test func anObjectThatIsReplacedMeanwhileIsReadAnew() throws {
+    @Test func objectReplacedDuringADownloadIsReadAgain() throws {
         let replacing = Replacing()
         let bucket = try ScriptedBucket { call in
             if call.number == 2 { replacing.make() }

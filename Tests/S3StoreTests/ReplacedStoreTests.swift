@@ -7,7 +7,7 @@ import Testing
 @testable import S3Store
 
 /// An admission holds for the server software that it was given to (S9).
-@Suite("A replaced store", .serialized) struct ReplacedStoreTests {
+@Suite(.serialized) struct ReplacedStoreTests {
     private let directory: TemporaryDirectory
     private let probe = ConformanceProbe(width: 2, rounds: 1)
     private let key = ObjectKey.probe(run: "r", name: "n")
@@ -138,7 +138,7 @@ import Testing
         #expect(changes.taken.count == 2)
     }
 
-    @Test func refusalEndsWhenTheBackendIsMended() throws {
+    @Test func refusalEndsWhenTheBackendIsRepaired() throws {
         let scripted = try ScriptedStore()
         let store = try start(scripted, pause: .zero).store
         scripted.change {
@@ -153,7 +153,7 @@ import Testing
     }
 
     /// That another passed afterwards says nothing of the one that failed.
-    @Test func backendThatFailedIsNotAdmittedByTheOneThatReplacesIt() throws {
+    @Test func failedBackendIsNotAdmittedByItsReplacement() throws {
         let scripted = try ScriptedStore()
         let store = try start(scripted, pause: .zero).store
         func setFailing(_ isFailing: Bool) {

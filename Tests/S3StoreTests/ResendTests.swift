@@ -8,7 +8,7 @@ import Testing
 
 /// libcurl sends a PUT again, by itself, where a kept connection turns out dead. What is answered to
 /// the second copy says nothing of the first.
-@Suite("A request that is sent twice", .serialized) struct ResendTests {
+@Suite(.serialized) struct ResendTests {
     private let name: RepositoryName
     private let old = Digest(of: [0])
     private let ours = Digest(of: [1])

@@ -5,7 +5,7 @@ import Testing
 @testable import S3Store
 
 /// Examples that Amazon has published, with the signatures it gives for them.
-@Suite("Signature Version 4") struct SignatureTests {
+@Suite struct SignatureTests {
     private static let emptyBody = Digest(of: []).hex
 
     /// Amazon S3 API Reference, "Examples: Signature Calculations".

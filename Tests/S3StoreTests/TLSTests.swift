@@ -8,7 +8,7 @@ import Testing
 @testable import S3Store
 
 /// Certificates are verified, against the system's authorities or those given.
-@Suite("TLS") struct TLSTests {
+@Suite struct TLSTests {
     private let directory: TemporaryDirectory
     private let port: UInt16
     private let server: Service

@@ -240,7 +240,7 @@ extension EndToEnd {
             }
         }
 
-        @Test func whatFailsIsOneSentenceWithStatus1() throws {
+        @Test func failureIsOneSentenceWithStatus1() throws {
             let place = try CommandPlace()
             let file = try place.directory.file("file", "")
             for (arguments, environment, words) in [

@@ -112,7 +112,7 @@ extension EndToEnd {
             }
         }
 
-        @Test func stoppedMeanwhileNothingIsPublishedAndNothingIsLeft() throws {
+        @Test func stopDuringAPushPublishesAndLeavesNothing() throws {
             let state = try TemporaryDirectory()
             let barrier = try TemporaryDirectory()
             var setup = ServerProcess.Setup(try StoreUnderTest.file.makeBucket())
@@ -133,7 +133,7 @@ extension EndToEnd {
             try expectServed(next, repository, equals: tree)
         }
 
-        @Test func commandThatIsToldToStopPublishesNothingAndLeavesNothing() throws {
+        @Test func stoppedCommandPublishesAndLeavesNothing() throws {
             let site = try Site(.file)
             let (repository, tree) = try seeded(site)
             try push(tree, untilPacks: 3)
@@ -164,7 +164,7 @@ extension EndToEnd {
         }
 
         @Test(arguments: stores)
-        func whileManyPushNothingIsLost(store: StoreUnderTest) throws {
+        func nothingIsLostWhileManyPush(store: StoreUnderTest) throws {
             let site = try Site(store, options: ["--compact-at", "4", "--push-attempts", "20"])
             let (repository, _) = try seeded(site)
             let writers = 8
@@ -235,7 +235,7 @@ extension EndToEnd {
             }
         }
 
-        @Test func allGoesOnAfterOneThatIsDamaged() throws {
+        @Test func importContinuesAfterADamagedRepository() throws {
             let site = try Site(.file)
             let (first, tree) = try seeded(site)
             let (second, other) = try seeded(site)

@@ -32,7 +32,7 @@ extension EndToEnd.ImportExportTests {
         ).checked()
     }
 
-    @Test func whatMayNotBeReadIsAnErrorAndNeverLeftOut() throws {
+    @Test func unreadableRepositoryIsAnErrorAndNotOmitted() throws {
         // root reads everything, unless this is taken from it.
         let setpriv = try Programs.find("setpriv", remedy: "apt install util-linux")
         let bound = "-dac_override,-dac_read_search"
@@ -70,7 +70,7 @@ extension EndToEnd.ImportExportTests {
         try expectServed(site, repository, equals: other)
     }
 
-    @Test func diskThatFillsUpIsToldAndLeavesNothing() throws {
+    @Test func fullDiskIsReportedAndLeavesNothing() throws {
         let limit = try Programs.find("prlimit", remedy: "apt install util-linux")
         let site = try Site(.file)
         let (repository, tree) = try seeded(site)

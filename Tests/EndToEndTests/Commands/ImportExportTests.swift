@@ -53,7 +53,8 @@ extension EndToEnd {
         // MARK: There and back
 
         @Test(arguments: stores, ["sha1", "sha256"])
-        func whatIsImportedIsServedAndExportedAsItWas(store: StoreUnderTest, format: String) throws
+        func importedRepositoryIsServedAndExportedUnchanged(store: StoreUnderTest, format: String)
+            throws
         {
             let site = try Site.shared(store)
             let scratch = try TemporaryDirectory()

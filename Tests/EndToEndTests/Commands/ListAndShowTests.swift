@@ -5,7 +5,7 @@ import Testing
 extension EndToEnd {
     @Suite struct ListAndShowTests {
         @Test(arguments: stores)
-        func listNamesWhatIsThereInTheOrderOfBytes(store: StoreUnderTest) throws {
+        func listIsInByteOrder(store: StoreUnderTest) throws {
             let site = try Site(store)
             // Their keys have another order: '-' comes before '/'.
             let names = ["a/b", "a/b-c", "a/b.c", "a/bc", "B/z", "a-b/c", "a/gone", "a/moved"]

@@ -170,7 +170,7 @@ extension EndToEnd {
             try scene.expectWhole()
         }
 
-        @Test func whatCannotBeRepairedIsToldWithWhatHelps() throws {
+        @Test func unrepairableDamageIsReportedWithARemedy() throws {
             let scene = try Scene(.file, options: ["--cache-size", "0"])
             let parent = try #require(
                 try scene.site.command("show", [scene.repository]).checked().text

@@ -168,7 +168,7 @@ extension EndToEnd {
         }
 
         @Test(arguments: stores, IndexDamage.allCases)
-        func badIndexIsServedPastAndMended(store: StoreUnderTest, damage: IndexDamage) throws {
+        func badIndexIsRepairedWhileServing(store: StoreUnderTest, damage: IndexDamage) throws {
             let site = try Self.site(store)
             let (repository, tree, packs) = try twoPacks(site)
             let item = Bucket.Item.index(packs[0])

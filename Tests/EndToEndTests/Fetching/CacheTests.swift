@@ -25,7 +25,7 @@ extension EndToEnd {
             try Files.names(in: site.instance.stateDirectory + "/packs/incoming")
         }
 
-        @Test func whatIsKeptIsServedThoughTheStoreLostItAndAnotherMachineSaysSo() throws {
+        @Test func cachedPackIsServedThoughTheStoreLostIt() throws {
             let site = try Site(.file)
             let (repository, tree) = try kept(site)
             let packs = try site.bucket.packs(of: repository)
@@ -137,7 +137,7 @@ extension EndToEnd {
         }
 
         @Test(.enabled(if: SmallDisk.mayBeMounted, "takes root, and leave to mount"))
-        func diskThatFillsUpTakesFromTheCacheAndIs503WhenThatIsNotEnough() throws {
+        func fullDiskShrinksTheCacheAndIsStatus503AfterThat() throws {
             let bucket = try StoreUnderTest.file.makeBucket()
             let direct = try Site(ServerProcess.Setup(bucket))
             func make(_ bytes: Int) throws -> (repository: String, tip: String) {

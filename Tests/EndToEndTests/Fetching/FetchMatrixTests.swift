@@ -101,7 +101,7 @@ extension EndToEnd {
         }
 
         @Test(arguments: fronts, [0, 2])
-        func headOfABranchThatIsNotBornIsNotInvented(front: Front, version: Int) throws {
+        func unbornHEADIsNotInvented(front: Front, version: Int) throws {
             try sameAsGit(front, "\(version)") { stage in
                 let repository = try stage.host.create(nil, "--default-branch", "trunk")
                 let source = try History.shared.get().tree

@@ -65,7 +65,7 @@ extension EndToEnd {
         }
 
         @Test(arguments: fronts, [0, 2])
-        func whatIsMissingIsFetchedWhenItIsNeeded(front: Front, version: Int) throws {
+        func missingBlobsAreFetchedWhenNeeded(front: Front, version: Int) throws {
             try sameAsGit(front, "\(version)") { stage in
                 let repository = try stage.published()
                 let tree = try stage.clone(

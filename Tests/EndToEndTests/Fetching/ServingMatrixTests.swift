@@ -26,7 +26,7 @@ extension EndToEnd {
         }
 
         @Test(arguments: fronts)
-        func whoeverClonesDuringPushesGetsOneOfTheStatesAndAllOfIt(front: Front) throws {
+        func cloneDuringPushesSeesOneCompleteState(front: Front) throws {
             let site = try front.shared()
             let (repository, tree) = try seeded(site)
             let before = try tree.git("rev-parse", "HEAD")

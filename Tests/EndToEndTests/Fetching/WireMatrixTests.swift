@@ -52,7 +52,7 @@ extension EndToEnd {
             }
         }
 
-        @Test(arguments: fronts) func nothingIsAdvertisedThatIsNotServed(front: Front) throws {
+        @Test(arguments: fronts) func everythingAdvertisedIsServed(front: Front) throws {
             let site = try front.shared()
             let repository = try History.shared.get().published(on: site)
             let fetches = try [[], [Self.v2]].map {

@@ -111,7 +111,7 @@ extension EndToEnd {
         }
 
         @Test(arguments: Front.allCases)
-        func clientThatWaitsIsToldToGoOn(front: Front) throws {
+        func waitingClientGets100Continue(front: Front) throws {
             let ground = try Ground(front)
             let exchange = try HTTPExchange(
                 port: ground.site.port, "POST", ground.target("git-receive-pack"),
@@ -200,7 +200,7 @@ extension EndToEnd {
         // MARK: Passwords
 
         @Test(arguments: Front.allCases)
-        func withoutTheRightPasswordNothingIsPushedHoweverItIsDressed(front: Front) throws {
+        func wrongPasswordPublishesNothingInAnyDisguise(front: Front) throws {
             let ground = try Ground(front)
             let site = ground.site
             let wrong = (name: "Authorization", value: "Basic YWxpY2U6d3Jvbmc=")

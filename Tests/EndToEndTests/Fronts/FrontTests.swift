@@ -8,7 +8,7 @@ extension EndToEnd {
     /// The same behind every web server, by the configuration that is shipped or documented.
     @Suite(.tags(.front)) struct FrontTests {
         @Test(arguments: Front.allCases)
-        func whatIsPushedInEveryWayComesBack(front: Front) throws {
+        func everyKindOfPushComesBack(front: Front) throws {
             let site = try front.shared()
             let (repository, tree) = try seeded(site)
             try tree.git("tag", "-a", "-m", "one", "v1")
@@ -43,7 +43,7 @@ extension EndToEnd {
         }
 
         @Test(arguments: Front.allCases)
-        func ofSixThatPushOneBranchOneWinsAndWithOneEachAllDo(front: Front) throws {
+        func oneOfSixPushesToABranchWinsAndAllToDifferentBranches(front: Front) throws {
             let barrier = try TemporaryDirectory()
             try Account.ofWebServers()?.give(barrier.path)
             var setup = ServerProcess.Setup(try StoreUnderTest.file.makeBucket())
@@ -92,7 +92,7 @@ extension EndToEnd {
         }
 
         @Test(arguments: Front.allCases)
-        func whoPushesIsNamedToTheHookAndToTheLog(front: Front) throws {
+        func hookAndLogGetTheUserOfAPush(front: Front) throws {
             let copy = try ProgramCopy()
             try copy.open()
             let mark = try TemporaryDirectory()
@@ -134,7 +134,7 @@ extension EndToEnd {
         }
 
         @Test(arguments: Front.allCases)
-        func restartOfTheWebServerUnderLoadLosesNothingThatWasTold(front: Front) throws {
+        func webServerRestartUnderLoadLosesNoReportedPush(front: Front) throws {
             let site = try front.makeSite(ServerProcess.Setup(try StoreUnderTest.file.makeBucket()))
             let (repository, _) = try seeded(site)
             let trees = try (0..<4).map { _ in try WorkTree.clone(site.url(repository), "-q") }

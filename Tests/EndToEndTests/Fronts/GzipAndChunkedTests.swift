@@ -246,7 +246,7 @@ extension EndToEnd {
             }
         }
 
-        @Test func withoutSideBandsNothingIsSaidBeforeTheSwap() throws {
+        @Test func nothingIsSentBeforeTheSwapWithoutSideBands() throws {
             try held(at: "push-received", "report-status") { ground, exchange, release in
                 let end = ContinuousClock.now + .milliseconds(700)
                 try wait(for: "the time to pass") { ContinuousClock.now >= end }
@@ -256,7 +256,7 @@ extension EndToEnd {
             }
         }
 
-        @Test func lostPushThatHasBegunIsToldPerRef() throws {
+        @Test func lostPushIsReportedForEachRefOnceTheAnswerHasBegun() throws {
             try held(at: "push-received", options: ["--push-attempts", "1"]) {
                 ground, exchange, release in
                 let site = ground.site
@@ -276,7 +276,7 @@ extension EndToEnd {
             }
         }
 
-        @Test func storeThatFailsAfterTheAnswerHasBegunIsToldPerRef() throws {
+        @Test func storeFailureIsReportedForEachRefAfterKeepAlives() throws {
             try held(at: "push-received") { ground, exchange, release in
                 let bucket = ground.site.bucket
                 let pointer = Bucket.Item.pointer(ground.repository)

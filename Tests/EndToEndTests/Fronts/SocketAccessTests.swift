@@ -133,7 +133,7 @@ extension EndToEnd {
         }
 
         // W7
-        @Test func probeWithoutAUserIsAnsweredAlikeForEveryName() throws {
+        @Test func probeWithoutAUserIsAnsweredAlikeForEveryRepository() throws {
             try serve([]) {
                 var answers: [HTTPMessage] = []
                 for name in ["a/b", "a/b.git", "no/such.git"] {

@@ -16,7 +16,7 @@ extension EndToEnd {
             }
         }
 
-        @Test func ofProcessesThatStartAtOnceOneTestsTheStore() throws {
+        @Test func oneOfManyStartingProcessesProbesTheStore() throws {
             let site = try ApacheSite(
                 .cgid, ServerProcess.Setup(try StoreUnderTest.file.makeBucket()))
             let statuses = try concurrently(12) { _ in

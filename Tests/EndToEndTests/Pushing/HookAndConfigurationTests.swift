@@ -33,7 +33,7 @@ extension EndToEnd {
             try expectRefused(store) { try $0.allowHook(0o644) }
         }
 
-        @Test func hookThatIsGoneRefuses() throws {
+        @Test func goneHookRefuses() throws {
             try expectRefused(.file) { unlink($0.hook) }
         }
 

@@ -87,7 +87,7 @@ extension EndToEnd {
             try copy.git("fsck", "--full", "--strict", "--no-dangling")
         }
 
-        @Test func branchWhoseBaseWasDeletedIsThereAllTheSame() throws {
+        @Test func branchOnADeletedBaseIsPublished() throws {
             let held = try Held()
             try held.tree.git("checkout", "-q", "-b", "base")
             try held.tree.commit("base")
@@ -130,7 +130,7 @@ extension EndToEnd {
             #expect(try held.served().contains("\(tip)\trefs/heads/main"))
         }
 
-        @Test func repositoryThatIsDeletedMeanwhileIsTold() throws {
+        @Test func repositoryDeletedDuringAPushIsReported() throws {
             let held = try Held()
             try held.tree.commit("third")
             let result = try held.push("main") {

@@ -9,7 +9,7 @@ extension EndToEnd {
         ]
 
         @Test(arguments: stores)
-        func ofEightWritersOneWinsAndSevenGet409(store: StoreUnderTest) throws {
+        func oneOfEightWritersWinsAndSevenGet409(store: StoreUnderTest) throws {
             let race = try Race(store, sites: 1, options: Self.options)
             let outcomes = try race.run()
             try race.expectOneWinner(outcomes) { $0.errors.contains("409") }
@@ -98,7 +98,7 @@ extension EndToEnd {
         }
 
         @Test(arguments: stores)
-        func deletionOfABranchThatMovedMeanwhileIsRefused(store: StoreUnderTest) throws {
+        func deletionOfAMovedBranchIsRefused(store: StoreUnderTest) throws {
             let race = try Race(store, sites: 1, options: ["--max-git", "16"])
             // All see the branch as it was; seven of them want it to be something else.
             let first = try race.trees[0].git("rev-parse", "main~1")
@@ -118,7 +118,7 @@ extension EndToEnd {
             #expect(served.contains("\(first)\trefs/heads/main"))
         }
 
-        @Test func aBranchThatMovedIsToldInGitsOwnReport() throws {
+        @Test func movedBranchIsReportedInGitsWords() throws {
             let race = try Race(.file, sites: 1, options: ["--max-git", "16"])
             let outcomes = try race.run()
             try race.expectOneWinner(outcomes) {
@@ -127,7 +127,7 @@ extension EndToEnd {
             }
         }
 
-        @Test func onceTheAnswerHasBegunALostPushIsToldPerRef() throws {
+        @Test func lostPushIsReportedForEachRefAfterKeepAlives() throws {
             let race = try Race(
                 .file, sites: 1, point: "push-received",
                 options: ["--push-attempts", "1", "--max-git", "16", "--push-keepalive", "1"])
@@ -138,7 +138,7 @@ extension EndToEnd {
         }
 
         @Test(arguments: stores)
-        func writersWithoutABarrierLoseNothingThatTheyWereToldIsPublished(
+        func freeWritersLoseNoReportedPush(
             store: StoreUnderTest
         ) throws {
             let site = try Site.shared(store)

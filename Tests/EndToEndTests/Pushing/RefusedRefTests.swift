@@ -160,7 +160,7 @@ extension EndToEnd {
             try expectServed(site, repository, equals: tree)
         }
 
-        @Test func pushOfWhichNothingIsLeftIsReadToItsEndAndTold() throws {
+        @Test func fullyRefusedPushIsReadToItsEndAndReported() throws {
             let site = try Site.shared(.file)
             let (repository, tree) = try seeded(site)
             let tip = try tree.git("rev-parse", "HEAD")

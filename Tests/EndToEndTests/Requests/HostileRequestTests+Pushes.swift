@@ -299,7 +299,7 @@ extension EndToEnd.HostileRequestTests {
         }
     }
 
-    @Test func lengthsThatAreNoneOrTwoAreRefused() throws {
+    @Test func invalidAndRepeatedLengthsAreRefused() throws {
         let ground = try Ground()
         let framings: [[(name: String, value: String)]] = [
             [("Content-Length", "-1")], [("Content-Length", "+5")], [("Content-Length", "x")],

@@ -242,7 +242,7 @@ extension EndToEnd {
             String(repeating: "a/", count: 1000), "team/no-such-repository", "other/r",
         ]
 
-        @Test func namesThatAreNoneAreNotFoundOnEveryRoute() throws {
+        @Test func invalidNamesAreNotFoundOnEveryRoute() throws {
             let ground = try Ground()
             let site = ground.site
             try ground.expectUntouched("bad names") {

@@ -205,7 +205,7 @@ extension EndToEnd {
         }
 
         // W10
-        @Test func pushOverTheLimitIsToldWhyInGitsWords() throws {
+        @Test func pushOverTheLimitIsRefusedInGitsWords() throws {
             let site = try Site(.file, options: ["--max-body", "1M"])
             let (repository, tree) = try seeded(site)
             let tip = try tree.git("rev-parse", "HEAD")

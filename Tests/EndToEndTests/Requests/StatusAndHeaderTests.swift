@@ -46,7 +46,7 @@ extension EndToEnd {
 
         // MARK: The client's errors
 
-        @Test func whatIsNotThereIs404() throws {
+        @Test func missingRepositoryIs404() throws {
             let site = try Self.site.get()
             for target in [
                 "/git/team/none.git/info/refs?service=git-upload-pack", "/git/team/none.git/x",

@@ -10,14 +10,13 @@ import TestBench
 import TestSupport
 import Testing
 
-@Suite("Compacting in the background")
-struct BackgroundCompactorTests {
+/// Compacting in the background.
+@Suite struct BackgroundCompactorTests {
     private func packs(_ bench: Bench) throws -> Int {
         try bench.published().manifest.packs.count
     }
 
-    @Test("the push that exceeds the threshold starts one, and of later ones every so many")
-    func due() {
+    @Test func compactionStartsAtTheThresholdAndThenNowAndThen() {
         func due(_ threshold: Int, adding added: Int = 1) -> [Int] {
             (0...80).filter {
                 BackgroundCompactor.isDue(packs: $0, before: $0 - added, threshold: threshold)
@@ -33,8 +32,7 @@ struct BackgroundCompactorTests {
         #expect(due(50, adding: 30) == Array(51...80))
     }
 
-    @Test("past the threshold a repository is compacted, and not before")
-    func compacts() throws {
+    @Test func repositoryIsCompactedPastTheThreshold() throws {
         let bench = try Bench()
         let compactor = BackgroundCompactor(
             try bench.hydration(), threshold: 3, log: Bench.log)
@@ -49,8 +47,7 @@ struct BackgroundCompactorTests {
         #expect(try bench.leftovers().isEmpty)
     }
 
-    @Test("one runs at a time, however many pushes come, and others wait in line")
-    func oneAtATime() throws {
+    @Test func oneCompactionRunsAtATime() throws {
         let bench = try Bench()
         for _ in 0..<4 { try bench.push(bench.onePush()) }
         let scratch = try TemporaryDirectory()
@@ -76,8 +73,7 @@ struct BackgroundCompactorTests {
         #expect(try Files.size(of: scratch.path + "/clash") == nil)
     }
 
-    @Test("a failure is not repeated by the next push")
-    func rests() throws {
+    @Test func nextPushDoesNotRepeatAFailure() throws {
         let bench = try Bench()
         for _ in 0..<4 { try bench.push(bench.onePush()) }
         let scratch = try TemporaryDirectory()
@@ -94,8 +90,7 @@ struct BackgroundCompactorTests {
         #expect(log.infoMessages == ["compaction started", "compaction failed"])
     }
 
-    @Test("a stop ends git, publishes nothing, leaves nothing, and lets nothing begin")
-    func stops() throws {
+    @Test func stopEndsGitAndPublishesNothing() throws {
         let bench = try Bench()
         for _ in 0..<4 { try bench.push(bench.onePush()) }
         let scratch = try TemporaryDirectory()
@@ -113,8 +108,7 @@ struct BackgroundCompactorTests {
         #expect(try packs(bench) == 4)
     }
 
-    @Test("all of it runs at a lower priority than this process: packing, and what comes before")
-    func priority() throws {
+    @Test func everythingRunsAtALowerPriority() throws {
         let bench = try Bench()
         for _ in 0..<4 { try bench.push(bench.onePush()) }
         let scratch = try TemporaryDirectory()
@@ -145,8 +139,7 @@ struct BackgroundCompactorTests {
         compactor.stop()
     }
 
-    @Test("a push that comes as the thread is about to end starts no second one at the same work")
-    func handover() throws {
+    @Test func pushDuringTheHandoverStartsNoSecondCompaction() throws {
         let log = LogRecorder()
         let compactor = BackgroundCompactor(
             try Bench().hydration(), threshold: 1, log: log.logger)

@@ -11,8 +11,7 @@ import Testing
 @testable import Repository
 
 /// A compaction publishes by the same swap as a push, gives way to it, and undoes nothing of it.
-@Suite("Compacting while others write", .tags(.race))
-struct CompactionRaceTests {
+@Suite(.tags(.race)) struct CompactionRaceTests {
     private static let pointer: @Sendable (ObjectKey) -> Bool = { $0.path.hasSuffix("/pointer") }
 
     /// A bench whose store runs something before swaps.
@@ -52,8 +51,7 @@ struct CompactionRaceTests {
         }
     }
 
-    @Test("a push that comes first stays, and the packs are folded on top of it")
-    func pushWins() throws {
+    @Test func pushThatWinsStaysAndCompactionIsAppliedOnTop() throws {
         let race = try Interleaving()
         let bench = race.bench
         let pushed = Mutex<String?>(nil)
@@ -79,8 +77,7 @@ struct CompactionRaceTests {
         #expect(try bench.leftovers().isEmpty)
     }
 
-    @Test("pushes that come first each time make it give way")
-    func pushesKeepWinning() throws {
+    @Test func compactionGivesUpWhenPushesKeepWinning() throws {
         let race = try Interleaving(times: 100)
         race.before { bench in
             let ending = try bench.push(bench.onePush(), to: bench.memory)
@@ -91,8 +88,7 @@ struct CompactionRaceTests {
         _ = try race.bench.check()
     }
 
-    @Test("of two compactions one wins, the other gives way, nothing is lost")
-    func rival() throws {
+    @Test func oneOfTwoCompactionsWins() throws {
         let race = try Interleaving()
         race.before { bench in
             let rival = Hydration(
@@ -115,8 +111,7 @@ struct CompactionRaceTests {
         _ = try race.bench.check()
     }
 
-    @Test("a rival that folded other packs of the same makes it give way")
-    func otherFold() throws {
+    @Test func compactionGivesUpAfterAnOverlappingOne() throws {
         let race = try Interleaving()
         race.before { bench in
             // One push more, and everything folded: another pack in place of the same ones.
@@ -132,8 +127,7 @@ struct CompactionRaceTests {
         _ = try race.bench.check()
     }
 
-    @Test("a repository that is deleted meanwhile stays deleted, also when it is made again")
-    func deleted() throws {
+    @Test func deletedRepositoryStaysDeleted() throws {
         for isMadeAgain in [false, true] {
             let race = try Interleaving()
             race.before { bench in
@@ -153,8 +147,7 @@ struct CompactionRaceTests {
         }
     }
 
-    @Test("a push that was received before a compaction is not applied on top of what lacks packs")
-    func compactionWins() throws {
+    @Test func pushOnMergedPacksIsReceivedAgain() throws {
         let bench = try Bench()
         for _ in 0..<3 { try bench.push(bench.onePush()) }
         let push = try bench.onePush(to: "refs/heads/other")
@@ -176,10 +169,8 @@ struct CompactionRaceTests {
         _ = try bench.check()
     }
 
-    @Test(
-        "a swap whose answer is lost, late or repeated is what the pointer says",
-        arguments: [Fault.dropReply, .resend, .failAfterApplying, .dropRequest, .conflict])
-    func doubtfulAnswers(fault: Fault) throws {
+    @Test(arguments: [Fault.dropReply, .resend, .failAfterApplying, .dropRequest, .conflict])
+    func lostAnswerIsSettledByThePointer(fault: Fault) throws {
         let bench = try Bench { memory in
             FaultyStore(wrapping: memory, [FaultRule(fault, keys: Self.pointer, limit: 1)])
         }
@@ -193,8 +184,7 @@ struct CompactionRaceTests {
         #expect(try bench.objects() == objects)
     }
 
-    @Test("where it cannot be known, that is the error, and nothing is lost either way")
-    func undetermined() throws {
+    @Test func unknownOutcomeIsAnErrorAndLosesNothing() throws {
         for fault in [Fault.dropReply, .dropRequest] {
             let bench = try Bench { memory in
                 FaultyStore(
@@ -216,8 +206,8 @@ struct CompactionRaceTests {
         }
     }
 
-    @Test("a store that fails at any write publishes nothing", arguments: ["packs/", "manifests/"])
-    func failingWrites(part: String) throws {
+    @Test(arguments: ["packs/", "manifests/"])
+    func failingStorePublishesNothing(part: String) throws {
         let bench = try Bench { memory in
             FaultyStore(wrapping: memory, [FaultRule(.denied, keys: { $0.path.contains(part) })])
         }
@@ -228,8 +218,7 @@ struct CompactionRaceTests {
         #expect(try bench.leftovers().isEmpty)
     }
 
-    @Test("while others push all the time, nothing is lost")
-    func manyWriters() throws {
+    @Test func nothingIsLostWhileOthersPush() throws {
         let bench = try Bench()
         for _ in 0..<3 { try bench.push(bench.onePush()) }
         let isOver = Mutex(false)

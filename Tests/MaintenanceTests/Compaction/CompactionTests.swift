@@ -12,12 +12,10 @@ import TestBench
 import TestSupport
 import Testing
 
-@Suite("Compacting a repository")
-struct CompactionTests {
-    @Test(
-        "packs of equal size become one; refs, HEAD and history stay; the old packs stay, too",
-        arguments: [ObjectFormat.sha1, .sha256])
-    func folds(format: ObjectFormat) throws {
+/// Compacting a repository.
+@Suite struct CompactionTests {
+    @Test(arguments: [ObjectFormat.sha1, .sha256])
+    func equalPacksAreMergedAndOldOnesStay(format: ObjectFormat) throws {
         let bench = try Bench(format: format)
         for _ in 0..<5 { try bench.push(bench.onePush()) }
         let before = try bench.published()
@@ -51,8 +49,7 @@ struct CompactionTests {
         _ = try bench.check()
     }
 
-    @Test("a large pack that is far larger than the rest stays as it is")
-    func keepsTheLargeOne() throws {
+    @Test func farLargerPackStays() throws {
         let bench = try Bench()
         let large = try bench.pushHistory(commits: 40)
         for _ in 0..<4 { try bench.push(bench.onePush()) }
@@ -76,8 +73,7 @@ struct CompactionTests {
         #expect(try bench.objects() == objects)
     }
 
-    @Test("nothing is dropped: deleted branches, tags of blobs and trees, objects out of place")
-    func dropsNothing() throws {
+    @Test func unreachableObjectsAreKept() throws {
         let bench = try Bench()
         let commit = try bench.source.commit("one")
         let blob = try bench.source.run(["rev-parse", "\(commit):file"]).line
@@ -119,8 +115,7 @@ struct CompactionTests {
         #expect(try bench.check() == listed)
     }
 
-    @Test("an object that several packs have is there once, and what only one has stays")
-    func duplicates() throws {
+    @Test func duplicateObjectsAreStoredOnce() throws {
         let bench = try Bench()
         try bench.push(bench.onePush("same"))
         for number in 0..<4 {
@@ -141,8 +136,7 @@ struct CompactionTests {
         _ = try bench.check()
     }
 
-    @Test("what needs nothing is left alone: no packs, one pack, packs in progression")
-    func nothingToDo() throws {
+    @Test func packsInProgressionAreLeftAlone() throws {
         let bench = try Bench()
         #expect(try bench.compact() == .nothingToDo(packs: 0))
         try bench.push(bench.onePush())
@@ -154,8 +148,7 @@ struct CompactionTests {
         #expect(try bench.survey() == .nothing(packs: 1))
     }
 
-    @Test("what is not there, or was deleted, is not compacted")
-    func notThere() throws {
+    @Test func missingRepositoryIsNotCompacted() throws {
         let bench = try Bench()
         let other = try #require(RepositoryName("no/body"))
         let compaction = Compaction(of: other, with: try bench.hydration())
@@ -165,8 +158,7 @@ struct CompactionTests {
         #expect(try bench.compact() == .notThere)
     }
 
-    @Test("a manifest whose writer left out what its tags peel to is completed")
-    func olderManifest() throws {
+    @Test func olderManifestIsCompletedWithPeeledRefs() throws {
         let bench = try Bench()
         try bench.push(bench.onePush())
         let head = try #require(try bench.published().manifest.refs.first?.value.hex)
@@ -192,8 +184,7 @@ struct CompactionTests {
         #expect(try bench.check() == listed)
     }
 
-    @Test("a repository with hundreds of packs is compacted")
-    func manyPacks() throws {
+    @Test func hundredsOfPacksAreCompacted() throws {
         let bench = try Bench()
         try bench.push(bench.onePush())
         try bench.publish(
@@ -211,8 +202,7 @@ struct CompactionTests {
 
     // MARK: Damage
 
-    @Test("a damaged or missing pack is an error, and nothing is published")
-    func damagedPack() throws {
+    @Test func damagedPackPublishesNothing() throws {
         let bench = try Bench()
         for _ in 0..<3 { try bench.push(bench.onePush()) }
         let before = try bench.published().digest
@@ -228,8 +218,7 @@ struct CompactionTests {
         }
     }
 
-    @Test("an index that is missing or damaged is made anew first")
-    func damagedIndex() throws {
+    @Test func damagedIndexIsRebuiltFirst() throws {
         let bench = try Bench()
         for _ in 0..<3 { try bench.push(bench.onePush()) }
         let pack = try #require(try bench.published().manifest.packs.first)
@@ -242,8 +231,7 @@ struct CompactionTests {
         _ = try bench.check()
     }
 
-    @Test("a git that fails, or leaves objects out, publishes nothing")
-    func failingGit() throws {
+    @Test func failingGitPublishesNothing() throws {
         let bench = try Bench()
         for _ in 0..<3 { try bench.push(bench.onePush()) }
         let before = try bench.published().digest
@@ -262,8 +250,7 @@ struct CompactionTests {
         }
     }
 
-    @Test("comparing finds an object that is missing, and one that is too many")
-    func comparison() throws {
+    @Test func comparisonFindsMissingAndAdditionalObjects() throws {
         let bench = try Bench()
         let scratch = try TemporaryDirectory()
         let one = try bench.source.indexedPack([try bench.source.commit("one")])
@@ -292,8 +279,7 @@ struct CompactionTests {
 
     // MARK: Stopping
 
-    @Test("once cancelled it does nothing; while git runs it ends at once and publishes nothing")
-    func cancelled() throws {
+    @Test func cancellationEndsAtOnceAndPublishesNothing() throws {
         let bench = try Bench()
         for _ in 0..<3 { try bench.push(bench.onePush()) }
         let before = try bench.published().digest

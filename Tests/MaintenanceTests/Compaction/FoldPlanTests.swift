@@ -4,8 +4,8 @@ import ObjectStore
 import TestSupport
 import Testing
 
-@Suite("Choosing the packs to fold")
-struct FoldPlanTests {
+/// Choosing the packs to fold.
+@Suite struct FoldPlanTests {
     private func pack(_ number: Int) -> Digest { Digest(of: Array("\(number)".utf8)) }
 
     private func plan(_ counts: [Int], _ scope: FoldPlan.Scope = .geometric) -> (
@@ -17,7 +17,6 @@ struct FoldPlanTests {
     }
 
     @Test(
-        "keeps the large ones that are in progression",
         arguments: [
             ([], 0), ([7], 0), ([100, 50], 0), ([100, 51], 2), ([3, 3, 3], 3), ([8, 4, 2, 1], 0),
             ([1000, 3, 3, 3], 3), ([1000, 400, 100, 60, 2, 1], 4), ([10_000, 3, 3, 3, 4990], 3),
@@ -25,21 +24,18 @@ struct FoldPlanTests {
             ([1000, 400, 100, 99, 2], 5), ([1000, 10, 9, 8], 3), ([0], 0), ([0, 1], 2),
             ([0, 2], 0),
         ] as [([Int], Int)])
-    func examples(counts: [Int], folded: Int) {
+    func largePacksInProgressionStay(counts: [Int], folded: Int) {
         #expect(plan(counts).plan.folded.count == folded)
     }
 
-    @Test("everything is folded where that is asked for, but for a single pack")
-    func everything() {
+    @Test func fullPlanMergesEverything() {
         #expect(plan([], .everything).plan.folded.isEmpty)
         #expect(plan([5], .everything).plan.folded.isEmpty)
         #expect(plan([8, 4, 2, 1], .everything).plan.folded.count == 4)
     }
 
-    @Test(
-        "what is left is in progression, nothing is forgotten, and it is stable",
-        arguments: 1...200 as ClosedRange<UInt64>)
-    func properties(seed: UInt64) {
+    @Test(arguments: 1...200 as ClosedRange<UInt64>)
+    func planIsStableAndForgetsNothing(seed: UInt64) {
         var random = SplitMix64(seed: seed)
         let size = Int.random(in: 0...60, using: &random)
         let counts = (0..<size).map { _ in
@@ -64,8 +60,7 @@ struct FoldPlanTests {
         #expect(after.count <= FoldPlan.longestProgression)
     }
 
-    @Test("an object is written again no more often than the number of objects has digits")
-    func amortized() {
+    @Test func rewritesOfAnObjectAreLogarithmic() {
         var packs: [Digest: Int] = [:]
         var written = 0
         let pushes = 4000

@@ -10,16 +10,15 @@ import Testing
 
 @testable import Repository
 
-@Suite("Deleting, restoring and creating again")
-struct DeletionTests {
+/// Deleting, restoring and creating again.
+@Suite struct DeletionTests {
     private static let pointer: @Sendable (ObjectKey) -> Bool = { $0.path.hasSuffix("/pointer") }
 
     private func resolve(_ bench: Bench) throws -> Snapshot.Resolution {
         try Manifests(bench.memory).resolve(bench.repository)
     }
 
-    @Test("a tombstone is published on top of the last state, and nothing is removed")
-    func tombstone() throws {
+    @Test func tombstoneFollowsTheLastStateAndNothingIsRemoved() throws {
         let bench = try Bench(format: .sha256)
         try bench.push(bench.onePush())
         let last = try bench.published()
@@ -40,8 +39,7 @@ struct DeletionTests {
         #expect(keys.isSubset(of: bench.memory.keys))
     }
 
-    @Test("what is not there, or deleted already, is not deleted")
-    func refusals() throws {
+    @Test func missingRepositoryIsNotDeleted() throws {
         let bench = try Bench()
         let other = try #require(RepositoryName("owner/none"))
         #expect(throws: LifecycleError.absent(other, location: bench.memory.location)) {
@@ -56,8 +54,7 @@ struct DeletionTests {
         #expect(bench.memory.counts.puts == 0)
     }
 
-    @Test("of two deletions at once one is done")
-    func twoAtOnce() throws {
+    @Test func oneOfTwoDeletionsWins() throws {
         let bench = try Bench()
         let last = try bench.published().digest
         let faulty = FaultyStore(
@@ -77,8 +74,7 @@ struct DeletionTests {
         }
     }
 
-    @Test("pushes that win first are deleted with the rest, and the last of them is the last state")
-    func losesToPushes() throws {
+    @Test func pushesThatWinFirstAreDeletedWithTheRest() throws {
         let bench = try Bench()
         let faulty = FaultyStore(
             wrapping: bench.memory,
@@ -101,8 +97,7 @@ struct DeletionTests {
         #expect(tombstone.manifest == done.manifest)
     }
 
-    @Test("a repository that never rests is left alone, after a bounded number of attempts")
-    func busy() throws {
+    @Test func deletionGivesUpOnABusyRepository() throws {
         let bench = try Bench()
         let faulty = FaultyStore(
             wrapping: bench.memory,
@@ -122,12 +117,10 @@ struct DeletionTests {
         #expect(try bench.published().manifest.packs.count == LifecycleError.attempts)
     }
 
-    @Test(
-        "an answer that is lost is settled, or told to be unknown",
-        arguments: [
-            Fault.dropReply, .resend, .failAfterApplying, .dropRequest, .conflict,
-        ])
-    func doubtfulAnswers(fault: Fault) throws {
+    @Test(arguments: [
+        Fault.dropReply, .resend, .failAfterApplying, .dropRequest, .conflict,
+    ])
+    func lostAnswerIsSettledOrUnknown(fault: Fault) throws {
         let settled = try Bench { memory in
             FaultyStore(wrapping: memory, [FaultRule(fault, keys: Self.pointer, limit: 1)])
         }
@@ -138,8 +131,7 @@ struct DeletionTests {
         }
     }
 
-    @Test("what cannot be known is told to be unknown")
-    func undetermined() throws {
+    @Test func unknownOutcomeIsReported() throws {
         let bench = try Bench { memory in
             FaultyStore(
                 wrapping: memory,
@@ -155,8 +147,7 @@ struct DeletionTests {
         }
     }
 
-    @Test("a push that was received before is lost, and is not in what is created again")
-    func pushInFlight() throws {
+    @Test func pushInFlightIsLost() throws {
         let bench = try Bench()
         try bench.push(bench.onePush())
         let before = try bench.published()
@@ -180,8 +171,7 @@ struct DeletionTests {
         }
     }
 
-    @Test("no state returns, however often it is deleted, created and restored")
-    func cycles() throws {
+    @Test func noStateReturnsAfterManyCycles() throws {
         let bench = try Bench()
         var seen = Set([try bench.published().digest])
         func note() throws {
@@ -202,8 +192,7 @@ struct DeletionTests {
         }
     }
 
-    @Test("a restored repository is what it was, on top of the tombstone")
-    func restoration() throws {
+    @Test func restoredRepositoryIsWhatItWas() throws {
         let bench = try Bench()
         try bench.push(bench.onePush())
         let last = try bench.published()
@@ -221,8 +210,7 @@ struct DeletionTests {
         }
     }
 
-    @Test("any state that it had while it was there can be restored, and no other")
-    func earlierState() throws {
+    @Test func earlierStatesCanBeRestored() throws {
         let bench = try Bench()
         try bench.push(bench.onePush())
         let wanted = try bench.published()
@@ -244,8 +232,7 @@ struct DeletionTests {
         _ = try bench.check()
     }
 
-    @Test("what an older writer left out is found out before it is published again")
-    func olderWriter() throws {
+    @Test func olderStateIsCompletedBeforeItIsPublishedAgain() throws {
         let bench = try Bench()
         let tag = try bench.publishAsOlderWriter()
         _ = try Deletion(of: bench.repository).run(in: Manifests(bench.memory))

@@ -11,8 +11,7 @@ import Testing
 
 /// A repository that was renamed back and forth, with pushes in between: an old state of it is not
 /// restored beside the name that it has now.
-@Suite("Renaming back and forth", .tags(.race))
-struct RenamedBackTests {
+@Suite(.tags(.race)) struct RenamedBackTests {
     private let bench: Bench
     private let memory = MemoryStore()
     private let old: RepositoryName
@@ -64,8 +63,7 @@ struct RenamedBackTests {
         }
     }
 
-    @Test("a state from before it came back is not restored once it is gone again")
-    func goneAgain() throws {
+    @Test func stateFromBeforeAReturnIsNotRestored() throws {
         let first = try push(1, to: old)
         try rename(old, to: new)
         try push(2, to: new)
@@ -86,8 +84,7 @@ struct RenamedBackTests {
         }
     }
 
-    @Test("another repository that came by the same way does not stand for it")
-    func another() throws {
+    @Test func anotherRepositoryThatReturnedDoesNotCount() throws {
         let first = try push(1, to: old)
         try rename(old, to: new)
         try push(2, to: new)
@@ -106,8 +103,7 @@ struct RenamedBackTests {
         #expect(try names == [old])
     }
 
-    @Test("a renaming is not told to be done because another repository has its new name")
-    func anotherThere() throws {
+    @Test func renamingIsNotDoneBecauseTheNewNameIsTaken() throws {
         try push(1, to: old)
         try rename(old, to: new)
         let resumed = Renaming(of: old, to: new)

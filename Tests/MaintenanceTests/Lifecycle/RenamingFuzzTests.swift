@@ -11,8 +11,7 @@ import Testing
 
 /// Renamings, deletions, restorations and pushes at random, one within another, some of them killed:
 /// no repository has two names at any time.
-@Suite("Renamings at random", .tags(.slow, .fuzz))
-struct RenamingFuzzTests {
+@Suite(.tags(.slow, .fuzz)) struct RenamingFuzzTests {
     /// One history: three names, and repositories that are known by a ref that they keep.
     private final class World: @unchecked Sendable {
         let bench: Bench
@@ -132,8 +131,8 @@ struct RenamingFuzzTests {
         }
     }
 
-    @Test("give none two names", arguments: 0..<40)
-    func random(seed: Int) throws {
+    @Test(arguments: 0..<40)
+    func randomRenamingsGiveNoRepositoryTwoNames(seed: Int) throws {
         let bench = try Bench()
         var successes = 0
         for round in 0..<10 {

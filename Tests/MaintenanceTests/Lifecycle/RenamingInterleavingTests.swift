@@ -13,8 +13,7 @@ import Testing
 
 /// Two commands at one repository, in every order of their requests: it never has two names, and is
 /// never lost.
-@Suite("Renamings beside each other", .tags(.race))
-struct RenamingInterleavingTests {
+@Suite(.tags(.race)) struct RenamingInterleavingTests {
     /// What is done to a repository.
     enum Action: String, CaseIterable, Sendable {
         case renameToNew, renameToThird, resumeToNew, resumeToThird, restore, createOld, createNew
@@ -211,9 +210,9 @@ struct RenamingInterleavingTests {
     }
 
     @Test(
-        "give it one name at most, and lose nothing", arguments: Action.allCases,
+        arguments: Action.allCases,
         Beginning.allCases)
-    func everyInterleaving(first: Action, beginning: Beginning) throws {
+    func everyInterleavingLeavesOneNameAndLosesNothing(first: Action, beginning: Beginning) throws {
         for second in Action.allCases where first.brings || second.brings {
             for event in Event.allCases {
                 var number = 0
@@ -222,8 +221,7 @@ struct RenamingInterleavingTests {
         }
     }
 
-    @Test("a state that was renamed is restored under no other name, unless it has come back")
-    func afterwards() throws {
+    @Test func renamedStateIsNotRestoredUnderTheOldName() throws {
         let memory = try begin(.live)
         let last = try #require(try Manifests(memory).resolve(old).latest)
         try rename(new, in: memory)
@@ -262,8 +260,7 @@ struct RenamingInterleavingTests {
         #expect(try names(in: memory) == [old])
     }
 
-    @Test("a state is not restored beside a later one of its repository that was renamed")
-    func laterLives() throws {
+    @Test func stateIsNotRestoredBesideItsRenamedSuccessor() throws {
         let memory = try begin(.live)
         let first = try #require(try Manifests(memory).resolve(old).latest)
         // A later state, which is restored and then renamed.
@@ -292,8 +289,7 @@ struct RenamingInterleavingTests {
         #expect(try names(in: other) == [old])
     }
 
-    @Test("a renaming that an older release cut off is resumed, and restored")
-    func olderRelease() throws {
+    @Test func renamingOfAnOlderReleaseIsResumed() throws {
         for isResumed in [true, false] {
             let memory = try begin(.live)
             let last = try #require(try Manifests(memory).resolve(old).latest)
@@ -311,8 +307,7 @@ struct RenamingInterleavingTests {
         }
     }
 
-    @Test("a tombstone's destination is written and read, and no other shape of it")
-    func bytes() throws {
+    @Test func destinationOfATombstoneIsReadBack() throws {
         let digest = Digest(of: [1])
         let state = try state
         let tombstone = Manifest.tombstone(

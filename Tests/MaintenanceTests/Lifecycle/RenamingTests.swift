@@ -10,8 +10,8 @@ import Testing
 
 @testable import Repository
 
-@Suite("Renaming")
-struct RenamingTests {
+/// Renaming.
+@Suite struct RenamingTests {
     private let old: RepositoryName
     private let new: RepositoryName
 
@@ -61,8 +61,7 @@ struct RenamingTests {
         { $0 == .pointer(of: name) }
     }
 
-    @Test("the new name has the last state, the old one a tombstone on top of it")
-    func renames() throws {
+    @Test func newNameHasTheLastStateAndTheOldOneATombstone() throws {
         let bench = try Bench()
         try bench.push(bench.onePush())
         let last = try bench.published()
@@ -79,8 +78,7 @@ struct RenamingTests {
         #expect(snapshot.manifest == expected)
     }
 
-    @Test("of two renamings at once one is done, and no repository gets two names")
-    func twoAtOnce() throws {
+    @Test func oneOfTwoRenamingsWins() throws {
         let bench = try Bench()
         try bench.push(bench.onePush())
         let third = try #require(RepositoryName("third/name"))
@@ -105,8 +103,7 @@ struct RenamingTests {
         #expect(try !isLive(new, bench))
     }
 
-    @Test("there and back again, no state returns")
-    func backAgain() throws {
+    @Test func renamingBackRepeatsNoState() throws {
         let bench = try Bench()
         try bench.push(bench.onePush())
         var seen: Set<String> = []
@@ -128,8 +125,7 @@ struct RenamingTests {
         }
     }
 
-    @Test("nothing is changed where a name is taken, missing, deleted or the same")
-    func refusals() throws {
+    @Test func invalidRenamingsChangeNothing() throws {
         let bench = try Bench()
         create(new, in: bench.memory)
         let keys = bench.memory.keys
@@ -152,8 +148,7 @@ struct RenamingTests {
         }
     }
 
-    @Test("pushes that win first move along, those in flight are lost")
-    func pushes() throws {
+    @Test func pushesThatWinFirstMoveAlong() throws {
         let bench = try Bench()
         try bench.push(bench.onePush())
         let late = try bench.receive(bench.onePush(to: "refs/heads/late"))
@@ -184,8 +179,7 @@ struct RenamingTests {
         #expect(try isDeleted(old, bench))
     }
 
-    @Test("the new name is created by somebody else in between: the old one is as it was")
-    func targetTaken() throws {
+    @Test func takenTargetLeavesTheOldName() throws {
         let bench = try Bench()
         try bench.push(bench.onePush())
         let before = try bench.published().manifest
@@ -211,8 +205,7 @@ struct RenamingTests {
         #expect(theirs.manifest.refs.isEmpty)
     }
 
-    @Test("the new name is created and deleted in between: it takes that tombstone as parent")
-    func targetDeletedMeanwhile() throws {
+    @Test func targetDeletedInBetweenIsTheParent() throws {
         let bench = try Bench()
         let faulty = FaultyStore(
             wrapping: bench.memory,
@@ -232,8 +225,7 @@ struct RenamingTests {
         #expect(try isDeleted(old, bench))
     }
 
-    @Test("a store that refuses the new name's pointer leaves the old one as it was")
-    func deniedTarget() throws {
+    @Test func deniedTargetLeavesTheOldName() throws {
         let bench = try Bench()
         let faulty = FaultyStore(
             wrapping: bench.memory, [FaultRule(.denied, keys: Self.isPointer(of: new))])
@@ -246,8 +238,7 @@ struct RenamingTests {
         #expect(bench.memory.bytes(at: .pointer(of: new)) == nil)
     }
 
-    @Test("a store that fails after the first step leaves a renaming that can be resumed")
-    func resumption() throws {
+    @Test func interruptedRenamingCanBeResumed() throws {
         let bench = try Bench()
         try bench.push(bench.onePush())
         let last = try bench.published().manifest
@@ -276,8 +267,7 @@ struct RenamingTests {
         #expect(bench.memory.counts.puts == 0)
     }
 
-    @Test("a renaming that is not known to be done does not undo itself")
-    func undetermined() throws {
+    @Test func renamingOfUnknownOutcomeIsNotUndone() throws {
         for (name, standing) in [
             (old, RenamingFailure.Standing.mayHaveBegun), (new, .mayBeDone),
         ] {
@@ -302,8 +292,7 @@ struct RenamingTests {
         }
     }
 
-    @Test("both names are taken in between: what was there can still be restored")
-    func bothTaken() throws {
+    @Test func stateCanBeRestoredWhenBothNamesAreTaken() throws {
         let bench = try Bench()
         try bench.push(bench.onePush())
         let last = try bench.published()
@@ -327,8 +316,7 @@ struct RenamingTests {
         #expect(try bench.published().manifest.refs == last.manifest.refs)
     }
 
-    @Test("nothing is resumed where the old name is there, or the new one is another's")
-    func resumeRefusals() throws {
+    @Test func onlyItsOwnRenamingIsResumed() throws {
         let bench = try Bench()
         #expect(throws: LifecycleError.self) { try resume(bench) }
         _ = try Deletion(of: old).run(in: Manifests(bench.memory))
@@ -337,8 +325,7 @@ struct RenamingTests {
         #expect(try isDeleted(old, bench))
     }
 
-    @Test("what an older writer left out is found out before anything is changed")
-    func olderWriter() throws {
+    @Test func olderStateIsCompletedBeforeAnythingChanges() throws {
         let bench = try Bench()
         let tag = try bench.publishAsOlderWriter()
         let pack = try #require(try bench.published().manifest.packs.first)

@@ -6,8 +6,8 @@ import TestBench
 import TestSupport
 import Testing
 
-@Suite("Repairing while others write", .tags(.race))
-struct RepairRaceTests {
+/// Repairing while others write.
+@Suite(.tags(.race)) struct RepairRaceTests {
     typealias Scene = RepairScene
 
     /// What else happens to a pack right before it is overwritten.
@@ -32,8 +32,7 @@ struct RepairRaceTests {
         return (scene, run)
     }
 
-    @Test("what somebody else repaired in the meantime is not overwritten")
-    func repairedElsewhere() throws {
+    @Test func objectRepairedByAnotherIsNotOverwritten() throws {
         for damage in Scene.damages {
             let (_, run) = try repairing(damage) { $0 }
             #expect(run.findings.count == 1)
@@ -43,24 +42,21 @@ struct RepairRaceTests {
         }
     }
 
-    @Test("other damage in the meantime is read again, and overwritten")
-    func damagedAgain() throws {
+    @Test func newDamageIsReadAgainAndOverwritten() throws {
         for damage in Scene.damages {
             let (_, run) = try repairing(damage) { Array($0.dropLast(3)) }
             #expect(run.findings.first?.contains("; rewritten from '") == true, "\(run.findings)")
         }
     }
 
-    @Test("an object that vanishes in the meantime is created")
-    func vanished() throws {
+    @Test func objectThatVanishesIsCreated() throws {
         for damage in Scene.damages {
             let (_, run) = try repairing(damage) { _ in nil }
             #expect(run.findings.first?.contains("; rewritten from '") == true, "\(run.findings)")
         }
     }
 
-    @Test("a repair that is damaged on its way is made again")
-    func damagedOnItsWay() throws {
+    @Test func repairDamagedOnItsWayIsRepeated() throws {
         for damage in Scene.damages {
             let scene = try Scene([FaultRule(.alter, limit: 1)])
             let original = try scene.damage(.pack(scene.packs[0]), damage)
@@ -70,8 +66,7 @@ struct RepairRaceTests {
     }
 
     /// As a damaged pack of more than 5 GiB.
-    @Test("an object that the store does not let overwrite is told, and the others are repaired")
-    func refusedByTheStore() throws {
+    @Test func refusedOverwriteIsReportedAndTheOthersAreRepaired() throws {
         let key = Box<ObjectKey?>(nil)
         let scene = try Scene([FaultRule(.rejected, keys: { $0 == key.value })])
         let packs = scene.packs.sorted { $0.hex < $1.hex }
@@ -86,8 +81,7 @@ struct RepairRaceTests {
         #expect(scene.memory.bytes(at: .pack(packs[1])) == other)
     }
 
-    @Test("a lost answer is repeated, and the next read says that it is repaired")
-    func lostAnswer() throws {
+    @Test func lostAnswerIsRepeatedAndReadBack() throws {
         for fault in [Fault.dropReply, .dropRequest, .failAfterApplying, .unavailable] {
             let scene = try Scene([FaultRule(fault, limit: 1)])
             let original = try scene.damage(.pack(scene.packs[0]), Scene.flipped)
@@ -96,8 +90,7 @@ struct RepairRaceTests {
         }
     }
 
-    @Test("a write that the store pretends to have done is not taken for a repair")
-    func pretendedWrite() throws {
+    @Test func pretendedWriteIsNotARepair() throws {
         let scene = try Scene([FaultRule(.pretend)])
         _ = try scene.damage(.pack(scene.packs[0]), Scene.flipped)
         let run = try scene.run()
@@ -105,8 +98,7 @@ struct RepairRaceTests {
         #expect(run.findings.first?.contains("still not good") == true)
     }
 
-    @Test("damage without an ETag is not overwritten blindly")
-    func noETag() throws {
+    @Test func damageWithoutAnETagIsNotOverwritten() throws {
         let scene = try Scene([FaultRule(.dropETag, on: [.get])])
         let key = ObjectKey.pack(scene.packs[0])
         let original = try scene.damage(key, Scene.flipped)
@@ -122,8 +114,7 @@ struct RepairRaceTests {
         #expect(packs.memory.counts.puts == 0)
     }
 
-    @Test("a push that is published in the meantime harms nothing")
-    func push() throws {
+    @Test func pushInBetweenIsNotHarmed() throws {
         let bench = Box<Bench?>(nil)
         let pushed = Box(false)
         let scene = try Scene([

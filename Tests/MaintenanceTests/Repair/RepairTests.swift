@@ -87,12 +87,11 @@ struct RepairScene {
     ]
 }
 
-@Suite("Repairing a repository")
-struct RepairTests {
+/// Repairing a repository.
+@Suite struct RepairTests {
     typealias Scene = RepairScene
 
-    @Test("a good repository is read whole, and nothing is written")
-    func good() throws {
+    @Test func goodRepositoryIsReadAndNothingIsWritten() throws {
         let scene = try Scene()
         let run = try scene.run()
         #expect(run.findings == [])
@@ -102,8 +101,8 @@ struct RepairTests {
         #expect(try scene.bench.leftovers() == [])
     }
 
-    @Test("a damaged or missing pack is rewritten from the cache", arguments: Scene.damages.indices)
-    func packFromCache(damage: Int) throws {
+    @Test(arguments: Scene.damages.indices)
+    func packIsRewrittenFromTheCache(damage: Int) throws {
         let scene = try Scene()
         let original = try scene.damage(.pack(scene.packs[0]), Scene.damages[damage])
         let run = try scene.run()
@@ -116,8 +115,7 @@ struct RepairTests {
         _ = try scene.bench.check()
     }
 
-    @Test("a missing, damaged or foreign index is rebuilt from its pack")
-    func index() throws {
+    @Test func indexIsRebuiltFromItsPack() throws {
         let scene = try Scene()
         let foreign = scene.memory.bytes(at: .packIndex(scene.packs[1]))
         for damage in Scene.damages + [{ _ in foreign }] {
@@ -130,10 +128,8 @@ struct RepairTests {
         }
     }
 
-    @Test(
-        "a lost pack and its lost index are repaired together",
-        arguments: [ObjectFormat.sha1, .sha256])
-    func packAndIndex(format: ObjectFormat) throws {
+    @Test(arguments: [ObjectFormat.sha1, .sha256])
+    func packAndIndexAreRepairedTogether(format: ObjectFormat) throws {
         let scene = try Scene(format: format)
         for pack in scene.packs {
             scene.memory.plant(nil, at: .pack(pack))
@@ -145,8 +141,8 @@ struct RepairTests {
         _ = try scene.bench.check()
     }
 
-    @Test("the manifest is rewritten from the cache", arguments: Scene.damages.indices)
-    func manifestFromCache(damage: Int) throws {
+    @Test(arguments: Scene.damages.indices)
+    func manifestIsRewrittenFromTheCache(damage: Int) throws {
         let scene = try Scene()
         let original = try scene.damage(.manifest(scene.state.digest), Scene.damages[damage])
         #expect(throws: (any Error).self) { try scene.bench.published() }
@@ -157,8 +153,7 @@ struct RepairTests {
         #expect(try scene.bench.published().digest == scene.state.digest)
     }
 
-    @Test("a lost manifest is told, and nothing else can be looked at")
-    func lostManifest() throws {
+    @Test func lostManifestIsReported() throws {
         let scene = try Scene(cacheSize: 0)
         _ = try scene.damage(.manifest(scene.state.digest), Scene.flipped)
         let run = try scene.run()
@@ -168,8 +163,7 @@ struct RepairTests {
         #expect(scene.memory.counts.puts == 0)
     }
 
-    @Test("a copy in a directory is recognized by its bytes, whatever its name and its neighbors")
-    func fromDirectory() throws {
+    @Test func copyInADirectoryIsRecognizedByItsBytes() throws {
         let scene = try Scene(cacheSize: 0)
         let directory = scene.scratch.path + "/backup"
         try Files.makeDirectories(directory + "/deep/er")
@@ -191,8 +185,7 @@ struct RepairTests {
         #expect(scene.memory.bytes(at: .manifest(scene.state.digest)) == manifest)
     }
 
-    @Test("a damaged copy is never stored")
-    func damagedCopy() throws {
+    @Test func damagedCopyIsNotStored() throws {
         let scene = try Scene()
         let copy = "\(scene.bench.state.path)/packs/\(scene.packs[0]).pack"
         let pack = try scene.damage(.pack(scene.packs[0])) { _ in nil }
@@ -207,8 +200,7 @@ struct RepairTests {
         #expect(scene.memory.counts.puts == 0)
     }
 
-    @Test("a check alone writes nothing, and says what can be repaired")
-    func checkOnly() throws {
+    @Test func checkWritesNothingAndReportsWhatCanBeRepaired() throws {
         let scene = try Scene()
         _ = try scene.damage(.pack(scene.packs[0]), Scene.flipped)
         scene.memory.plant(nil, at: .packIndex(scene.packs[1]))
@@ -220,8 +212,7 @@ struct RepairTests {
         #expect(scene.memory.counts.puts == 0)
     }
 
-    @Test("refs that need a lost pack are named, with the newest state that does not need it")
-    func lostPack() throws {
+    @Test func refsThatNeedALostPackAreReported() throws {
         let scene = try Scene(cacheSize: 0)
         _ = try scene.damage(.pack(scene.packs[1]), Scene.flipped)
         let run = try scene.run()
@@ -232,8 +223,7 @@ struct RepairTests {
         #expect(scene.memory.counts.puts == 0)
     }
 
-    @Test("a lost pack that no ref needs is told as such")
-    func unneededPack() throws {
+    @Test func lostPackThatNoRefNeedsIsReported() throws {
         let scene = try Scene(cacheSize: 0)
         let small = try SmallPack(blob: "nobody's")
         var manifest = scene.state.manifest
@@ -247,8 +237,7 @@ struct RepairTests {
         #expect(!run.outcome.isWhole)
     }
 
-    @Test("a ref to an object that no pack ever had is named though all objects are good")
-    func brokenRef() throws {
+    @Test func refToAnObjectOfNoPackIsReported() throws {
         let scene = try Scene()
         var manifest = scene.state.manifest
         let name = try #require(RefName("refs/heads/broken"))
@@ -261,8 +250,7 @@ struct RepairTests {
         #expect(!run.outcome.isWhole)
     }
 
-    @Test("a damaged bitmap and commit graph are made again")
-    func sidecars() throws {
+    @Test func damagedSidecarsAreRebuilt() throws {
         let scene = try Scene()
         for sidecar in PackSidecar.allCases {
             scene.memory.plant(Array("BITM nonsense".utf8), at: sidecar.key(of: scene.packs[0]))
@@ -275,15 +263,13 @@ struct RepairTests {
         #expect(try scene.run().findings == [])
     }
 
-    @Test("a store that does not answer is an error and no damage")
-    func silentStore() throws {
+    @Test func silentStoreIsAnErrorAndNotDamage() throws {
         let scene = try Scene([FaultRule(.unavailable, on: [.get])])
         #expect(throws: StoreError.self) { try scene.run() }
         #expect(scene.memory.counts.puts == 0)
     }
 
-    @Test("an object that the store's disk cannot read any more is damaged")
-    func badSector() throws {
+    @Test func unreadableObjectIsDamaged() throws {
         let key = Box<ObjectKey?>(nil)
         let scene = try Scene([
             FaultRule(.badSector, on: [.get], keys: { $0 == key.value }, limit: 2)
@@ -301,8 +287,7 @@ struct RepairTests {
         #expect(throws: StoreError.self) { try passing.run() }
     }
 
-    @Test("the damaged manifest of a deleted repository is repaired, so that it can be restored")
-    func deletedManifest() throws {
+    @Test func manifestOfADeletedRepositoryIsRepaired() throws {
         let scene = try Scene()
         let tombstone = try Deletion(of: scene.bench.repository).run(in: Manifests(scene.memory))
             .digest
@@ -316,8 +301,7 @@ struct RepairTests {
         #expect(scene.memory.bytes(at: .manifest(tombstone)) == original)
     }
 
-    @Test("what is not there, and what was deleted, is refused with a sentence")
-    func absentOrDeleted() throws {
+    @Test func missingRepositoryIsRefused() throws {
         let scene = try Scene()
         let last = try Deletion(of: scene.bench.repository).run(in: Manifests(scene.memory))
             .manifest.parent

@@ -9,8 +9,8 @@ import TestBench
 import TestSupport
 import Testing
 
-@Suite("Verifying uploads")
-struct UploadVerifierTests {
+/// Verifying uploads.
+@Suite struct UploadVerifierTests {
     /// A repository with one pack, a verifier of its store, and what that logs.
     private struct Scene {
         let bench: Bench
@@ -52,8 +52,7 @@ struct UploadVerifierTests {
         }
     }
 
-    @Test("the pack and the manifest of a push are read once each")
-    func readsBothOnce() throws {
+    @Test func packAndManifestAreReadOnce() throws {
         let scene = try Scene()
         scene.publish()
         try scene.waitForLines(2)
@@ -66,8 +65,7 @@ struct UploadVerifierTests {
         #expect(scene.log.lines.count == 2, "with nothing left a stop is silent")
     }
 
-    @Test("a push without a pack has its manifest read")
-    func withoutPack() throws {
+    @Test func manifestIsReadWithoutAPack() throws {
         let scene = try Scene()
         scene.verifier.published(scene.manifest, pack: nil, to: scene.bench.repository)
         try scene.waitForLines(1)
@@ -75,8 +73,7 @@ struct UploadVerifierTests {
         #expect(scene.bench.memory.counts == MemoryStore.Counts(gets: 1))
     }
 
-    @Test("damage is an error with the command that repairs it while a good copy is cached")
-    func damagedWithCopy() throws {
+    @Test func damageIsLoggedWithTheRepairCommand() throws {
         let scene = try Scene()
         var bytes = try #require(scene.bench.memory.bytes(at: .pack(scene.pack)))
         bytes[bytes.count / 2] ^= 1
@@ -97,8 +94,7 @@ struct UploadVerifierTests {
         #expect(scene.bench.memory.bytes(at: .pack(scene.pack)) == bytes, "it repairs nothing")
     }
 
-    @Test("without a cached copy the error says that the pusher has the objects")
-    func missingWithoutCopy() throws {
+    @Test func missingObjectWithoutACopyPointsToThePusher() throws {
         let scene = try Scene(cacheSize: 0)
         scene.bench.memory.plant(nil, at: .pack(scene.pack))
         scene.publish()
@@ -112,8 +108,7 @@ struct UploadVerifierTests {
         scene.verifier.stop()
     }
 
-    @Test("a damaged manifest is told, too")
-    func damagedManifest() throws {
+    @Test func damagedManifestIsLogged() throws {
         let scene = try Scene()
         scene.bench.memory.plant([], at: .manifest(scene.manifest))
         scene.publish()
@@ -125,8 +120,7 @@ struct UploadVerifierTests {
         scene.verifier.stop()
     }
 
-    @Test("what only one of two reads found damaged is not")
-    func damagedOnTheWayBack() throws {
+    @Test func damageInOneOfTwoReadsIsIgnored() throws {
         let scene = try Scene([FaultRule(.hide, on: [.get], limit: 1)])
         scene.publish()
         try scene.waitForLines(2)
@@ -134,8 +128,7 @@ struct UploadVerifierTests {
         scene.verifier.stop()
     }
 
-    @Test("a store that comes back is asked again, and one that does not is a warning, not damage")
-    func silentStore() throws {
+    @Test func silentStoreIsAskedAgainAndThenAWarning() throws {
         // Each look is repeated by the store's own policy first.
         let back = try Scene([FaultRule(.unavailable, on: [.get], limit: 6)])
         back.publish()
@@ -151,8 +144,7 @@ struct UploadVerifierTests {
         gone.verifier.stop()
     }
 
-    @Test("no more wait than the bound, and those left out are named")
-    func bound() throws {
+    @Test func waitingUploadsAreBounded() throws {
         let gate = Gate()
         let held = Gate()
         let scene = try Scene(
@@ -184,8 +176,7 @@ struct UploadVerifierTests {
         scene.verifier.stop()
     }
 
-    @Test("a stop drops what waits, and logs how much")
-    func stopDrops() throws {
+    @Test func stopDropsAndCountsWaitingUploads() throws {
         let gate = Gate()
         let held = Gate()
         let scene = try Scene([
@@ -215,8 +206,7 @@ struct UploadVerifierTests {
                 == Array(repeating: "upload not verified: the server is stopping", count: 2))
     }
 
-    @Test("a stop does not wait for a store that does not answer")
-    func stopInAPause() throws {
+    @Test func stopDoesNotWaitForASilentStore() throws {
         let scene = try Scene(
             retries: RetryPolicy(attempts: 5, base: .seconds(600), ceiling: .seconds(600)),
             [FaultRule(.unavailable, on: [.get])])
@@ -228,8 +218,7 @@ struct UploadVerifierTests {
         #expect(scene.log.lines.last?.metadata["uploads.count"] == "2")
     }
 
-    @Test("by default an S3 store that does not check what it is sent is verified, and no other")
-    func automatic() {
+    @Test func onlyUncheckedS3StoresAreVerifiedByDefault() {
         let unchecked = MemoryStore()
         let checked = CheckingStore()
         #expect(UploadVerification.auto.isWanted(of: unchecked, isLocal: false))
@@ -239,8 +228,7 @@ struct UploadVerifierTests {
         #expect(!UploadVerification.off.isWanted(of: unchecked, isLocal: false))
     }
 
-    @Test("what a compaction in the background publishes is verified")
-    func compaction() throws {
+    @Test func backgroundCompactionIsVerified() throws {
         let scene = try Scene()
         for _ in 0..<3 { try scene.bench.push(scene.bench.onePush()) }
         let compactor = BackgroundCompactor(

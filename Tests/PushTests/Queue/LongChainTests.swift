@@ -10,8 +10,7 @@ import Testing
 @testable import Repository
 
 /// Swaps beside very many other states, and what is remembered of those.
-@Suite("Long chains")
-struct LongChainTests {
+@Suite struct LongChainTests {
     /// Plants states on top of what is published, each with a parent of its own, and points there.
     private func plant(_ count: Int, _ bench: Bench) throws {
         let last = try bench.published()
@@ -26,8 +25,7 @@ struct LongChainTests {
     }
 
     // P8
-    @Test("a push whose pointer has another token, and the same state, is published")
-    func touched() throws {
+    @Test func rewrittenPointerOfTheSameStateIsNoObstacle() throws {
         let bench = try Bench()
         try plant(1100, bench)
         let push = try bench.receive(bench.onePush())
@@ -46,8 +44,8 @@ struct LongChainTests {
     }
 
     // P8
-    @Test("a push is reapplied on top of more than a thousand states", arguments: [1, 5])
-    func manyStates(attempts: Int) throws {
+    @Test(arguments: [1, 5])
+    func pushIsReappliedOnMoreThanAThousandStates(attempts: Int) throws {
         let bench = try Bench()
         try bench.push(bench.onePush())
         let push = try bench.receive(bench.onePush(to: "refs/heads/slow"))
@@ -60,8 +58,7 @@ struct LongChainTests {
     }
 
     // P8
-    @Test("any other swap is lost to a token that changed, and tried again")
-    func touchedWhileDeleting() throws {
+    @Test func deletionRetriesAfterARewrittenPointer() throws {
         let bench = try Bench()
         let pointer = ObjectKey.pointer(of: bench.repository)
         let bytes = try #require(bench.memory.bytes(at: pointer))
@@ -76,8 +73,7 @@ struct LongChainTests {
     }
 
     // M5
-    @Test("what is remembered of a chain is bounded, and what was given up is read again")
-    func bounded() throws {
+    @Test func knownChainIsBoundedAndReadAgain() throws {
         let bench = try Bench()
         func snapshot() throws -> Snapshot { try bench.published() }
         let first = try snapshot()
@@ -120,8 +116,7 @@ struct LongChainTests {
     }
 
     // M5, P8
-    @Test("a push older than what a process remembers is known to be lost, and is published then")
-    func forgotten() throws {
+    @Test func forgottenPushIsPublishedAgain() throws {
         let bench = try Bench()
         var swap = SharedSwap(of: bench.repository, in: Manifests(bench.memory))
         func candidate(_ ref: String, on parent: Snapshot) throws -> Candidate {

@@ -10,8 +10,7 @@ import Testing
 @testable import Repository
 
 /// Pushes of one process that are ready together share a swap, and nothing else.
-@Suite("Pushes that are ready together")
-struct PublicationQueueTests {
+@Suite struct PublicationQueueTests {
     private static let pointer: @Sendable (ObjectKey) -> Bool = { $0.path.hasSuffix("/pointer") }
 
     /// Publishes pushes, all received on the state published now, through one queue, in their
@@ -56,8 +55,8 @@ struct PublicationQueueTests {
         try bench.chain().map(\.manifest)
     }
 
-    @Test("to different refs take two swaps, however many they are", arguments: [1, 2, 5])
-    func differentRefs(attempts: Int) throws {
+    @Test(arguments: [1, 2, 5])
+    func differentRefsTakeTwoSwaps(attempts: Int) throws {
         let bench = try Bench()
         let pushes = try (0..<24).map { try bench.onePush(to: "refs/heads/b\($0)") }
         let endings = try share(pushes, bench, attempts: attempts)
@@ -69,8 +68,7 @@ struct PublicationQueueTests {
         _ = try bench.check()
     }
 
-    @Test("to one ref: one wins, the others are told, and a push to another ref is not harmed")
-    func sameRef() throws {
+    @Test func oneOfThePushesToARefWins() throws {
         let bench = try Bench()
         var pushes = try (0..<7).map { _ in try bench.onePush(to: "refs/heads/a") }
         pushes.insert(try bench.onePush(to: "refs/heads/b"), at: 0)
@@ -83,8 +81,7 @@ struct PublicationQueueTests {
         #expect(try bench.ids().count == 2)
     }
 
-    @Test("one that conflicts with another that is then lost itself is published")
-    func conflictWithOneThatLoses() throws {
+    @Test func conflictWithALoserIsPublished() throws {
         let bench = try Bench()
         let opener = try bench.onePush(to: "refs/heads/opener")
         // Both want `a`; the first of them also wants `b`, all or nothing, and `b` moves.
@@ -108,8 +105,7 @@ struct PublicationQueueTests {
         #expect(try bench.ids()["refs/heads/b"] == mover.commands[0].new)
     }
 
-    @Test("a swap that another process wins is tried again, for all")
-    func lostTogether() throws {
+    @Test func sharedSwapThatLosesIsTriedAgainForAll() throws {
         let bench = try Bench()
         for _ in 0..<2 { try bench.push(bench.onePush()) }
         let pushes = try (0..<6).map { try bench.onePush(to: "refs/heads/b\($0)") }
@@ -122,12 +118,10 @@ struct PublicationQueueTests {
         _ = try bench.check()
     }
 
-    @Test(
-        "a shared swap whose answer is lost is a success of all of them",
-        arguments: [
-            Fault.dropReply, .resend, .failAfterApplying, .dropRequest, .late(requests: 1),
-        ])
-    func doubtfulAnswers(fault: Fault) throws {
+    @Test(arguments: [
+        Fault.dropReply, .resend, .failAfterApplying, .dropRequest, .late(requests: 1),
+    ])
+    func sharedSwapWithALostAnswerSucceedsForAll(fault: Fault) throws {
         let bench = try Bench()
         let pushes = try (0..<5).map { try bench.onePush(to: "refs/heads/b\($0)") }
         let endings = try share(
@@ -136,8 +130,7 @@ struct PublicationQueueTests {
         #expect(try bench.ids().count == 5)
     }
 
-    @Test("a shared swap that cannot be known is unknown to all of them")
-    func undetermined() throws {
+    @Test func sharedSwapOfUnknownOutcomeIsUnknownToAll() throws {
         let bench = try Bench()
         let pushes = try (0..<5).map { try bench.onePush(to: "refs/heads/b\($0)") }
         let endings = try share(
@@ -157,8 +150,7 @@ struct PublicationQueueTests {
         }
     }
 
-    @Test("a state that cannot be stored fails those in it, and the next ones go on")
-    func failingWrite() throws {
+    @Test func unstorableStateFailsItsOwnPushesOnly() throws {
         let bench = try Bench()
         let pushes = try (0..<4).map { try bench.onePush(to: "refs/heads/b\($0)") }
         let endings = try share(
@@ -174,8 +166,7 @@ struct PublicationQueueTests {
         #expect(try bench.push(bench.onePush()).isPublished)
     }
 
-    @Test("a push that finds nobody there takes no step more than it must")
-    func alone() throws {
+    @Test func pushAloneTakesNoAdditionalStep() throws {
         let bench = try Bench()
         let queue = bench.queue()
         for _ in 0..<3 {
@@ -187,8 +178,7 @@ struct PublicationQueueTests {
         }
     }
 
-    @Test("what this process published is built upon without reading it again")
-    func knownWinner() throws {
+    @Test func ownStateIsBuiltUponWithoutReading() throws {
         let bench = try Bench()
         let queue = bench.queue()
         let parent = try bench.published()
@@ -202,8 +192,7 @@ struct PublicationQueueTests {
         #expect(try bench.ids().count == 4)
     }
 
-    @Test("a queue is shared by those who hold it, and goes with them")
-    func registry() throws {
+    @Test func queueLivesAsLongAsItsUsers() throws {
         let bench = try Bench()
         let queues = PublicationQueues(in: Manifests(bench.memory))
         let other = try #require(RepositoryName("owner/other"))

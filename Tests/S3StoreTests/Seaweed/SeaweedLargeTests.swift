@@ -8,7 +8,7 @@ import Testing
 @testable import S3Store
 
 /// Large objects on a real S3 server, with the smallest parts that it takes.
-@Suite("Large objects on SeaweedFS", .serialized, .tags(.seaweed)) struct SeaweedLargeTests {
+@Suite(.serialized, .tags(.seaweed)) struct SeaweedLargeTests {
     private static let part: Int64 = 5 << 20
 
     private let server: SeaweedFS
@@ -113,7 +113,7 @@ import Testing
         #expect(proxy.counts == ["GET pack": 3])
     }
 
-    @Test func whatFailsLeavesNothingBehind() throws {
+    @Test func failureLeavesNothingBehind() throws {
         let proxy = try proxy()
         proxy.on("PUT", .part, times: 100, .answer(403, "AccessDenied"))
         let body = try body(3 * Self.part)
@@ -170,7 +170,7 @@ import Testing
     }
 
     /// Both are past the look at what is there before either completes.
-    @Test func ofTwoUploadersOfOneKeyBothAreServed() throws {
+    @Test func twoUploadersOfOneKeyBothSucceed() throws {
         let proxy = try proxy()
         let gathering = FaultProxy.Gathering(of: 2)
         proxy.on("POST", .uploads, times: 2, .gather(gathering))

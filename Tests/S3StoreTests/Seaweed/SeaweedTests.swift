@@ -9,7 +9,7 @@ import Testing
 @testable import S3Store
 
 /// The store against a real S3 server.
-@Suite("SeaweedFS", .serialized, .tags(.seaweed)) struct SeaweedTests {
+@Suite(.serialized, .tags(.seaweed)) struct SeaweedTests {
     private let server: SeaweedFS
     private let bucket: String
     private let store: S3Store
@@ -138,7 +138,7 @@ import Testing
     }
 
     @Test(arguments: ["If-None-Match", "If-Match"])
-    func ofThirtyTwoRacersOneWins(_ header: String) throws {
+    func oneOfThirtyTwoRacersWins(_ header: String) throws {
         // One round: SeaweedFS makes losers wait for its lock in steps of a second.
         let key = key("race-\(header)")
         let condition =
