@@ -56,7 +56,7 @@ package struct PackObjects: ~Copyable {
 
     /// Whether an object is in the pack.
     package func contains(_ id: ObjectID) -> Bool {
-        let raw = Self.rawBytes(of: id)
+        let raw = id.raw
         guard raw.count == length else { return false }
         return raw.withUnsafeBytes { wanted in
             var low = 0
@@ -79,9 +79,4 @@ package struct PackObjects: ~Copyable {
     }
 
     private func pointer(_ position: Int) -> UnsafeRawPointer { first + position * stride }
-
-    private static func rawBytes(of id: ObjectID) -> [UInt8] {
-        let digits = id.hex.utf8.map { $0 < UInt8(ascii: "a") ? $0 - 0x30 : $0 - 0x57 }
-        return (0..<digits.count / 2).map { digits[2 * $0] << 4 | digits[2 * $0 + 1] }
-    }
 }
