@@ -237,7 +237,7 @@ extension Compaction {
     ) throws -> [Digest: Int]? {
         var counts: [Digest: Int] = [:]
         for (pack, path) in indexes {
-            guard let objects = try PackObjects(inIndex: path, format: format) else { return nil }
+            guard let objects = try PackIndex(path, format: format) else { return nil }
             counts[pack] = objects.count
         }
         return counts
@@ -292,7 +292,7 @@ extension Compaction {
     ) throws -> Set<ObjectID> {
         let manifest = base.manifest
         var tips = Set(manifest.refs.values).union((manifest.peeled ?? [:]).values)
-        let objects = try PackObjects(inIndex: path + ".idx", format: manifest.objectFormat)
+        let objects = try PackIndex(path + ".idx", format: manifest.objectFormat)
         guard let objects else { return tips }
         let run = GitRun.packing(
             ["rev-list", "--all", "--parents"], to: "list commits", cancellation: cancellation)
