@@ -51,7 +51,7 @@ struct ServingSetup {
             BackgroundCompactor(hydration, threshold: $0, verifier: verifier, log: log)
         }
         responder = Responder(
-            hydration: hydration, git: git, rule: AccessRule(), limits: limits,
+            hydration: hydration, rule: AccessRule(), limits: limits,
             compactor: compactor, verifier: verifier, log: log, served: served)
     }
 

@@ -47,7 +47,7 @@ struct ResponderPushTests {
                 hydration: Hydration(
                     store: store, state: try StateDirectory(path: scratch.path), git: git,
                     hook: try Programs.buildDirectory() + "/git-s3-backend-hook"),
-                git: git, rule: AccessRule(),
+                rule: AccessRule(),
                 limits: .init(
                     git: 1, gitTime: .seconds(60), pushKeepAlive: keepAlive,
                     pushAttempts: attempts, missingRepository: missingRepository),
