@@ -21,19 +21,22 @@ struct ResponderPushTests {
     private static let pointer: @Sendable (ObjectKey) -> Bool = { $0.path.hasSuffix("/pointer") }
 
     final class Site: Sendable {
-        let memory = MemoryStore()
+        let memory: MemoryStore
         let source: GitSource
         let name: RepositoryName
         private let scratch: ScratchDirectory
         let responder: Gateway.Responder
 
         init(
+            on memory: MemoryStore = MemoryStore(), git: GitProgram? = nil,
+            gitTime: Duration = .seconds(60),
             keepAlive: Duration = .zero, attempts: Int = 1, creation: Creation.Outcome? = .created,
             missingRepository: Gateway.Responder.Limits.MissingRepository = .isNotFound,
             log: Logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
             around: (MemoryStore) -> any ObjectStore = { $0 }
         ) throws {
             signal(SIGPIPE, SIG_IGN)
+            self.memory = memory
             scratch = try ScratchDirectory()
             source = try GitSource()
             name = try #require(RepositoryName("owner/repo"))
@@ -41,7 +44,9 @@ struct ResponderPushTests {
                 _ = try Creation(repository: name, defaultBranch: nil, objectFormat: nil).run(
                     in: Manifests(memory))
             }
-            let git = try #require(GitProgram(searching: String(cString: getenv("PATH"))))
+            let git =
+                try git
+                ?? #require(GitProgram(searching: String(cString: getenv("PATH"))))
             let store = around(memory)
             responder = Gateway.Responder(
                 hydration: Hydration(
@@ -49,7 +54,7 @@ struct ResponderPushTests {
                     hook: try Programs.buildDirectory() + "/git-s3-backend-hook"),
                 rule: AccessRule(),
                 limits: .init(
-                    git: 1, gitTime: .seconds(60), pushKeepAlive: keepAlive,
+                    git: 1, gitTime: gitTime, pushKeepAlive: keepAlive,
                     pushAttempts: attempts, missingRepository: missingRepository),
                 log: log)
         }
