@@ -11,7 +11,7 @@ package struct GitWords: Equatable, Sendable {
     package let text: String
 
     /// The bytes and the lines that are kept of a git that prints many.
-    static let limit = 2000
+    package static let limit = 2000
     private static let lineLimit = 5
 
     init(lines: some Collection<String>) {
@@ -22,6 +22,15 @@ package struct GitWords: Equatable, Sendable {
     init(_ bytes: [UInt8]) {
         let end = String(decoding: bytes.suffix(Self.limit), as: UTF8.self)
         self.init(lines: end.split(separator: "\n").map(String.init))
+    }
+
+    /// Takes the end of git's messages to a client, without progress, whose lines contain carriage
+    /// returns. progress.c.
+    package init(toClient bytes: [UInt8]) {
+        let end = String(decoding: bytes.suffix(Self.limit), as: UTF8.self)
+        self.init(
+            lines: end.unicodeScalars.split(separator: "\n")
+                .filter { !$0.contains("\r") && !$0.isEmpty }.map { String($0) })
     }
 
     package var isEmpty: Bool { text.isEmpty }
