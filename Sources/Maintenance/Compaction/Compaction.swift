@@ -76,8 +76,8 @@ package struct Compaction: Sendable {
     /// Performs the necessary work.
     ///
     /// - Throws: ``StoreError``, ``RepositoryError``, ``Fold/Mismatch``,
-    ///   ``Cancellation/Cancelled``. What is not known to have been published may have been; no
-    ///   object is lost either way.
+    ///   ``Cancellation/Cancelled``. If the outcome of the swap is unknown, the compaction may
+    ///   have been published; no object is lost either way.
     package func run(log: Logger) throws -> Outcome {
         try cancellation.check()
         guard case .live(let base) = try hydration.manifests.resolve(repository) else {
