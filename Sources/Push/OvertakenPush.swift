@@ -88,7 +88,7 @@ private final class KeptPackBody: ByteStream, @unchecked Sendable {
     /// nil once the end was reached.
     private var hash: SHA256? = SHA256()
 
-    init(_ pack: ReceivedPush.KeptPack, hangup: Int32?) throws(SystemError) {
+    init(_ pack: ReceivedPush.KeptPack, hangup: Int32?) throws {
         file = try OwnedDescriptor.open(pack.path, O_RDONLY)
         path = pack.path
         expected = pack.pack.digest

@@ -74,7 +74,7 @@ package struct Push {
     package init(
         _ commands: PushCommands, to name: RepositoryName, on resolution: Snapshot.Resolution,
         in context: Context
-    ) throws(ProtocolError) {
+    ) throws {
         self.commands = commands
         self.context = context
         base = Base(of: commands, to: name, resolution)

@@ -55,7 +55,7 @@ package struct Creation: Sendable {
         Manifest(head: defaultBranch ?? .main, objectFormat: objectFormat ?? .sha1)
     }
 
-    private func check(_ manifest: Manifest) throws(Conflict) {
+    private func check(_ manifest: Manifest) throws {
         if let defaultBranch, defaultBranch != manifest.head {
             throw Conflict(
                 description: "'\(repository)' already exists, with HEAD on '\(manifest.head)'.")

@@ -94,10 +94,10 @@ package struct Import: Sendable {
     /// The published state; nil if there is none.
     private func published(
         _ resolution: Snapshot.Resolution, _ source: ImportSource
-    ) throws(ImportError) -> Manifest? {
+    ) throws -> Manifest? {
         guard case .live(let snapshot) = resolution else { return nil }
         guard snapshot.manifest.objectFormat == source.format else {
-            throw .otherFormat(
+            throw ImportError.otherFormat(
                 repository, published: snapshot.manifest.objectFormat.rawValue,
                 source: source.format.rawValue)
         }
