@@ -1,5 +1,5 @@
-import Git
 package import Bytes
+import Git
 package import GitProtocol
 import Glibc
 import ObjectStore

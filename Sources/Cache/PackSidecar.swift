@@ -1,5 +1,5 @@
-package import Git
 package import Bytes
+package import Git
 package import GitProtocol
 import Glibc
 package import ObjectStore

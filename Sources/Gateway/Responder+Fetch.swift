@@ -1,7 +1,7 @@
-import Hydration
-import Git
 import Fetch
+import Git
 import GitProtocol
+import Hydration
 import ObjectStore
 import Policy
 import Posix

@@ -1,14 +1,14 @@
-package import Hydration
-import Git
 import Fetch
-import Push
-package import Maintenance
+import Git
 import GitProtocol
 import Glibc
+package import Hydration
 package import Logging
+package import Maintenance
 import ObjectStore
 package import Policy
 import Posix
+import Push
 import Repository
 
 /// Answers requests: accept → route → authorize → resolve → hydrate → run git → publish → respond.

@@ -1,10 +1,10 @@
+import Bytes
 import Cache
 import Git
-import Repository
-import Bytes
 import GitProtocol
 import ObjectStore
 import Posix
+import Repository
 
 /// Refs of a published state that point to objects which none of its packs contains.
 ///

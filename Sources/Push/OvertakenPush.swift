@@ -1,13 +1,13 @@
-import Cache
-import Hydration
-import Git
-import Repository
 import Bytes
+import Cache
+import Git
 import GitProtocol
 import Glibc
+import Hydration
 import Logging
 import ObjectStore
 import Posix
+import Repository
 import Synchronization
 
 /// A push whose refs have not moved, but which git has to receive again on top of the state that is

@@ -1,5 +1,5 @@
-import Repository
 import GitProtocol
+import Repository
 
 /// The refs of a push that are refused before git runs.
 struct PushCheck {

@@ -1,6 +1,6 @@
-import Git
 import ArgumentParser
 import Gateway
+import Git
 import Glibc
 import Logging
 import Posix

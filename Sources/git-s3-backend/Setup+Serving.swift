@@ -1,8 +1,8 @@
-import Hydration
 import Cache
-import Git
 import Gateway
+import Git
 import Glibc
+import Hydration
 import Logging
 import Maintenance
 import ObjectStore

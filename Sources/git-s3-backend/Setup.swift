@@ -1,8 +1,8 @@
-import Hydration
-import Git
 import ArgumentParser
 import Gateway
+import Git
 import Glibc
+import Hydration
 import Logging
 import ObjectStore
 import Posix

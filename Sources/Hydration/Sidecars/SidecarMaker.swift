@@ -1,6 +1,6 @@
+package import Bytes
 import Cache
 package import Git
-package import Bytes
 package import GitProtocol
 import Glibc
 package import ObjectStore

@@ -1,12 +1,12 @@
-import Cache
-package import Hydration
-import Git
 package import Bytes
-import Repository
+import Cache
+import Git
 import GitProtocol
+package import Hydration
 package import Logging
 package import ObjectStore
 package import Posix
+import Repository
 
 /// Merges the packs of one repository into few, and writes the derived files of the largest one.
 ///

@@ -1,7 +1,7 @@
-package import Repository
-import Posix
 package import GitProtocol
 package import ObjectStore
+import Posix
+package import Repository
 
 /// The creation of an empty repository.
 package struct Creation: Sendable {

@@ -1,8 +1,8 @@
-package import Hydration
 import Bytes
-package import Repository
+package import Hydration
 package import Logging
 package import ObjectStore
+package import Repository
 
 /// A change of a repository's name. It needs two pointers, and a store swaps one at a time: the old
 /// name becomes a tombstone, which pins the last state and claims it for the new name, and then the

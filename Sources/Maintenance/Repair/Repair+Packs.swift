@@ -1,12 +1,12 @@
-import Hydration
+import Bytes
 import Cache
 import Git
-import Bytes
-import Repository
 import GitProtocol
 import Glibc
+import Hydration
 import ObjectStore
 import Posix
+import Repository
 
 extension Repair {
     /// Checks a pack and the objects derived from it. Afterwards a good pack, read or from a copy,

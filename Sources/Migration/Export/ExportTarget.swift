@@ -1,11 +1,11 @@
+import Bytes
 import Cache
 import Git
-import Bytes
-import Repository
 import GitProtocol
 import Glibc
 import ObjectStore
 import Posix
+import Repository
 
 /// A local bare repository that is made equal to the published state. It is valid at every moment,
 /// either in its old or in its new state.

@@ -1,8 +1,8 @@
-package import Git
 package import Bytes
-package import Repository
+package import Git
 package import GitProtocol
 package import ObjectStore
+package import Repository
 
 /// Publishes a local repository, replacing whatever is published under a name.
 package struct Import: Sendable {

@@ -1,9 +1,9 @@
-import Hydration
-import Git
 import Bytes
-import Repository
+import Git
 import GitProtocol
+import Hydration
 import ObjectStore
+import Repository
 
 /// A pack that was created by an import, and the state that it builds on.
 final class ImportedPack {
