@@ -20,6 +20,13 @@ package enum Hex {
         String(decoding: bytes.flatMap(digits), as: UTF8.self)
     }
 
+    /// The bytes with these digits of either case; nil if one is not a digit, or their number is odd.
+    package static func decode(_ digits: some Collection<UInt8>) -> [UInt8]? {
+        let values = digits.compactMap(value(of:))
+        guard values.count == digits.count, values.count.isMultiple(of: 2) else { return nil }
+        return stride(from: 0, to: values.count, by: 2).map { values[$0] << 4 | values[$0 + 1] }
+    }
+
     /// The value of a digit of either case; nil if it is not one.
     package static func value(of digit: UInt8) -> UInt8? {
         switch digit {

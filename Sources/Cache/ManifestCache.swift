@@ -1,9 +1,9 @@
-package import Repository
-import Git
 package import Bytes
+import Git
 import Glibc
 import ObjectStore
 import Posix
+package import Repository
 import Synchronization
 
 /// Manifests that are kept between requests: a bounded number of parsed ones in memory, and for

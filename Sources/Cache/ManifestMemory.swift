@@ -1,6 +1,6 @@
-import Repository
 import Bytes
 import ObjectStore
+import Repository
 
 /// The most recently used parsed manifests, bounded, and the most recently used one that is larger than
 /// the bound, since it costs most to parse.

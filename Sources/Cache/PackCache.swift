@@ -1,5 +1,5 @@
-import Git
 package import Bytes
+import Git
 package import GitProtocol
 import Glibc
 import ObjectStore
@@ -128,7 +128,7 @@ package final class PackCache: Sendable {
     }
 
     /// Claims a pack that is not in the cache; nil if another thread or process holds the claim.
-    package func claim(_ digest: Digest) throws(SystemError) -> PackClaim? {
+    package func claim(_ digest: Digest) throws -> PackClaim? {
         // The state directory may have been cleared in the meantime.
         try Files.makeDirectories(incoming)
         return try PackClaim.attempt(digest, in: incoming)
@@ -136,7 +136,7 @@ package final class PackCache: Sendable {
 
     /// Waits for the thread or process that adds a pack, and claims it then; nil if it made no
     /// progress.
-    package func waitToClaim(_ digest: Digest) throws(SystemError) -> PackClaim? {
+    package func waitToClaim(_ digest: Digest) throws -> PackClaim? {
         try PackClaim.wait(digest, in: incoming, patience: patience)
     }
 
@@ -242,7 +242,7 @@ package final class PackClaim: Sendable {
     /// Claims a pack; nil if another thread or process holds the claim.
     static func attempt(
         _ digest: Digest, in directory: String
-    ) throws(SystemError) -> PackClaim? {
+    ) throws -> PackClaim? {
         let base = "\(directory)/\(digest.hex)"
         guard let lock = try FileLock.attempt(base + lockSuffix) else { return nil }
         return PackClaim(digest, base, lock)
@@ -252,7 +252,7 @@ package final class PackClaim: Sendable {
     /// `patience`.
     static func wait(
         _ digest: Digest, in directory: String, patience: Duration
-    ) throws(SystemError) -> PackClaim? {
+    ) throws -> PackClaim? {
         let base = "\(directory)/\(digest.hex)"
         var last = progress(base)
         var since = ContinuousClock.now

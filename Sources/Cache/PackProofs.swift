@@ -68,7 +68,7 @@ extension PackCache {
     }
 
     /// Removes expired proofs from the file.
-    private static func rewrite(_ proven: [Digest: Int], in file: Int32) throws(SystemError) {
+    private static func rewrite(_ proven: [Digest: Int], in file: Int32) throws {
         lseek(file, 0, SEEK_SET)
         try check("ftruncate") { ftruncate(file, 0) }
         try writeAll(file, proven.flatMap { line($0.key, $0.value) })

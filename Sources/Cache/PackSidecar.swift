@@ -1,9 +1,9 @@
-package import Git
 package import Bytes
+package import Git
 package import GitProtocol
 import Glibc
 package import ObjectStore
-package import Posix
+import Posix
 
 /// A file that is derived from a pack and stored beside it to make reading faster.
 ///
@@ -22,7 +22,7 @@ package enum PackSidecar: CaseIterable {
     /// Whether the file at `path` is this sidecar of the pack whose valid index is at `index`.
     package func isUsable(
         _ path: String, forIndex index: String, format: ObjectFormat
-    ) throws(SystemError) -> Bool {
+    ) throws -> Bool {
         guard let size = try Files.size(of: path), size > 0 else { return false }
         let file = try MappedFile(path)
         let index = try MappedFile(index)

@@ -1,6 +1,6 @@
 package import Git
-package import Repository
 package import GitProtocol
+package import Repository
 
 /// The answers that need only the manifest, neither git nor objects: ref advertisements and protocol
 /// v2's `ls-refs`.

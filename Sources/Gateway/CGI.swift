@@ -1,7 +1,6 @@
-package import Git
 import Bytes
 import Glibc
-package import Posix
+import Posix
 import Synchronization
 
 /// One-shot CGI: the body on standard input, the answer on standard output. RFC 3875.
@@ -70,17 +69,6 @@ package final class CGIConnection: Connection {
 
 /// Answers the one request of a CGI process. RFC 3875.
 package enum OneShotCGI {
-    /// Ends git's processes and this one without leaving anything behind when the web server sends
-    /// SIGTERM, which it does when the client has gone away.
-    package static func endOnSignal(removing state: StateDirectory) throws(SystemError) {
-        let thread = try Thread(stackBytes: 1 << 17) {
-            let received = Signals.wait(for: [SIGTERM, SIGINT, SIGHUP])
-            ChildProcess.endAll()
-            state.endProcess(status: 128 + received)
-        }
-        _ = consume thread
-    }
-
     /// Answers the request described by the process's environment.
     package static func run(_ responder: Responder, environment: [String: String]) {
         let request = Request(variables: environment, identifier: Hex.random(bytes: 8))

@@ -1,3 +1,4 @@
+import Git
 import GitProtocol
 import Logging
 import ObjectStore
@@ -82,14 +83,7 @@ final class Call {
 
     /// Notes git's messages to the client of a push, which contain its reasons.
     func hear(_ words: ArraySlice<UInt8>) {
-        self.words = Array((self.words + words).suffix(2000))
-    }
-
-    /// Its last lines, without progress, which ends in a carriage return.
-    private var complaint: String? {
-        let lines = String(decoding: words, as: UTF8.self).unicodeScalars.split(separator: "\n")
-            .filter { !$0.contains("\r") && !$0.isEmpty }.suffix(5).map { String($0) }
-        return lines.isEmpty ? nil : lines.joined(separator: "; ")
+        self.words = Array((self.words + words).suffix(GitWords.limit))
     }
 
     /// Ends a phase, which began at the end of the last one.
@@ -133,7 +127,8 @@ final class Call {
         }
         if let refusal {
             fields["push.refusal"] = "\(refusal)"
-            if !isPublished, let complaint { fields["error"] = "\(complaint)" }
+            let complaint = GitWords(toClient: words)
+            if !isPublished, !complaint.isEmpty { fields["error"] = "\(complaint.text)" }
         }
         let status = failure?.answer.status ?? response.status
         if let status { fields["http.status"] = "\(status)" }

@@ -1,8 +1,8 @@
 import Bytes
-import Maintenance
 import CFastCGI
 import Glibc
 package import Logging
+import Maintenance
 package import Posix
 
 /// Serves FastCGI on a listening socket with worker threads, until a signal arrives.

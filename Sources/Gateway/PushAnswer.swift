@@ -1,6 +1,6 @@
-import Push
 import GitProtocol
 import Posix
+import Push
 
 /// The answer to a push. git's report is written last and once. Before that, progress on band 2 and,
 /// if the push takes long, keep-alives may be sent, so that no proxy ends the connection.

@@ -1,7 +1,7 @@
-import Hydration
-import Git
 import Fetch
+import Git
 import GitProtocol
+import Hydration
 import ObjectStore
 import Policy
 import Repository
@@ -58,7 +58,7 @@ extension Responder {
             snapshot, log: call.log, limits: gitLimits)
         call.mark(.hydrated)
         defer { call.mark(.git) }
-        return try git.advertisement(
+        return try hydration.git.advertisement(
             of: service, in: hydrated.workspace, for: client(of: call.request),
             limits: gitLimits)
     }

@@ -1,7 +1,7 @@
-import Hydration
-import Git
 import Fetch
+import Git
 import GitProtocol
+import Hydration
 import ObjectStore
 import Policy
 import Posix
@@ -57,7 +57,7 @@ extension Responder {
         call.mark(.hydrated)
         FaultPoint.reach(.fetchHydrated)
         defer { call.mark(.git) }
-        let ending = try UploadPack(git: git, client: client(of: request)).answer(
+        let ending = try UploadPack(git: hydration.git, client: client(of: request)).answer(
             body, in: hydrated.workspace, limits: .until(deadline)
         ) { bytes in
             if !response.hasBegun { try response.begin(type: type) }

@@ -1,10 +1,10 @@
-import Push
 import Bytes
 import GitProtocol
 import Logging
 import Maintenance
 import ObjectStore
 import Policy
+import Push
 import Repository
 
 extension Responder {

@@ -1,14 +1,14 @@
-package import Hydration
-package import Git
 import Fetch
-import Push
-package import Maintenance
+import Git
 import GitProtocol
 import Glibc
+package import Hydration
 package import Logging
+package import Maintenance
 import ObjectStore
 package import Policy
 import Posix
+import Push
 import Repository
 
 /// Answers requests: accept → route → authorize → resolve → hydrate → run git → publish → respond.
@@ -49,7 +49,6 @@ package struct Responder: Sendable {
 
     let manifests: Manifests
     let hydration: Hydration
-    let git: GitProgram
     let rule: AccessRule
     let limits: Limits
     let slots: GitSlots
@@ -64,13 +63,12 @@ package struct Responder: Sendable {
 
     /// - Parameter served: the log level of a request that was served.
     package init(
-        hydration: Hydration, git: GitProgram, rule: AccessRule, limits: Limits,
+        hydration: Hydration, rule: AccessRule, limits: Limits,
         compactor: BackgroundCompactor? = nil, verifier: UploadVerifier? = nil, log: Logger,
         served: Logger.Level = .info
     ) {
         manifests = hydration.manifests
         self.hydration = hydration
-        self.git = git
         self.rule = rule
         self.limits = limits
         self.compactor = compactor
@@ -78,7 +76,7 @@ package struct Responder: Sendable {
         lines = RequestLines(log: log, served: served)
         slots = GitSlots(limits.git)
         queues = PublicationQueues(in: hydration.manifests)
-        answers = ManifestAnswers(LearnedCapabilities(git: git, state: hydration.state))
+        answers = ManifestAnswers(LearnedCapabilities(git: hydration.git, state: hydration.state))
     }
 
     /// Answers one request, even if with an error, and logs it in one line.

@@ -16,7 +16,7 @@ package struct SocketAccess: Equatable, Sendable {
     /// Restricts the file that bind(2) creates for the socket to its owner.
     ///
     /// On Linux that file gets the mode of the socket itself, less the umask. The umask belongs to
-    /// the whole process, whose other threads create files meanwhile.
+    /// the whole process, whose other threads create files in the meantime.
     func restrict(_ socket: borrowing OwnedDescriptor) throws(SystemError) {
         let raw = socket.raw
         try check("fchmod") { fchmod(raw, mode & 0o700) }

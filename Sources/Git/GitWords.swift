@@ -4,13 +4,14 @@ import Glibc
 /// What a run of git wrote to standard error, and the only place that knows git's messages.
 ///
 /// git quotes its clients, who can so choose much of it: nothing that must not be chosen by a client
-/// may depend on these words. Each message cites the file of git's source that it is from.
+/// may depend on these words. Each message cites the file of git's source that it is from; they
+/// were compared with git 2.39.5 and 2.55.
 package struct GitWords: Equatable, Sendable {
     /// In one line.
     package let text: String
 
     /// The bytes and the lines that are kept of a git that prints many.
-    static let limit = 2000
+    package static let limit = 2000
     private static let lineLimit = 5
 
     init(lines: some Collection<String>) {
@@ -23,6 +24,15 @@ package struct GitWords: Equatable, Sendable {
         self.init(lines: end.split(separator: "\n").map(String.init))
     }
 
+    /// Takes the end of git's messages to a client, without progress, whose lines contain carriage
+    /// returns. progress.c.
+    package init(toClient bytes: [UInt8]) {
+        let end = String(decoding: bytes.suffix(Self.limit), as: UTF8.self)
+        self.init(
+            lines: end.unicodeScalars.split(separator: "\n")
+                .filter { !$0.contains("\r") && !$0.isEmpty }.map { String($0) })
+    }
+
     package var isEmpty: Bool { text.isEmpty }
 
     // MARK: A fetch
@@ -30,20 +40,21 @@ package struct GitWords: Equatable, Sendable {
     /// Messages of upload-pack about a request that is the client's fault.
     private static let complaints = [
         // serve.c
-        "unknown request", "invalid command", "no command requested",
-        "after already requesting command", "unknown capability", "unknown object format",
-        "mismatched object format", "requires an argument",
+        "invalid command", "no command requested", "after already requesting command",
+        "unknown capability", "unknown object format", "mismatched object format",
+        "requires an argument",
         // upload-pack.c
-        "ambiguous deepen-not",
-        "(or deepen-not) cannot be used together", "invalid shallow line",
+        "ambiguous deepen-not", "(or deepen-not) cannot be used together", "invalid shallow line",
         "invalid shallow object", "filtering capability not negotiated", "Invalid deepen",
         "expected SHA1", "' not supported",
         // upload-pack.c, ls-refs.c
         "unexpected line", "expected flush",
         // shallow.c
         "no commits selected for shallow requests",
+        // upload-pack.c, pkt-line.c
+        "protocol error",
         // pkt-line.c
-        "protocol error", "hung up unexpectedly", "remote error: ",
+        "hung up unexpectedly", "remote error: ",
         // list-objects-filter-options.c
         "filter-spec", "expected 'tree:<depth>'", "'object:type=<type>'", "sparse:path filters",
         "expected something after combine",
@@ -77,17 +88,18 @@ package struct GitWords: Equatable, Sendable {
 
     // MARK: Packing and checking
 
-    /// Whether git found no space or memory, by the text of the error: strerror(3), which git's
-    /// usage.c appends.
+    /// Whether git found no space or memory, by the text of the error: strerror(3), which usage.c
+    /// appends.
     package var reportLocalFailure: Bool {
         [ENOSPC, EDQUOT, EFBIG, ENOMEM].contains { text.contains(String(cString: strerror($0))) }
     }
 
-    /// Whether a check of objects failed. index-pack.c, unpack-objects.c: `fsck error in packed
-    /// object`; fsck.c and builtin/fsck.c: `object <id>: <message>: <words>`.
+    /// Whether a check of objects failed: `fsck error in packed object`, or `in pack objects`.
+    /// builtin/index-pack.c, builtin/unpack-objects.c.
     package var reportBadObject: Bool { text.contains("fsck error") }
 
-    /// The message of git-fsck(1) with which an object was refused; nil if there is none.
+    /// The message of git-fsck(1) with which an object was refused; nil if there is none. fsck.c:
+    /// `object <id>: <message>: <words>`.
     package var refusedMessage: String? {
         let words = text.split(separator: " ")
         guard let object = words.firstIndex(of: "object"), object + 2 < words.count,

@@ -105,6 +105,18 @@ package final class StateDirectory: Sendable {
 
     // MARK: The end of the process
 
+    /// Ends git's processes and this one without leaving anything behind once a signal asks for it,
+    /// such as SIGTERM, which web servers send to a CGI process whose client has gone away. The
+    /// signals must have been blocked: ``Signals/blockEnding()``.
+    package func endProcessOnSignal() throws(SystemError) {
+        let thread = try Thread(stackBytes: 1 << 17) { [self] in
+            let received = Signals.wait(for: [SIGTERM, SIGINT, SIGHUP])
+            ChildProcess.endAll()
+            endProcess(status: 128 + received)
+        }
+        _ = consume thread
+    }
+
     /// Ends the process at once, whatever its threads are doing, and removes its directory.
     ///
     /// Nothing is removed while a thread runs: execve(2) ends all threads first, and only the

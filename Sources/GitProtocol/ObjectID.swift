@@ -56,6 +56,14 @@ package struct ObjectID: Hashable, Sendable, CustomStringConvertible {
         for index in 0..<format.hexLength { bytes.append(Self.digit(at: index, of: words)) }
     }
 
+    /// The hash's bytes.
+    package var raw: [UInt8] {
+        let words = words
+        return (0..<format.rawLength).map { index in
+            UInt8(truncatingIfNeeded: words[index / 8] >> UInt64(56 - index % 8 * 8))
+        }
+    }
+
     package var description: String { hex }
 
     private var words: SIMD4<UInt64> { SIMD4(first, second, third, fourth) }

@@ -1,10 +1,10 @@
-package import Repository
+import Bytes
 import Cache
 package import Git
-import Bytes
 package import GitProtocol
 package import ObjectStore
 import Posix
+package import Repository
 
 /// A workspace with the packs of a state, and the cache that they came from.
 ///

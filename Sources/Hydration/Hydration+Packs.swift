@@ -1,6 +1,6 @@
+import Bytes
 import Cache
 import Git
-import Bytes
 import GitProtocol
 import Glibc
 import Logging

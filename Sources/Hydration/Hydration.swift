@@ -1,12 +1,12 @@
-package import Repository
+import Bytes
 package import Cache
 package import Git
-import Bytes
 package import GitProtocol
 import Glibc
 package import Logging
 package import ObjectStore
 import Posix
+package import Repository
 
 /// Creates workspaces: bare repositories with exactly the contents of a snapshot.
 package struct Hydration: Sendable {

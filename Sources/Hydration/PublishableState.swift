@@ -1,6 +1,6 @@
-package import Repository
 import Git
 package import Logging
+package import Repository
 
 extension Hydration {
     /// Reads a published state in a form that can be published again. Older writers omit what their

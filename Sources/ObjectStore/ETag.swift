@@ -1,3 +1,5 @@
+import Bytes
+
 /// A strong entity tag, exactly as the backend returned it, including its quotes. RFC 9110 §8.8.3.
 ///
 /// It is sent back in If-Match, so values with another meaning there are not tags: a weak one, `*`,
@@ -41,18 +43,8 @@ package struct ETag: Hashable, Sendable, CustomStringConvertible {
 
     /// The 16 bytes of a tag with 32 hex digits, which may be an MD5; nil for any other form.
     package var md5: [UInt8]? {
-        let digits = bare.utf8.map { byte -> UInt8? in
-            switch byte {
-            case 0x30...0x39: byte - 0x30
-            case 0x61...0x66: byte - 0x57
-            case 0x41...0x46: byte - 0x37
-            default: nil
-            }
-        }
-        guard digits.count == 32 else { return nil }
-        let values = digits.compactMap(\.self)
-        guard values.count == 32 else { return nil }
-        return stride(from: 0, to: 32, by: 2).map { values[$0] << 4 | values[$0 + 1] }
+        let digits = bare.utf8
+        return digits.count == 32 ? Hex.decode(digits) : nil
     }
 
     package var description: String { text }

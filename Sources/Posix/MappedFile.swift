@@ -7,8 +7,10 @@ package struct MappedFile: ~Copyable {
     package let bytes: UnsafeRawBufferPointer
 
     /// - Throws: ``SystemError``; an empty file is EINVAL.
-    package init(_ path: String) throws(SystemError) {
-        let file = try OwnedDescriptor.open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
+    package init(
+        _ path: String, _ flags: Int32 = O_RDONLY | O_NOFOLLOW
+    ) throws(SystemError) {
+        let file = try OwnedDescriptor.open(path, flags | O_NONBLOCK)
         var status = stat()
         try check("fstat", path) { fstat(file.raw, &status) }
         let size = Int(status.st_size)

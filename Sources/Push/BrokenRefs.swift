@@ -1,10 +1,10 @@
+import Bytes
 import Cache
 import Git
-import Repository
-import Bytes
 import GitProtocol
 import ObjectStore
 import Posix
+import Repository
 
 /// Refs of a published state that point to objects which none of its packs contains.
 ///
@@ -47,7 +47,7 @@ struct BrokenRefs: Sendable {
         for pack in state.packs {
             if missing.isEmpty { break }
             let index = "\(workspace.packDirectory)/pack-\(pack.hex).idx"
-            let objects = try PackObjects(inIndex: index, format: state.objectFormat)
+            let objects = try PackIndex(index, format: state.objectFormat)
             guard let objects else { throw PushError.unproven("'\(index)' is not an index") }
             missing = missing.filter { !objects.contains($0) }
         }

@@ -1,13 +1,13 @@
-import Cache
-import Hydration
-import Git
-import Repository
 import Bytes
+import Cache
+import Git
 import GitProtocol
 import Glibc
+import Hydration
 import Logging
 import ObjectStore
 import Posix
+import Repository
 import Synchronization
 
 /// A push whose refs have not moved, but which git has to receive again on top of the state that is
@@ -88,7 +88,7 @@ private final class KeptPackBody: ByteStream, @unchecked Sendable {
     /// nil once the end was reached.
     private var hash: SHA256? = SHA256()
 
-    init(_ pack: ReceivedPush.KeptPack, hangup: Int32?) throws(SystemError) {
+    init(_ pack: ReceivedPush.KeptPack, hangup: Int32?) throws {
         file = try OwnedDescriptor.open(pack.path, O_RDONLY)
         path = pack.path
         expected = pack.pack.digest

@@ -1,10 +1,10 @@
-package import Hydration
 package import Git
-package import Repository
-package import Posix
 package import GitProtocol
+package import Hydration
 package import Logging
 package import ObjectStore
+package import Posix
+package import Repository
 
 /// A push to a repository, from its commands to its end.
 ///
@@ -74,7 +74,7 @@ package struct Push {
     package init(
         _ commands: PushCommands, to name: RepositoryName, on resolution: Snapshot.Resolution,
         in context: Context
-    ) throws(ProtocolError) {
+    ) throws {
         self.commands = commands
         self.context = context
         base = Base(of: commands, to: name, resolution)

@@ -1,5 +1,5 @@
-import Repository
 import GitProtocol
+import Repository
 
 /// The refs of a push that are refused before git runs.
 struct PushCheck {
@@ -22,7 +22,7 @@ struct PushCheck {
     /// have, and a deletion of another value than the ref has.
     ///
     /// - Throws: ``ProtocolError`` if the ids are not in the repository's object format.
-    func verdict(on commands: PushCommands) throws(ProtocolError) -> Verdict {
+    func verdict(on commands: PushCommands) throws -> Verdict {
         try checkFormat(of: commands)
         let refused = refused(of: commands)
         if refused.isEmpty { return .receive(without: []) }
@@ -75,12 +75,14 @@ struct PushCheck {
     }
 
     /// git exits without a report if the commands have another object format than the repository.
-    private func checkFormat(of commands: PushCommands) throws(ProtocolError) {
+    private func checkFormat(of commands: PushCommands) throws {
         let format = manifest.objectFormat
         let named = commands.capabilities.value(of: "object-format") ?? Array("sha1".utf8)
         guard commands.commands.allSatisfy({ $0.old.format == format }),
             commands.shallowFormats.isSubset(of: [format]),
             named.elementsEqual(format.rawValue.utf8)
-        else { throw .badCommand("this repository's object format is \(format.rawValue)") }
+        else {
+            throw ProtocolError.badCommand("this repository's object format is \(format.rawValue)")
+        }
     }
 }

@@ -1,9 +1,9 @@
-import Hydration
-import Cache
-package import Repository
 package import Bytes
+import Cache
 package import GitProtocol
+import Hydration
 import ObjectStore
+package import Repository
 
 /// How publishing a received push ended, as far as it is known; not known is an error.
 enum Publication: ~Copyable {

@@ -1,11 +1,11 @@
-import Cache
-package import Hydration
-package import Git
-import Repository
 package import Bytes
+import Cache
+package import Git
 package import GitProtocol
+package import Hydration
 import ObjectStore
 package import Posix
+import Repository
 
 /// A push that git and the bridge accepted in a workspace, to be published or dropped.
 ///

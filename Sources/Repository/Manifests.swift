@@ -87,7 +87,7 @@ package struct Manifests: Sendable {
     /// - Throws: ``StoreError``, or ``RepositoryError/damaged(_:reason:)``.
     package func manifest(_ digest: Digest, of repository: RepositoryName) throws -> Manifest {
         let key = ObjectKey.manifest(digest)
-        func read() throws(StoreError) -> [UInt8] {
+        func read() throws -> [UInt8] {
             try store.getVerified(key, digest: digest, limit: Manifest.maximumSize)
         }
         do {
@@ -100,7 +100,7 @@ package struct Manifests: Sendable {
 
     /// Stores objects, as ``ObjectStore/write(_:)`` does, and caches the manifests among them, which
     /// will be the next ones to be read.
-    package func write(_ writes: [ObjectWrite]) throws(StoreError) {
+    package func write(_ writes: [ObjectWrite]) throws {
         try store.write(writes)
         guard let cache else { return }
         for case .manifest(.bytes(let bytes, let digest)) in writes {

@@ -20,7 +20,7 @@ package struct RepositoryListing: Sendable {
     /// Returns the next repository; nil at the end.
     ///
     /// - Throws: ``StoreError`` if a page cannot be read. Another call continues from there.
-    package mutating func next() throws(StoreError) -> RepositoryName? {
+    package mutating func next() throws -> RepositoryName? {
         while true {
             while let object = page.popFirst() {
                 if let name = Self.repository(ofPointer: object.key) { return name }

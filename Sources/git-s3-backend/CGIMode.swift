@@ -1,6 +1,6 @@
-import Git
 import ArgumentParser
 import Gateway
+import Git
 import Glibc
 import Logging
 import Posix
@@ -26,7 +26,7 @@ enum CGIMode {
                 cacheSize: try options.cacheSize(environment), environment: environment, log: log,
                 // Standard error is the web server's error log; it has an access log, too.
                 served: .debug)
-            try OneShotCGI.endOnSignal(removing: serving.state)
+            try serving.state.endProcessOnSignal()
             OneShotCGI.run(serving.responder, environment: environment)
             serving.state.remove()
             return 0

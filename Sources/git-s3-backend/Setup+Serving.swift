@@ -1,8 +1,8 @@
-import Hydration
 import Cache
-import Git
 import Gateway
+import Git
 import Glibc
+import Hydration
 import Logging
 import Maintenance
 import ObjectStore
@@ -51,7 +51,7 @@ struct ServingSetup {
             BackgroundCompactor(hydration, threshold: $0, verifier: verifier, log: log)
         }
         responder = Responder(
-            hydration: hydration, git: git, rule: AccessRule(), limits: limits,
+            hydration: hydration, rule: AccessRule(), limits: limits,
             compactor: compactor, verifier: verifier, log: log, served: served)
     }
 

@@ -1,8 +1,8 @@
-import Hydration
-import Git
 import ArgumentParser
 import Gateway
+import Git
 import Glibc
+import Hydration
 import Logging
 import ObjectStore
 import Posix
@@ -36,7 +36,7 @@ struct Setup {
         let log = try Self.makeLog(environment)
         Signals.blockEnding()
         let state = try StateDirectory(path: statePath)
-        try OneShotCGI.endOnSignal(removing: state)
+        try state.endProcessOnSignal()
         let admitted = try Admission.admit(store, stateDirectory: statePath).store
         // Commands receive no push, so there is no hook to run. They read each pack once, and do not
         // cache it, so that they do not evict packs that are being served.

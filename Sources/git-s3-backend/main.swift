@@ -1,7 +1,7 @@
-import Posix
 import ArgumentParser
 import Gateway
 import Glibc
+import Posix
 
 Signals.prepareProcess()
 

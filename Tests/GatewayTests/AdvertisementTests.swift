@@ -34,7 +34,7 @@ import Testing
             state = try StateDirectory(path: scratch.path + "/state")
             git = try #require(GitProgram(searching: String(cString: getenv("PATH"))))
             responder = Responder(
-                hydration: Hydration(store: memory, state: state, git: git, hook: ""), git: git,
+                hydration: Hydration(store: memory, state: state, git: git, hook: ""),
                 rule: AccessRule(), limits: .init(git: 2, gitTime: .seconds(60)),
                 log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
             memory.plant(pool.pack, at: .pack(Digest(of: pool.pack)))

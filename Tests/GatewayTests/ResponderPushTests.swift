@@ -20,19 +20,22 @@ import Testing
     private static let pointer: @Sendable (ObjectKey) -> Bool = { $0.path.hasSuffix("/pointer") }
 
     final class Site: Sendable {
-        let memory = MemoryStore()
+        let memory: MemoryStore
         let source: GitSource
         let name: RepositoryName
         private let scratch: TemporaryDirectory
         let responder: Responder
 
         init(
+            on memory: MemoryStore = MemoryStore(), git: GitProgram? = nil,
+            gitTime: Duration = .seconds(60),
             keepAlive: Duration = .zero, attempts: Int = 1, creation: Creation.Outcome? = .created,
             missingRepository: Responder.Limits.MissingRepository = .isNotFound,
             log: Logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
             around: (MemoryStore) -> any ObjectStore = { $0 }
         ) throws {
             signal(SIGPIPE, SIG_IGN)
+            self.memory = memory
             scratch = try TemporaryDirectory()
             source = try GitSource()
             name = try #require(RepositoryName("owner/repo"))
@@ -40,15 +43,17 @@ import Testing
                 _ = try Creation(repository: name, defaultBranch: nil, objectFormat: nil).run(
                     in: Manifests(memory))
             }
-            let git = try #require(GitProgram(searching: String(cString: getenv("PATH"))))
+            let git =
+                try git
+                ?? #require(GitProgram(searching: String(cString: getenv("PATH"))))
             let store = around(memory)
             responder = Responder(
                 hydration: Hydration(
                     store: store, state: try StateDirectory(path: scratch.path), git: git,
                     hook: try Programs.buildDirectory() + "/git-s3-backend-hook"),
-                git: git, rule: AccessRule(),
+                rule: AccessRule(),
                 limits: .init(
-                    git: 1, gitTime: .seconds(60), pushKeepAlive: keepAlive,
+                    git: 1, gitTime: gitTime, pushKeepAlive: keepAlive,
                     pushAttempts: attempts, missingRepository: missingRepository),
                 log: log)
         }

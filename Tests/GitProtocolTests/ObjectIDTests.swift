@@ -1,3 +1,4 @@
+import Bytes
 import GitProtocol
 import Testing
 
@@ -40,6 +41,7 @@ import Testing
                 var bytes = Array("x".utf8)
                 id.appendHex(to: &bytes)
                 #expect(bytes == Array("x".utf8) + digits)
+                #expect(Hex.decode(digits) == id.raw)
                 seen.insert(id)
             }
         }

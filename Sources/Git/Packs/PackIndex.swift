@@ -1,10 +1,86 @@
+import Bytes
 package import GitProtocol
 import Glibc
 package import Posix
 
 /// A pack's index, which is derived: it is used only if it is complete and belongs to its pack.
 /// gitformat-pack(5).
-package enum PackIndex {
+///
+/// A value is the ids of the pack's objects in the order of the index. The file is mapped, so a large
+/// one needs no memory of its own.
+package struct PackIndex: ~Copyable {
+    /// The number of objects.
+    package let count: Int
+    private let file: MappedFile
+    private let first: UnsafeRawPointer
+    /// The distance between two ids, and the length of one, in bytes.
+    private let stride: Int
+    private let length: Int
+
+    private static let signature: [UInt8] = [0xff, 0x74, 0x4f, 0x63]
+    /// The bytes of the signature and the version number, which version 1 lacks.
+    private static let headerLength = 8
+    /// The 256 counts of objects, the last of which counts all.
+    private static let fanoutLength = 256 * 4
+
+    /// Opens an index; nil if it is not one, or is shorter than it claims.
+    package init?(_ path: String, format: ObjectFormat) throws(SystemError) {
+        let least = Int64(Self.headerLength + Self.fanoutLength)
+        if let size = try Files.size(of: path), size < least { return nil }
+        // Scratch workspaces have symbolic links to indexes.
+        let file = try MappedFile(path, O_RDONLY)
+        let length = format.rawLength
+        let isVersion2 = file.bytes.starts(with: Self.signature)
+        let table = (isVersion2 ? Self.headerLength : 0) + Self.fanoutLength
+        // In version 1 each id follows its offset.
+        let stride = isVersion2 ? length : 4 + length
+        guard let start = file.bytes.baseAddress, let count = file.number(at: table - 4, bytes: 4),
+            !isVersion2 || file.number(at: 4, bytes: 4) == 2,
+            table + count * stride <= file.bytes.count
+        else { return nil }
+        self.file = file
+        self.length = length
+        self.stride = stride
+        self.count = count
+        first = start + table + (isVersion2 ? 0 : 4)
+    }
+
+    /// Compares the id at a position with one of another pack: negative, zero, positive.
+    package func order(_ position: Int, _ other: borrowing PackIndex, _ otherPosition: Int) -> Int32
+    {
+        memcmp(pointer(position), other.pointer(otherPosition), length)
+    }
+
+    /// Whether an object is in the pack.
+    package func contains(_ id: ObjectID) -> Bool {
+        let raw = id.raw
+        guard raw.count == length else { return false }
+        return raw.withUnsafeBytes { wanted in
+            var low = 0
+            var high = count
+            while low < high {
+                let middle = (low + high) / 2
+                let order = wanted.baseAddress.map { memcmp(pointer(middle), $0, length) } ?? 0
+                if order == 0 { return true }
+                if order < 0 { low = middle + 1 } else { high = middle }
+            }
+            return false
+        }
+    }
+
+    /// The id at a position; nil if the position is out of range.
+    package subscript(position: Int) -> ObjectID? {
+        guard (0..<count).contains(position) else { return nil }
+        let raw = UnsafeRawBufferPointer(start: pointer(position), count: length)
+        return ObjectID(raw.flatMap(Hex.digits))
+    }
+
+    private func pointer(_ position: Int) -> UnsafeRawPointer { first + position * stride }
+}
+
+// MARK: An index and its pack
+
+extension PackIndex {
     /// What an index contains, if it carries its own checksum.
     struct Contents {
         let file: HashedFile
@@ -56,10 +132,9 @@ package enum PackIndex {
 
     /// The number of objects, by the first bytes of an index.
     private static func objects(_ head: [UInt8]) -> Int {
-        // Version 1 has no header before the 256 counts, the last of which counts all objects.
-        let isVersion2 = head.starts(with: [0xff, 0x74, 0x4f, 0x63])
-        let count = isVersion2 ? head[1028..<1032] : head[1020..<1024]
-        return count.reduce(0) { $0 << 8 | Int($1) }
+        let fanout = head.starts(with: signature) ? headerLength : 0
+        let end = fanout + fanoutLength
+        return head[end - 4..<end].reduce(0) { $0 << 8 | Int($1) }
     }
 
     /// The first and the last bytes of a regular file; nil if the path is not one, or is shorter

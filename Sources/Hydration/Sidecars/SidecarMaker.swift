@@ -1,6 +1,6 @@
+package import Bytes
 import Cache
 package import Git
-package import Bytes
 package import GitProtocol
 import Glibc
 package import ObjectStore
@@ -45,7 +45,7 @@ package struct SidecarMaker: Sendable {
             try check("symlink", pack + suffix) { symlink(base + suffix, pack + suffix) }
         }
         let step = "write a bitmap"
-        guard let index = try PackObjects(inIndex: pack + ".idx", format: format) else {
+        guard let index = try PackIndex(pack + ".idx", format: format) else {
             throw GitError.failed(step: step, reason: "no index")
         }
         let packedRefs = Set(tips.filter { index.contains($0) }.map(\.hex)).sorted()

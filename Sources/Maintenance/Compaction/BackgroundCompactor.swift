@@ -1,6 +1,6 @@
-package import Hydration
 import Git
 import Glibc
+package import Hydration
 package import Logging
 package import ObjectStore
 import Posix

@@ -1,12 +1,12 @@
-import Cache
-package import Hydration
-import Git
 package import Bytes
-import Repository
+import Cache
+import Git
 import GitProtocol
+package import Hydration
 package import Logging
 package import ObjectStore
 package import Posix
+import Repository
 
 /// Merges the packs of one repository into few, and writes the derived files of the largest one.
 ///
@@ -76,8 +76,8 @@ package struct Compaction: Sendable {
     /// Performs the necessary work.
     ///
     /// - Throws: ``StoreError``, ``RepositoryError``, ``Fold/Mismatch``,
-    ///   ``Cancellation/Cancelled``. What is not known to have been published may have been; no
-    ///   object is lost either way.
+    ///   ``Cancellation/Cancelled``. If the outcome of the swap is unknown, the compaction may
+    ///   have been published; no object is lost either way.
     package func run(log: Logger) throws -> Outcome {
         try cancellation.check()
         guard case .live(let base) = try hydration.manifests.resolve(repository) else {
@@ -237,7 +237,7 @@ extension Compaction {
     ) throws -> [Digest: Int]? {
         var counts: [Digest: Int] = [:]
         for (pack, path) in indexes {
-            guard let objects = try PackObjects(inIndex: path, format: format) else { return nil }
+            guard let objects = try PackIndex(path, format: format) else { return nil }
             counts[pack] = objects.count
         }
         return counts
@@ -292,7 +292,7 @@ extension Compaction {
     ) throws -> Set<ObjectID> {
         let manifest = base.manifest
         var tips = Set(manifest.refs.values).union((manifest.peeled ?? [:]).values)
-        let objects = try PackObjects(inIndex: path + ".idx", format: manifest.objectFormat)
+        let objects = try PackIndex(path + ".idx", format: manifest.objectFormat)
         guard let objects else { return tips }
         let run = GitRun.packing(
             ["rev-list", "--all", "--parents"], to: "list commits", cancellation: cancellation)

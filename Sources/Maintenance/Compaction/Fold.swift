@@ -1,6 +1,6 @@
+import Bytes
 import Cache
 import Git
-import Bytes
 import GitProtocol
 import Glibc
 import ObjectStore
@@ -121,8 +121,8 @@ struct Fold: Sendable {
         return objects.count
     }
 
-    private func open(_ index: String) throws -> PackObjects {
-        let objects = try PackObjects(inIndex: index, format: format)
+    private func open(_ index: String) throws -> PackIndex {
+        let objects = try PackIndex(index, format: format)
         guard let objects else { throw Mismatch(description: "'\(index)' is not an index.") }
         return objects
     }

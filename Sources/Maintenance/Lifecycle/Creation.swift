@@ -1,7 +1,7 @@
-package import Repository
-import Posix
 package import GitProtocol
 package import ObjectStore
+import Posix
+package import Repository
 
 /// The creation of an empty repository.
 package struct Creation: Sendable {
@@ -55,7 +55,7 @@ package struct Creation: Sendable {
         Manifest(head: defaultBranch ?? .main, objectFormat: objectFormat ?? .sha1)
     }
 
-    private func check(_ manifest: Manifest) throws(Conflict) {
+    private func check(_ manifest: Manifest) throws {
         if let defaultBranch, defaultBranch != manifest.head {
             throw Conflict(
                 description: "'\(repository)' already exists, with HEAD on '\(manifest.head)'.")

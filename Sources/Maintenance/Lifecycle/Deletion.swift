@@ -1,5 +1,5 @@
-package import Repository
 package import ObjectStore
+package import Repository
 
 /// The deletion of a repository: its pointer is swapped to a tombstone, whatever is published.
 ///

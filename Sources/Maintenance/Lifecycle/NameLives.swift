@@ -1,6 +1,6 @@
 import Bytes
-import Repository
 import ObjectStore
+import Repository
 
 /// The lives of a name, from one tombstone to the next, while its chain is followed from the latest
 /// state to older ones. A life that begins with a state of an earlier life is that repository,

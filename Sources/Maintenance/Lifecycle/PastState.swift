@@ -1,6 +1,6 @@
 import Bytes
-import Repository
 import ObjectStore
+import Repository
 
 /// A state of a repository from before its deletion or rename, with the claims that renames have
 /// made to it since.

@@ -1,8 +1,8 @@
-package import Hydration
 import Bytes
-package import Repository
+package import Hydration
 package import Logging
 package import ObjectStore
+package import Repository
 
 /// A change of a repository's name. It needs two pointers, and a store swaps one at a time: the old
 /// name becomes a tombstone, which pins the last state and claims it for the new name, and then the
@@ -131,7 +131,7 @@ package struct Renaming: Sendable {
             // It was published, and another command has taken the state over since.
             case .won(nil):
                 throw RenamingFailure(
-                    self, LifecycleError.busy(source), standing(last, in: manifests))
+                    self, LifecycleError.busy(source), stateOfNames(last, in: manifests))
             case .won(let etag?):
                 return Claim(
                     swap: swap, next: next,
@@ -157,7 +157,7 @@ package struct Renaming: Sendable {
             if case .live = seen { throw targetPresent }
             guard let next = try lay(state, last, on: claim.tombstone, seen, in: manifests) else {
                 throw RenamingFailure(
-                    self, LifecycleError.busy(source), standing(last, in: manifests))
+                    self, LifecycleError.busy(source), stateOfNames(last, in: manifests))
             }
             claim = next
             return nil
@@ -178,11 +178,11 @@ package struct Renaming: Sendable {
     /// Restores the old name, unless another command has taken over.
     private func undo(
         _ claim: Claim, _ state: Manifest, _ last: Digest, in manifests: Manifests, log: Logger
-    ) -> RenamingFailure.Standing {
+    ) -> RenamingFailure.State {
         do {
             let swap = Swap(of: source, from: claim.tombstone, in: manifests)
             if case .won = try swap.publish(state) { return .undone }
-            return standing(last, in: manifests)
+            return stateOfNames(last, in: manifests)
         } catch {
             log.error("could not undo a rename", metadata: ["error": "\(error)"])
             return .begun
@@ -190,9 +190,9 @@ package struct Renaming: Sendable {
     }
 
     /// Returns the state of the names after another command has taken over the old one.
-    private func standing(
+    private func stateOfNames(
         _ last: Digest, in manifests: Manifests
-    ) -> RenamingFailure.Standing {
+    ) -> RenamingFailure.State {
         // If it cannot be read, it is not known to exist.
         if case .live? = try? manifests.resolve(source) {
             return .sourceTaken(last: last)

@@ -5,10 +5,10 @@ import ObjectStore
 package struct RenamingFailure: Error, CustomStringConvertible {
     let renaming: Renaming
     package let cause: any Error
-    package let standing: Standing
+    package let state: State
 
     /// The state of the names.
-    package enum Standing: Equatable, Sendable {
+    package enum State: Equatable, Sendable {
         /// The old name exists again, unchanged.
         case undone
         /// The old name is a tombstone, and the new one does not exist.
@@ -25,10 +25,10 @@ package struct RenamingFailure: Error, CustomStringConvertible {
         case overtaken(last: Digest)
     }
 
-    init(_ renaming: Renaming, _ cause: any Error, _ standing: Standing) {
+    init(_ renaming: Renaming, _ cause: any Error, _ state: State) {
         self.renaming = renaming
         self.cause = cause
-        self.standing = standing
+        self.state = state
     }
 
     package var description: String {
@@ -37,7 +37,7 @@ package struct RenamingFailure: Error, CustomStringConvertible {
             "'git-s3-backend rename --resume \(source) \(target)' finishes it, 'git-s3-backend "
             + "restore \(source)' undoes it."
         let how =
-            switch standing {
+            switch state {
             case .undone: "'\(source)' is unchanged."
             case .begun: "'\(source)' is deleted, but nothing is lost: \(ways)"
             case .mayHaveBegun: "If '\(source)' does not exist, nothing is lost: \(ways)"

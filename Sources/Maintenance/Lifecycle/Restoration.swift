@@ -1,8 +1,8 @@
-package import Hydration
 package import Bytes
-package import Repository
+package import Hydration
 package import Logging
 package import ObjectStore
+package import Repository
 
 /// The restoration of a deleted repository: a state from before its deletion is published again, on
 /// top of the tombstone. This undoes an interrupted rename, but not a finished one.

@@ -1,10 +1,10 @@
+import Bytes
 import Cache
 import Git
-import Bytes
-import Repository
 import Glibc
 import ObjectStore
 import Posix
+import Repository
 
 /// The places on this machine where good copies of stored objects may be found: the cache of a
 /// state directory, and directories that an operator gives.

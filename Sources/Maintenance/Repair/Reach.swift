@@ -1,8 +1,8 @@
 import Cache
 import Git
-import Repository
 import GitProtocol
 import Posix
+import Repository
 
 /// A check of whether a workspace with the good packs of a state has what its refs need.
 struct Reach {

@@ -1,5 +1,5 @@
-import Git
 import Bytes
+import Git
 import Glibc
 import ObjectStore
 import Posix

@@ -1,12 +1,12 @@
-import Hydration
+import Bytes
 import Cache
 import Git
-import Bytes
-import Repository
 import GitProtocol
 import Glibc
+import Hydration
 import ObjectStore
 import Posix
+import Repository
 
 extension Repair {
     /// Checks a pack and the objects derived from it. Afterwards a good pack, read or from a copy,
@@ -79,7 +79,7 @@ extension Repair {
         guard
             let fault = try derivedFault(
                 key, at: base + ".idx", "it does not belong to its pack",
-                isGood: { () throws(SystemError) in
+                isGood: {
                     try PackIndex.isGood(base + ".idx", forPack: base + ".pack", format: format)
                 })
         else { return true }
@@ -116,7 +116,7 @@ extension Repair {
 
             let fault = try derivedFault(
                 key, at: path, "it does not belong to its pack",
-                isGood: { () throws(SystemError) in
+                isGood: {
                     try sidecar.isUsable(path, forIndex: base + ".idx", format: format)
                 })
             // A pack without one is normal.
@@ -152,7 +152,7 @@ extension Repair {
     /// - Returns: nil if it is good.
     private func derivedFault(
         _ key: ObjectKey, at path: String, _ reason: String,
-        isGood: () throws(SystemError) -> Bool
+        isGood: () throws -> Bool
     ) throws -> RepairFinding.Fault? {
         progress.begin("reading '\(key)'")
         let found = try store.download([Download(key: key, digest: nil, path: path)])
@@ -162,7 +162,7 @@ extension Repair {
     }
 
     /// Stores a derived object, unconditionally as always, and reads it again.
-    private func store(_ write: ObjectWrite) throws(StoreError) -> RepairFinding.Remedy {
+    private func store(_ write: ObjectWrite) throws -> RepairFinding.Remedy {
         if mode == .check { return .repairable(from: nil) }
         try store.write([write])
         switch try look(at: write.key, write.body.digest, into: .nowhere) {

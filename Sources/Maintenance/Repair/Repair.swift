@@ -1,10 +1,10 @@
-package import Hydration
-package import Git
 import Bytes
-import Repository
+package import Git
 import Glibc
+package import Hydration
 package import ObjectStore
 import Posix
+import Repository
 
 /// The repair of a repository: every object that its published state needs is read, and good copies
 /// replace damaged and missing ones.

@@ -10,7 +10,7 @@ package struct RepairFinding: Sendable, CustomStringConvertible {
     /// Whether reads and pushes need the object. git does not need bitmaps and commit graphs.
     package let isNeeded: Bool
 
-    /// What is wrong with it.
+    /// The damage.
     package enum Fault: Sendable, CustomStringConvertible {
         case missing
         case damaged(reason: String)

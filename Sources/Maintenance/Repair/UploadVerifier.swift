@@ -1,11 +1,11 @@
-package import Hydration
-import Git
 package import Bytes
-import Repository
+import Git
 import Glibc
+package import Hydration
 package import Logging
 package import ObjectStore
 import Posix
+import Repository
 
 /// The verification of uploads: published objects are read back from the store once, and their
 /// SHA-256 is compared with their names, on a thread of its own, at low priority, one object after

@@ -1,9 +1,9 @@
-package import Hydration
-package import Git
 import Bytes
-import Repository
+package import Git
+package import Hydration
 package import Logging
 package import ObjectStore
+import Repository
 
 /// The export of a repository: a bare repository on this machine becomes equal to the published
 /// one.

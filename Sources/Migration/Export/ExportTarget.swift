@@ -1,11 +1,11 @@
+import Bytes
 import Cache
 import Git
-import Bytes
-import Repository
 import GitProtocol
 import Glibc
 import ObjectStore
 import Posix
+import Repository
 
 /// A local bare repository that is made equal to the published state. It is valid at every moment,
 /// either in its old or in its new state.
@@ -131,7 +131,7 @@ struct ExportTarget: ~Copyable {
         }
     }
 
-    private static func sync(_ path: String) throws(SystemError) {
+    private static func sync(_ path: String) throws {
         let file = try OwnedDescriptor.open(path, O_RDONLY)
         try Files.sync(file.raw, path)
     }
@@ -177,7 +177,7 @@ struct ExportTarget: ~Copyable {
     /// together with the exported repository.
     private static func place(
         _ source: String, at target: String, by directory: String
-    ) throws(SystemError) {
+    ) throws {
         var status = stat()
         try check("stat", source) { stat(source, &status) }
         if status.st_nlink == 1, status.st_uid == geteuid() {

@@ -1,6 +1,6 @@
-import Repository
 import Glibc
 import Posix
+import Repository
 
 /// A repository's `packed-refs`, which is replaced as by git: a lock file becomes the new file.
 struct PackedRefsFile {

@@ -1,8 +1,8 @@
-package import Git
 package import Bytes
-package import Repository
+package import Git
 package import GitProtocol
 package import ObjectStore
+package import Repository
 
 /// Publishes a local repository, replacing whatever is published under a name.
 package struct Import: Sendable {
@@ -94,10 +94,10 @@ package struct Import: Sendable {
     /// The published state; nil if there is none.
     private func published(
         _ resolution: Snapshot.Resolution, _ source: ImportSource
-    ) throws(ImportError) -> Manifest? {
+    ) throws -> Manifest? {
         guard case .live(let snapshot) = resolution else { return nil }
         guard snapshot.manifest.objectFormat == source.format else {
-            throw .otherFormat(
+            throw ImportError.otherFormat(
                 repository, published: snapshot.manifest.objectFormat.rawValue,
                 source: source.format.rawValue)
         }

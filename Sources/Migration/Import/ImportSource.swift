@@ -50,12 +50,12 @@ package struct ImportSource: Sendable {
     ///
     /// - Parameter wish: the operator's choice, which is required if HEAD does not point to a
     ///   branch.
-    func head(wish: RefName?) throws(ImportError) -> RefName {
+    func head(wish: RefName?) throws -> RefName {
         if let wish { return wish }
         switch head {
         case .branch(let name): return name
-        case .detached: throw .detachedHead(path)
-        case .elsewhere(let ref): throw .headElsewhere(path, ref: ref)
+        case .detached: throw ImportError.detachedHead(path)
+        case .elsewhere(let ref): throw ImportError.headElsewhere(path, ref: ref)
         }
     }
 }

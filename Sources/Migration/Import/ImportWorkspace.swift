@@ -45,7 +45,7 @@ final class ImportWorkspace {
         try Files.write(bytes, to: path)
     }
 
-    // MARK: What is there
+    // MARK: The contents of the source
 
     /// Checks that the source contains the objects of its refs, and that its branches point to
     /// commits.

@@ -1,9 +1,9 @@
-import Hydration
-import Git
 import Bytes
-import Repository
+import Git
 import GitProtocol
+import Hydration
 import ObjectStore
+import Repository
 
 /// A pack that was created by an import, and the state that it builds on.
 final class ImportedPack {
@@ -32,7 +32,7 @@ final class ImportedPack {
     ) {
         guard base.isEmpty, let pack, case .file(let path, _, _) = pack.pack,
             case .file(let index, _, _) = pack.index,
-            let objects = try? PackObjects(inIndex: index, format: format),
+            let objects = try? PackIndex(index, format: format),
             objects.count >= SidecarMaker.leastObjects,
             let made = try? SidecarMaker(git: git, state: state).make(
                 forPack: String(path.dropLast(".pack".count)), tips: tips, format: format)

@@ -13,7 +13,7 @@ enum LooseRefs {
     ) throws -> [String] {
         let names = Set(listed.map(\.bytes))
         var strays: [String] = []
-        try walk("refs", in: gitDirectory) { (name) throws(SystemError) in
+        try walk("refs", in: gitDirectory) { name in
             if names.contains(Array(name.utf8)) { return }
             if try isSymbolic("\(gitDirectory)/\(name)") { strays.append(name) }
         }
@@ -29,7 +29,7 @@ enum LooseRefs {
 
     private static func walk(
         _ directory: String, in gitDirectory: String,
-        _ body: (String) throws(SystemError) -> Void
+        _ body: (String) throws -> Void
     ) throws {
         var directories = [directory]
         while let directory = directories.popLast() {
@@ -60,7 +60,7 @@ enum LooseRefs {
     }
 
     /// Whether a file is a symbolic ref, either a symbolic link or a file that begins with `ref:`.
-    private static func isSymbolic(_ path: String) throws(SystemError) -> Bool {
+    private static func isSymbolic(_ path: String) throws -> Bool {
         var status = stat()
         if lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFLNK { return true }
         do {

@@ -161,7 +161,7 @@ extension FileStore {
         return .named(status.etag)
     }
 
-    /// Makes the existence of the file at `path` durable, whoever created it.
+    /// Makes the existence of the file at `path` durable, even if another process created it.
     private func syncPlace(of path: String) throws(SystemError) {
         let directory = directory(of: path)
         try directories.make(directory)

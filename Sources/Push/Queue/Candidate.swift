@@ -1,6 +1,6 @@
-import Repository
 import GitProtocol
 import ObjectStore
+import Repository
 
 /// A push that waits for its swap, with its changes and whether some of them may be left out.
 struct Candidate: Sendable {

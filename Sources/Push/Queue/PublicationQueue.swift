@@ -1,6 +1,6 @@
-package import Repository
 package import ObjectStore
 import Posix
+package import Repository
 import Synchronization
 
 /// The pushes of this process that are ready to be published to one repository. Those that are

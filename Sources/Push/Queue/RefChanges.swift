@@ -1,7 +1,7 @@
-import Repository
 import Bytes
 import GitProtocol
 import ObjectStore
+import Repository
 
 /// The changes of a push to a repository's refs, apart from the state that it was received on: enough
 /// to apply them to another state, where that undoes nothing.

@@ -1,6 +1,6 @@
-import Repository
 import Bytes
 import ObjectStore
+import Repository
 
 /// Publishes the pushes that wait at one repository, as many as possible with each swap.
 ///

@@ -147,9 +147,7 @@ extension S3Store {
 
     /// Sends one request. Any answer other than 2xx is an error.
     private func sendOne(_ request: HTTPRequest) throws(StoreError) -> HTTPAnswer {
-        let transfer = OneExchange(request)
-        carryOut([transfer])
-        let answer = try transfer.answer()
+        let answer = try exchange(request)
         guard classification.isSuccess(answer) else {
             throw classification.error(request.attempt, answer)
         }

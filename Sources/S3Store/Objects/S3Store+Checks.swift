@@ -85,10 +85,8 @@ extension S3Store {
             guard let md5 = MD5.hash(of: claimed) else { return nil }
             put.headers = [("content-md5", Base64.encode(md5))]
         }
-        let transfer = OneExchange(put)
-        carryOut([transfer])
         return Result { () throws(StoreError) in
-            try classification.answer(to: .put(body, at: key, .always), try transfer.answer())
+            try classification.answer(to: .put(body, at: key, .always), exchange(put))
         }
     }
 }

@@ -85,8 +85,5 @@ extension S3Location {
 
 extension Digest {
     /// The digest's 32 bytes.
-    var raw: [UInt8] {
-        let digits = bytes.map { $0 < 0x3A ? $0 - 0x30 : $0 - 0x57 }
-        return stride(from: 0, to: digits.count, by: 2).map { digits[$0] << 4 | digits[$0 + 1] }
-    }
+    var raw: [UInt8] { Hex.decode(bytes) ?? [] }
 }

@@ -92,6 +92,13 @@ package struct S3Store: ObjectStore {
         Classification(bucket: target.bucket, region: target.region)
     }
 
+    /// Performs a single exchange. An answer of any status is returned.
+    func exchange(_ request: HTTPRequest) throws(StoreError) -> HTTPAnswer {
+        let exchange = Exchange(request)
+        carryOut([exchange])
+        return try exchange.result()
+    }
+
     /// Performs transfers in parallel. All of them have ended when it returns.
     func carryOut(_ transfers: [any Transfer]) {
         if transfers.isEmpty { return }

@@ -18,6 +18,7 @@ final class Exchange {
     /// Why we aborted the exchange ourselves.
     private var failure: StoreError?
     private var isCancelled = false
+    private var hasBegun = false
     private var outcome: Result<HTTPAnswer, StoreError>?
 
     /// Chooses the place of the body that a head announces, or refuses the body.
@@ -39,6 +40,7 @@ final class Exchange {
 
     /// Opens the body to send, and completes the headers that contain its hash.
     func begin() throws(StoreError) {
+        hasBegun = true
         guard var body = request.body else { return }
         do {
             if request.md5 == .sent {
@@ -163,6 +165,16 @@ final class Exchange {
     private func isErrorRead(_ code: CURLcode) -> Bool {
         code == CURLE_WRITE_ERROR && !isSuccess && errorBytes.count == ErrorBody.limit
     }
+}
+
+/// An exchange by itself is a transfer, too.
+extension Exchange: Transfer {
+    func next() -> NextStep {
+        if outcome != nil { return .done }
+        return hasBegun ? .idle : .begin(self)
+    }
+
+    func ended(_ exchange: Exchange) {}
 }
 
 // libcurl's callbacks.

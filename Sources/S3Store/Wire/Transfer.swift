@@ -61,56 +61,29 @@ struct TransferQueue {
     }
 }
 
-/// A transfer of a single exchange.
-final class OneExchange: Transfer {
-    private let exchange: Exchange
-    private var state = State.fresh
-
-    private enum State { case fresh, underWay, ended }
-
-    init(_ request: HTTPRequest, placing: Exchange.Placing? = nil) {
-        exchange = Exchange(request, placing: placing)
-    }
-
-    func next() -> NextStep {
-        switch state {
-        case .fresh:
-            state = .underWay
-            return .begin(exchange)
-        case .underWay: return .idle
-        case .ended: return .done
-        }
-    }
-
-    func ended(_ exchange: Exchange) { state = .ended }
-
-    /// The answer, or the reason that there is none.
-    func answer() throws(StoreError) -> HTTPAnswer { try exchange.result() }
-}
-
 /// A request to the store that takes one exchange.
 final class PlainTransfer: StoreTransfer {
     private let request: StoreRequest
     private let store: S3Store
-    private let exchange: OneExchange
+    private let exchange: Exchange
 
     init(_ request: StoreRequest, at store: S3Store) {
         self.request = request
         self.store = store
         let http = store.httpRequest(request)
         if case .get(_, .nowhere) = request {
-            exchange = OneExchange(http) { _ in DownloadSink(.nowhere, .onTheWay) }
+            exchange = Exchange(http) { _ in DownloadSink(.nowhere, .onTheWay) }
         } else {
-            exchange = OneExchange(http)
+            exchange = Exchange(http)
         }
     }
 
     func next() -> NextStep { exchange.next() }
 
-    func ended(_ exchange: Exchange) { self.exchange.ended(exchange) }
+    func ended(_ exchange: Exchange) {}
 
     func conclude() throws(StoreError) -> StoreAnswer {
-        let http = try exchange.answer()
+        let http = try exchange.result()
         let answer = try store.classification.answer(to: request, http)
         if case .stored(let etag?) = answer { try store.compare(etag, with: http, of: request.key) }
         return answer

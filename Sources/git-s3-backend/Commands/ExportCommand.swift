@@ -1,5 +1,5 @@
-import Git
 import ArgumentParser
+import Git
 import Logging
 import Migration
 import ObjectStore

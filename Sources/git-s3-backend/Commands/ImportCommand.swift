@@ -1,12 +1,12 @@
-import Hydration
-import Repository
-import Git
 import ArgumentParser
+import Git
 import GitProtocol
 import Glibc
+import Hydration
 import Migration
 import ObjectStore
 import Posix
+import Repository
 
 /// `import DIR OWNER/REPO`, `import --all DIR`.
 struct ImportCommand: StoreCommand {

@@ -1,5 +1,5 @@
-import Git
 import ArgumentParser
+import Git
 import Maintenance
 import ObjectStore
 

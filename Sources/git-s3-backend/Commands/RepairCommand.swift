@@ -1,10 +1,10 @@
-import Git
-import Posix
 import ArgumentParser
+import Git
 import GitProtocol
 import Glibc
 import Maintenance
 import ObjectStore
+import Posix
 import Repository
 
 /// `repair OWNER/REPO`, `repair --all`.

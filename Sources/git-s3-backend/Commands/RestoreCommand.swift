@@ -1,9 +1,9 @@
-import Git
-import Repository
-import Bytes
 import ArgumentParser
+import Bytes
+import Git
 import Maintenance
 import ObjectStore
+import Repository
 
 extension Digest: ExpressibleByArgument {
     /// Parses 64 hexadecimal digits. ArgumentParser requires it to be public.

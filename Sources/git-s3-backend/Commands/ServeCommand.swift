@@ -1,9 +1,9 @@
-import Git
-import Posix
 import ArgumentParser
 import Gateway
+import Git
 import Logging
 import ObjectStore
+import Posix
 
 /// `serve`: serves FastCGI until a signal arrives.
 struct ServeCommand: ParsableCommand {

@@ -1,8 +1,8 @@
-import Git
-import Maintenance
 import ArgumentParser
 import Gateway
+import Git
 import Glibc
+import Maintenance
 
 /// How the objects of pushes are checked, before git has been asked about it.
 struct PushCheckChoice {

@@ -1,5 +1,5 @@
-import Git
 import ArgumentParser
+import Git
 import Glibc
 import ObjectStore
 import Posix

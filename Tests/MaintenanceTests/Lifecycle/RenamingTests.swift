@@ -192,7 +192,7 @@ import Testing
         #expect {
             try rename(bench, faulty)
         } throws: { error in
-            (error as? RenamingFailure)?.standing == .undone
+            (error as? RenamingFailure)?.state == .undone
                 && "\(error)".contains("'other/name' already exists. 'owner/repo' is unchanged.")
         }
         var after = try bench.published().manifest
@@ -232,7 +232,7 @@ import Testing
         #expect {
             try rename(bench, faulty)
         } throws: {
-            ($0 as? RenamingFailure)?.standing == .undone
+            ($0 as? RenamingFailure)?.state == .undone
         }
         #expect(try isLive(old, bench))
         #expect(bench.memory.bytes(at: .pointer(of: new)) == nil)
@@ -251,7 +251,7 @@ import Testing
         #expect {
             try rename(bench, faulty)
         } throws: {
-            ($0 as? RenamingFailure)?.standing == .begun
+            ($0 as? RenamingFailure)?.state == .begun
                 && "\($0)".contains("rename --resume owner/repo other/name")
         }
         #expect(try isDeleted(old, bench))
@@ -268,8 +268,8 @@ import Testing
     }
 
     @Test func renamingOfUnknownOutcomeIsNotUndone() throws {
-        for (name, standing) in [
-            (old, RenamingFailure.Standing.mayHaveBegun), (new, .mayBeDone),
+        for (name, state) in [
+            (old, RenamingFailure.State.mayHaveBegun), (new, .mayBeDone),
         ] {
             let bench = try Bench()
             let faulty = FaultyStore(
@@ -283,7 +283,7 @@ import Testing
             #expect {
                 try rename(bench, faulty)
             } throws: {
-                ($0 as? RenamingFailure)?.standing == standing
+                ($0 as? RenamingFailure)?.state == state
             }
             #expect(try isDeleted(old, bench))
             #expect(try isLive(new, bench) == (name == new))
@@ -308,7 +308,7 @@ import Testing
         #expect {
             try rename(bench, faulty)
         } throws: {
-            ($0 as? RenamingFailure)?.standing == .sourceTaken(last: last.digest)
+            ($0 as? RenamingFailure)?.state == .sourceTaken(last: last.digest)
         }
         _ = try Deletion(of: old).run(in: Manifests(bench.memory))
         _ = try Restoration(of: old, to: last.digest).run(

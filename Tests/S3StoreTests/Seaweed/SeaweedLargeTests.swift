@@ -77,13 +77,10 @@ import Testing
 
     /// Uploads of the bucket that are neither completed nor aborted. S3 ListMultipartUploads.
     private func openUploads() throws -> Int {
-        let store = try store()
-        let listing = OneExchange(
+        let answer = try store().exchange(
             HTTPRequest(
                 attempt: .init(.list, ""), method: .get, key: "", query: [("uploads", "")],
                 memoryLimit: 1 << 20))
-        store.carryOut([listing])
-        let answer = try listing.answer()
         #expect(answer.status == 200)
         let leaves = try #require(xmlLeaves(of: answer.received.bytes))
         return leaves.count { $0.path == "/ListMultipartUploadsResult/Upload/UploadId" }
