@@ -6,8 +6,8 @@
 #   take_argument WORD   takes an argument that is no option
 #   write_configuration  writes the web server's, for $port
 #   server_command       an array: what starts it, in the foreground
-#   owner                a user that is to run the responder and to own its data; empty: whoever runs this
-#   has_responder        empty where the web server starts responders itself
+#   owner                a user who runs the server and owns its data; empty for the current one
+#   has_instance        empty if the web server starts the program itself
 
 misused() {
     printf 'run: %s\nTry %s --help.\n' "$1" "$self" >&2
@@ -114,7 +114,7 @@ stop() {
 stop_all() {
     trap '' INT TERM HUP
     stop "$server"
-    stop responder
+    stop instance
     stop weed
     # SeaweedFS leaves sockets in /tmp, named by port.
     local one
@@ -126,7 +126,7 @@ weed_ports=()
 # has_ended: whether one of those that were started has. Its name is then in $ended.
 has_ended() {
     local variable
-    for ended in "$server" responder weed; do
+    for ended in "$server" instance weed; do
         variable=pid_$ended
         if [[ ${!variable:-} ]] && ! kill -0 "${!variable}" 2>/dev/null; then return 0; fi
     done
@@ -243,26 +243,26 @@ start_store() {
     fi
 }
 
-# The responder -----------------------------------------------------------------------------------
+# The server --------------------------------------------------------------------------------------
 
-start_responder() {
-    [[ $has_responder ]] || return 0
+start_instance() {
+    [[ $has_instance ]] || return 0
     rm -f "$socket"
-    start responder "${as_owner[@]}" "$program" serve --store "$store" --listen "unix:$socket"
-    until_true 60 test -S "$socket" || give_up responder "The responder did not start."
+    start instance "${as_owner[@]}" "$program" serve --store "$store" --listen "unix:$socket"
+    until_true 60 test -S "$socket" || give_up instance "The server did not start."
 }
 
-# start_backend: makes the repository, and starts the responder where there is one.
+# start_backend: creates the repository, and starts the server unless the web server does.
 start_backend() {
-    socket=$runtime/responder.sock
+    socket=$runtime/instance.sock
     if [[ $owner ]]; then
-        mkdir "$runtime/responder"
-        chown "$owner": "$runtime/responder"
-        socket=$runtime/responder/sock
+        mkdir "$runtime/instance"
+        chown "$owner": "$runtime/instance"
+        socket=$runtime/instance/sock
     fi
     export GIT_S3_BACKEND_STATE_DIR=$dir/state
     "${as_owner[@]}" "$program" create demo/hello --store "$store" >&2 || fail "Could not create demo/hello."
-    start_responder
+    start_instance
 }
 
 # The web server ----------------------------------------------------------------------------------
@@ -275,7 +275,7 @@ make_password() {
     printf '%s:%s\n' "$user" "$(openssl passwd -6 "$password")" >"$1"
 }
 
-# Through everything: the web server, the responder, the store.
+# Through everything: the web server, the server, the store.
 is_served() {
     curl -sf -o /dev/null --max-time 30 \
         "http://127.0.0.1:$port/git/demo/hello.git/info/refs?service=git-upload-pack"
@@ -305,9 +305,9 @@ start_server() {
         fi
         # Someone took the port since it was asked for: the next one. Anything else is an error.
         if ! grep -q 'Address already in use' "$dir/log/$server.log"; then
-            if [[ $has_responder ]]; then
-                tail -n 10 "$dir/log/responder.log" >&2
-                say "The end of the responder's log is above."
+            if [[ $has_instance ]]; then
+                tail -n 10 "$dir/log/instance.log" >&2
+                say "The end of the server's log is above."
             fi
             give_up "$server" "demo/hello is not served."
         fi
@@ -356,9 +356,9 @@ check_all() {
     done
 
     say "a clone, after a restart"
-    if [[ $has_responder ]]; then
-        stop responder
-        start_responder
+    if [[ $has_instance ]]; then
+        stop instance
+        start_instance
     else
         stop "$server"
         launch_server || give_up "$server" "It did not start again."

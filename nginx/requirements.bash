@@ -16,7 +16,7 @@ require() {
     "$@" >/dev/null 2>&1 || missing+=("$package")
 }
 
-# What compiles and links the programs. The responder runs git.
+# What compiles and links the programs. The server runs git.
 require_build() {
     require pkg-config command -v pkg-config
     require libfcgi-dev pkg-config --exists fcgi

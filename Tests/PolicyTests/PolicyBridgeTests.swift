@@ -6,7 +6,7 @@ import Policy
 import Posix
 import Testing
 
-/// The responder's end of the bridge.
+/// The server's end of the bridge.
 @Suite struct PolicyBridgeTests {
     private static let one = String(repeating: "1", count: 40)
     private static let two = String(repeating: "2", count: 40)
