@@ -11,8 +11,8 @@ final class Body: ByteStream, @unchecked Sendable {
     private let contentLength: Request.ContentLength
     /// The largest size in bytes, encoded or decoded; 0 for no limit.
     private let limit: Int64
-    /// The time by which the whole body must have arrived.
-    private let deadline: ContinuousClock.Instant
+    /// The time by which the whole body must have arrived; nil if only silence is limited.
+    private let deadline: ContinuousClock.Instant?
     private var gzip: GzipDecoder?
     private let framing: Framing
 
@@ -39,7 +39,7 @@ final class Body: ByteStream, @unchecked Sendable {
     /// Takes a request's body.
     init(
         of request: Request, from connection: any Connection, limit: Int64,
-        deadline: ContinuousClock.Instant, framing: Framing
+        deadline: ContinuousClock.Instant?, framing: Framing
     ) throws(RequestError) {
         self.connection = connection
         self.limit = limit
@@ -73,7 +73,7 @@ final class Body: ByteStream, @unchecked Sendable {
             return taken.count
         }
         if hasEnded { return 0 }
-        if ContinuousClock.now >= deadline { throw RequestError.bodyTooSlow }
+        if let deadline, ContinuousClock.now >= deadline { throw RequestError.bodyTooSlow }
         let count = try decodedBytes(into: buffer)
         if count == 0 {
             if framing == .pktLines { try follower.end() }
@@ -120,11 +120,8 @@ final class Body: ByteStream, @unchecked Sendable {
         return head.isEmpty
     }
 
-    /// Waits for the body's first `count` bytes, or for its end. Nothing is taken from it.
-    func readAhead(_ count: Int) throws {
-        let head = try read(exactly: count)
-        pushedBack = head + pushedBack
-    }
+    /// Returns bytes that were read, to be read again.
+    func putBack(_ bytes: [UInt8]) { pushedBack = bytes + pushedBack }
 
     /// Reads pkt-lines from the body; what was read is put back if that comes to nothing.
     func peek<Value>(_ body: (PktLineReader) throws -> Value?) throws -> Value? {

@@ -54,8 +54,10 @@ final class Call {
         case slot
         /// Creating the repository for git.
         case hydrated
-        /// git, at the client's speed.
+        /// git.
         case git
+        /// Sending the rest of the answer after git has ended, at the client's speed.
+        case sent
         /// Storing new objects and swapping the pointer.
         case swapped
     }

@@ -115,7 +115,7 @@ enum ErrorTable {
 
     /// A full disk may have room a moment later; other failures stay.
     private static func failedDisk(_ error: SystemError) -> ErrorAnswer {
-        error.code == ENOSPC || error.code == EDQUOT
+        error.isFullDisk
             ? failed(503, "The server's disk is full. Nothing has changed; try again in a moment.")
             : failed(500, "The server's disk failed; see its log.")
     }

@@ -175,6 +175,11 @@ final class BodyWatch: Sendable {
         return entry
     }
 
+    /// Makes reads of all connections fail.
+    func shutDownAll() {
+        for entry in entries.withLock({ Array($0.values) }) { entry.shutDown() }
+    }
+
     private func cutSlowOnes() {
         let now = ContinuousClock.now
         for entry in entries.withLock({ Array($0.values) }) { entry.cutIfSlow(now) }

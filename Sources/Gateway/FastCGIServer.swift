@@ -1,5 +1,6 @@
 import Bytes
 import CFastCGI
+import Git
 import Glibc
 package import Logging
 import Maintenance
@@ -22,7 +23,8 @@ package struct FastCGIServer: ~Copyable {
     }
 
     /// Serves until SIGTERM, SIGINT, SIGHUP or SIGUSR1; then accepts no more connections, finishes
-    /// the running requests, and returns. A second such signal kills their git processes.
+    /// the running requests, and returns. A second such signal ends these too: it kills their git
+    /// processes, and neither waits for a git process nor for the rest of a body any more.
     package consuming func run() throws(SystemError) {
         FCGX_Init()
         // libfcgi takes over some signals; a broken connection must stay an error of write(2).
@@ -49,6 +51,8 @@ package struct FastCGIServer: ~Copyable {
         responder.compactor?.stop()
         let impatience = try Thread(stackBytes: 1 << 17) {
             _ = Signals.wait()
+            responder.slots.close()
+            watch.shutDownAll()
             ChildProcess.endAll()
         }
         _ = consume impatience

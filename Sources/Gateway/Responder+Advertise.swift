@@ -50,7 +50,8 @@ extension Responder {
     private func advertiseByGit(
         _ service: GitService, _ snapshot: Snapshot, _ gitLimits: GitLimits, _ call: Call
     ) throws -> [UInt8] {
-        let slot = try slots.take()
+        let slot = try slots.take(
+            for: client(of: call.request), hangup: call.connection.hangupDescriptor)
         defer { _ = slot }
         call.mark(.slot)
 

@@ -15,9 +15,6 @@ extension Responder {
     /// The time in which the request must arrive.
     private static let fetchPatience = Duration.seconds(300)
 
-    /// Bytes of the request that are read before a git process is taken: nearly always all of them.
-    private static let fetchReadAhead = 1 << 20
-
     /// `git-upload-pack`: a fetch, or protocol v2's `ls-refs`.
     func fetch(from name: RepositoryName, _ call: Call) throws {
         let (request, response) = (call.request, call.response)
@@ -45,48 +42,64 @@ extension Responder {
             return try response.write(answer)
         }
         // A slow client occupies a worker, but none of the few git processes.
-        try body.readAhead(Self.fetchReadAhead)
+        let spooled = try SpooledBody(body, in: spools)
         call.mark(.body)
+        try answer(spooled, from: snapshot, type: type, call)
+    }
 
-        let slot = try slots.take()
-        defer { _ = slot }
+    /// Answers with git.
+    private func answer(
+        _ body: SpooledBody, from snapshot: Snapshot, type: String, _ call: Call
+    ) throws {
+        let client = client(of: call.request)
+        let slot = try slots.take(for: client, hangup: body.hangupDescriptor)
         call.mark(.slot)
 
         let hydrated = try hydration.readWorkspace(
             snapshot, log: call.log, limits: .until(deadline))
         call.mark(.hydrated)
         FaultPoint.reach(.fetchHydrated)
-        defer { call.mark(.git) }
-        let ending = try UploadPack(git: hydration.git, client: client(of: request)).answer(
-            body, in: hydrated.workspace, limits: .until(deadline)
-        ) { bytes in
-            if !response.hasBegun { try response.begin(type: type) }
-            try response.write(bytes)
-        }
-        if response.hasBegun {
-            // The client gets a truncated answer; the log gets the cause.
-            if !ending.succeeded {
-                hydrated.doubtPacks()
-                let words = ending.words
-                let error = GitError.failed(
-                    step: "finish a fetch", reason: "\(ending.status): \(words.text)")
-                if words.blameClient(havingRefs: snapshot.manifest.refs.values) {
-                    call.fail(error, ErrorAnswer(status: 400, text: words.text))
-                } else {
-                    call.fail(error)
-                }
+        let answer = try SpooledAnswer(call.response, type: type, through: spools)
+        let run = Result {
+            try UploadPack(git: hydration.git, client: client).answer(
+                body, in: hydrated.workspace, limits: .until(deadline)
+            ) { bytes in
+                try answer.append(bytes) { wait in slot.lend { wait() } }
             }
-            return
         }
+        call.mark(.git)
+        // The client may need longer, but no git.
+        _ = consume slot
+        defer { call.mark(.sent) }
+        switch run {
+        case .success: try answer.finish()
+        case .failure: answer.abort()
+        }
+        let ending = try run.get()
         if ending.succeeded {
-            try response.begin(type: type)
+            if !call.response.hasBegun { try call.response.begin(type: type) }
             return
         }
-        if ending.words.blameClient(havingRefs: snapshot.manifest.refs.values) {
-            throw ProtocolError.badPktLine("git does not understand the request")
+        let isClients = ending.words.blameClient(havingRefs: snapshot.manifest.refs.values)
+        if !isClients || call.response.hasBegun { hydrated.doubtPacks() }
+        try report(ending, isClients, call)
+    }
+
+    /// Reports a git that failed. If the answer has begun, the client gets a truncated one, and the log
+    /// gets the cause.
+    private func report(_ ending: GitEnding, _ isClients: Bool, _ call: Call) throws {
+        guard call.response.hasBegun else {
+            if isClients { throw ProtocolError.badPktLine("git does not understand the request") }
+            throw ending.failure
         }
-        hydrated.doubtPacks()
-        throw ending.failure
+        let words = ending.words
+        let error = GitError.failed(
+            step: "finish a fetch", reason: "\(ending.status): \(words.text)")
+        if isClients {
+            call.fail(error, ErrorAnswer(status: 400, text: words.text))
+        } else {
+            call.fail(error)
+        }
     }
 
     private func resolve(_ name: RepositoryName) throws -> Snapshot {

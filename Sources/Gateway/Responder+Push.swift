@@ -8,9 +8,6 @@ import Push
 import Repository
 
 extension Responder {
-    /// git's `http.postBuffer` in bytes: it sends smaller pushes at once, with their length.
-    private static let pushReadAhead: Int64 = 1 << 20
-
     /// `git-receive-pack`: a push.
     func push(to name: RepositoryName, _ call: Call) throws {
         let (request, response) = (call.request, call.response)
@@ -22,7 +19,7 @@ extension Responder {
         try authorize(verdict)
         call.connection.allow(.push)
         let body = try Body(
-            of: request, from: call.connection, limit: limits.body, deadline: deadline,
+            of: request, from: call.connection, limit: limits.body, deadline: nil,
             framing: .commandsAndPack)
         let resolution = try manifests.resolve(name)
         call.mark(.resolved)
@@ -49,8 +46,11 @@ extension Responder {
         }
         body.onEnd = { answer.arm() }
         do {
-            try readAhead(body, call)
-            let ending = try push.run(body) { commands in
+            // A slow client occupies a worker, but none of the few git processes; and when its body is
+            // in, keep-alives can bridge the wait for one.
+            let spooled = try SpooledBody(body, in: spools)
+            call.mark(.body)
+            let ending = try push.run(spooled) { commands in
                 PolicyBridge(
                     rule: rule, repository: name, requester: call.requester,
                     asked: commands.commands.compactMap(\.update))
@@ -79,7 +79,7 @@ extension Responder {
         Push.Context(
             hydration: hydration, slots: slots, queue: queues.queue(of: name),
             client: client(of: call.request),
-            limits: .init(attempts: limits.pushAttempts, deadline: deadline), log: call.log
+            limits: .init(attempts: limits.pushAttempts, gitTime: limits.gitTime), log: call.log
         ) { phase in
             switch phase {
             case .slot: call.mark(.slot)
@@ -88,15 +88,6 @@ extension Responder {
             case .swapped: call.mark(.swapped)
             }
         }
-    }
-
-    /// Waits for the body of a small push, which is sent at once: then keep-alives can bridge the
-    /// hydration of a large repository, and no slow client holds a slot.
-    private func readAhead(_ body: Body, _ call: Call) throws {
-        if case .known(let length) = call.request.contentLength, length <= Self.pushReadAhead {
-            try body.readAhead(Int(Self.pushReadAhead))
-        }
-        call.mark(.body)
     }
 
     /// Answers a push that has ended.
@@ -174,7 +165,7 @@ extension Responder {
             request.contentEncoding.isEmpty
         else { return false }
         return try Body(
-            of: request, from: connection, limit: limits.body, deadline: deadline,
+            of: request, from: connection, limit: limits.body, deadline: nil,
             framing: .commandsAndPack
         ).isProbe()
     }

@@ -1,3 +1,4 @@
+import Cache
 import Fetch
 import Git
 import GitProtocol
@@ -19,8 +20,12 @@ package struct Responder: Sendable {
         package var git: Int
         /// The size of a request's body in bytes; 0 for no limit but the web server's.
         package var body: Int64
-        /// The time limit for git in one request.
+        /// The longest wait for a git process.
+        package var queueTime: Duration
+        /// The time limit for git in one request, without the time in which it waits for the client.
         package var gitTime: Duration
+        /// Bytes on the disk of answers and bodies that are on their way.
+        package var spool: Int64
         /// The time after which a running push is kept alive; zero for never.
         package var pushKeepAlive: Duration
         /// The number of swaps that a push may try.
@@ -33,13 +38,16 @@ package struct Responder: Sendable {
         package enum MissingRepository: Sendable { case isNotFound, creates }
 
         package init(
-            git: Int, body: Int64 = 0, gitTime: Duration = .seconds(3600),
+            git: Int, body: Int64 = 0, queueTime: Duration = .seconds(600),
+            gitTime: Duration = .seconds(3600), spool: Int64 = 1 << 30,
             pushKeepAlive: Duration = .seconds(5), pushAttempts: Int = 20,
             missingRepository: MissingRepository = .isNotFound, urlSuffix: Route.Suffix = .both
         ) {
             self.git = git
             self.body = body
+            self.queueTime = queueTime
             self.gitTime = gitTime
+            self.spool = spool
             self.pushKeepAlive = pushKeepAlive
             self.pushAttempts = pushAttempts
             self.missingRepository = missingRepository
@@ -52,6 +60,7 @@ package struct Responder: Sendable {
     let rule: AccessRule
     let limits: Limits
     let slots: GitSlots
+    let spools: SpoolSpace
     /// The pushes that are ready to be published.
     let queues: PublicationQueues
     let answers: ManifestAnswers
@@ -74,7 +83,10 @@ package struct Responder: Sendable {
         self.compactor = compactor
         self.verifier = verifier
         lines = RequestLines(log: log, served: served)
-        slots = GitSlots(limits.git)
+        slots = GitSlots(limits.git, patience: limits.queueTime)
+        spools = SpoolSpace(limit: limits.spool) { [state = hydration.state] in
+            try state.scratchPath()
+        }
         queues = PublicationQueues(in: hydration.manifests)
         answers = ManifestAnswers(LearnedCapabilities(git: hydration.git, state: hydration.state))
     }

@@ -60,8 +60,9 @@ struct GitProcess: ~Copyable {
     /// - Parameter take: takes git's standard output as it arrives.
     consuming func finish(_ take: (UnsafeRawBufferPointer) throws -> Void) throws -> GitEnding {
         do {
-            try relay(to: take)
-            try awaitEnd()
+            var limits = run.limits
+            try relay(to: take, within: &limits)
+            try awaitEnd(within: limits)
         } catch {
             child.signalGroup(SIGKILL)
             feeder?.abort()
@@ -80,7 +81,11 @@ struct GitProcess: ~Copyable {
     }
 
     /// Passes on git's output until git has closed its pipes.
-    private func relay(to take: (UnsafeRawBufferPointer) throws -> Void) throws {
+    ///
+    /// The time that `take` needs, which waits for the client, does not count.
+    private func relay(
+        to take: (UnsafeRawBufferPointer) throws -> Void, within limits: inout GitLimits
+    ) throws {
         var buffer = [UInt8](repeating: 0, count: 1 << 16)
         var open = (output: output.raw, errors: errors.pipe)
         // A negative descriptor is ignored. poll(2).
@@ -89,13 +94,15 @@ struct GitProcess: ~Copyable {
                 pollfd(fd: $0, events: Int16(POLLIN), revents: 0)
             }
             polled.append(hangup)
-            try check("poll") { poll(&polled, nfds_t(polled.count), Self.interval) }
-            try checkLimits(polled[2])
+            try Posix.check("poll") { poll(&polled, nfds_t(polled.count), Self.interval) }
+            try check(limits, polled[2])
             if polled[0].revents != 0 {
                 let count = try Self.read(open.output, into: &buffer)
+                let start = ContinuousClock.now
                 try buffer.withUnsafeBytes {
                     if count > 0 { try take(UnsafeRawBufferPointer(rebasing: $0[..<count])) }
                 }
+                limits.extend(by: .now - start)
                 if count == 0 { open.output = -1 }
             }
             if polled[1].revents != 0 {
@@ -107,21 +114,25 @@ struct GitProcess: ~Copyable {
     }
 
     /// Waits for git, which ends soon after it has closed its pipes, unless it hangs.
-    private func awaitEnd() throws {
+    private func awaitEnd(within limits: GitLimits) throws {
         if child.hasEnded { return }
-        guard let end = child.endDescriptor() else { return try awaitEnd(-1, interval: 1) }
+        guard let end = child.endDescriptor() else {
+            return try awaitEnd(-1, interval: 1, within: limits)
+        }
         defer { _ = end }
-        try awaitEnd(end.raw, interval: Self.interval)
+        try awaitEnd(end.raw, interval: Self.interval, within: limits)
     }
 
     /// - Parameters:
     ///   - descriptor: becomes readable at the end of git; negative if there is none.
     ///   - interval: the milliseconds between two checks.
-    private func awaitEnd(_ descriptor: Int32, interval: Int32) throws {
+    private func awaitEnd(
+        _ descriptor: Int32, interval: Int32, within limits: GitLimits
+    ) throws {
         while !child.hasEnded {
             var polled = [pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0), hangup]
-            try check("poll") { poll(&polled, nfds_t(polled.count), interval) }
-            try checkLimits(polled[1])
+            try Posix.check("poll") { poll(&polled, nfds_t(polled.count), interval) }
+            try check(limits, polled[1])
         }
     }
 
@@ -131,9 +142,9 @@ struct GitProcess: ~Copyable {
         return pollfd(fd: descriptor ?? -1, events: PollEvents.hangup, revents: 0)
     }
 
-    private func checkLimits(_ hangup: pollfd) throws {
+    private func check(_ limits: GitLimits, _ hangup: pollfd) throws {
         if hangup.revents != 0 { throw GitError.clientGone }
-        try run.limits.check(run.step)
+        try limits.check(run.step)
     }
 
     private static func read(

@@ -81,7 +81,7 @@ package struct GitRun {
 /// When a run of git must end, even if git has not finished.
 package struct GitLimits: Sendable {
     /// nil if no time limit applies.
-    let deadline: ContinuousClock.Instant?
+    private(set) var deadline: ContinuousClock.Instant?
     let cancellation: Cancellation?
 
     /// For an operator's command, whose git ends with the command.
@@ -95,6 +95,11 @@ package struct GitLimits: Sendable {
     /// For work in the background, which must stop when it is canceled.
     package static func cancellable(by cancellation: Cancellation) -> GitLimits {
         GitLimits(deadline: nil, cancellation: cancellation)
+    }
+
+    /// Leaves time in which git was waiting out of account.
+    package mutating func extend(by time: Duration) {
+        if let deadline { self.deadline = deadline + time }
     }
 
     /// - Throws: ``GitError/timedOut(step:)`` or ``Cancellation/Cancelled`` if git must end now.

@@ -1,17 +1,34 @@
+import Glibc
 import Posix
 
-/// The git processes that may run at once. A request that needs one waits for a while.
+/// The git processes that may work at the same time. Requests that need one wait in a fair line, each
+/// client in its turn.
+///
+/// A git that waits for its client lends its slot to others; so more processes may exist than work.
 package final class GitSlots: @unchecked Sendable {
-    // `free` is read and written with the monitor's lock held.
+    // All variables are read and written with the monitor's lock held.
     private let monitor = Monitor()
     private var free: Int
+    /// Slots that are held or lent.
+    private var processes = 0
+    private var line = FairLine()
+    /// Those whose turn has come, and who do not know it yet.
+    private var served: Set<FairLine.Ticket> = []
+    private var isClosed = false
+    private let maximumProcesses: Int
+    private let patience: Duration
 
-    package init(_ count: Int) {
+    /// The number of processes that may exist for each that may work.
+    private static let processesPerSlot = 4
+    /// The time between two looks at whether a client is still there.
+    private static let interval = Duration.milliseconds(200)
+
+    /// - Parameter patience: the longest time that a request waits in the line.
+    package init(_ count: Int, patience: Duration = .seconds(600)) {
         free = count
+        maximumProcesses = count * Self.processesPerSlot
+        self.patience = patience
     }
-
-    /// The longest time that a request waits.
-    private static let patience = Duration.seconds(30)
 
     /// A slot, which its owner gives back when it is destroyed.
     package struct Slot: ~Copyable {
@@ -19,24 +36,90 @@ package final class GitSlots: @unchecked Sendable {
 
         fileprivate init(_ slots: GitSlots) { self.slots = slots }
 
-        deinit { slots.giveBack() }
+        deinit { slots.giveBack(ending: true) }
+
+        /// Lets others have the slot while `body` waits for a client, and then waits until it is free
+        /// again: before all that have not begun, and for as long as that takes.
+        package func lend<Value>(_ body: () throws -> Value) rethrows -> Value {
+            slots.giveBack(ending: false)
+            defer { slots.takeBack() }
+            return try body()
+        }
+    }
+
+    /// The number of requests in the line.
+    package var waiting: Int { monitor.locked { line.count } }
+
+    /// Sends everyone in the line away, now and later, because the process is ending.
+    package func close() {
+        monitor.locked {
+            isClosed = true
+            monitor.notify()
+        }
     }
 
     /// Waits for a slot.
     ///
-    /// - Throws: ``GitError/busy`` if none became free in time.
-    package func take() throws(GitError) -> Slot {
+    /// - Parameters:
+    ///   - client: whose request it is: its user, or else its address.
+    ///   - hangup: a descriptor that hangs up when the client goes away; nil if there is none.
+    /// - Throws: ``GitError/busy`` if its turn did not come in time, ``GitError/clientGone``.
+    package func take(
+        for client: GitProgram.Client, hangup: Int32? = nil
+    ) throws(GitError) -> Slot {
         try monitor.locked { () throws(GitError) in
-            guard monitor.wait(atMost: Self.patience, until: { free > 0 }) else { throw .busy }
-            free -= 1
+            if isClosed { throw .busy }
+            let ticket = line.join(client.user.isEmpty ? client.address : client.user)
+            serve()
+            let end = ContinuousClock.now + patience
+            while !served.contains(ticket) {
+                let isLate = isClosed || ContinuousClock.now >= end
+                if isLate || hangup.map(Self.isHungUp) == true {
+                    _ = line.leave(ticket)
+                    throw isLate ? .busy : .clientGone
+                }
+                _ = monitor.wait(atMost: Self.interval) {
+                    isClosed || served.contains(ticket)
+                }
+            }
+            served.remove(ticket)
         }
         return Slot(self)
     }
 
-    private func giveBack() {
+    private func takeBack() {
+        monitor.locked {
+            let ticket = line.join(nil)
+            serve()
+            monitor.wait { served.contains(ticket) }
+            served.remove(ticket)
+        }
+    }
+
+    private func giveBack(ending: Bool) {
         monitor.locked {
             free += 1
-            monitor.notify()
+            if ending { processes -= 1 }
+            serve()
         }
+    }
+
+    /// Serves those whose turn it is. Called with the lock held.
+    private func serve() {
+        var isServed = false
+        while free > 0,
+            let ticket = line.next(onlyReturning: processes >= maximumProcesses)
+        {
+            free -= 1
+            if !ticket.isReturning { processes += 1 }
+            served.insert(ticket)
+            isServed = true
+        }
+        if isServed { monitor.notify() }
+    }
+
+    private static func isHungUp(_ descriptor: Int32) -> Bool {
+        var entry = pollfd(fd: descriptor, events: PollEvents.hangup, revents: 0)
+        return poll(&entry, 1, 0) > 0
     }
 }

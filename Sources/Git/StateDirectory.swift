@@ -71,6 +71,9 @@ package final class StateDirectory: Sendable {
         let home: ProcessDirectory
     }
 
+    /// The path of a directory for files without names, which is removed with this process.
+    package func scratchPath() throws(SystemError) -> String { try processDirectory().path }
+
     /// This process's directory; a new one if it was removed or replaced.
     private func processDirectory() throws(SystemError) -> ProcessDirectory {
         try place.withLock { (place) throws(SystemError) in

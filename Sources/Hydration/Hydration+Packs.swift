@@ -151,7 +151,7 @@ extension Hydration {
     private static func isFullDisk(_ error: any Error) -> Bool {
         switch error {
         case StoreError.local(_, let error), let error as SystemError:
-            error.code == ENOSPC || error.code == EDQUOT
+            error.isFullDisk
         default: false
         }
     }

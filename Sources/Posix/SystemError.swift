@@ -18,6 +18,11 @@ package struct SystemError: Error, Sendable, CustomStringConvertible {
     }
 }
 
+extension SystemError {
+    /// Whether a disk is full, or the user's part of it.
+    package var isFullDisk: Bool { code == ENOSPC || code == EDQUOT }
+}
+
 /// Turns -1 into a ``SystemError`` and restarts the call on EINTR.
 @discardableResult
 package func check<Value: SignedInteger>(

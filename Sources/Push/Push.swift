@@ -47,12 +47,13 @@ package struct Push {
     package struct Limits: Sendable {
         /// The number of swaps that are tried, and of times that the push is received.
         let attempts: Int
-        /// When git must have finished, however often the push is received.
-        let deadline: ContinuousClock.Instant
+        /// The time limit for git, however often the push is received; waiting for a slot does not
+        /// count.
+        let gitTime: Duration
 
-        package init(attempts: Int, deadline: ContinuousClock.Instant) {
+        package init(attempts: Int, gitTime: Duration) {
             self.attempts = attempts
-            self.deadline = deadline
+            self.gitTime = gitTime
         }
     }
 
@@ -102,49 +103,54 @@ package struct Push {
         case .refuse(let report):
             return .unchanged(report)
         case .receive(let refused):
-            let reception = try receive(body, except: refused, bridge: bridge, progress: progress)
+            let limits: GitLimits
+            let reception: Reception
+            do {
+                let slot = try context.slots.take(
+                    for: context.client, hangup: body.hangupDescriptor)
+                defer { _ = slot }
+                context.mark(.slot)
+                limits = .until(.now + context.limits.gitTime)
+                reception = try receive(
+                    body, except: refused, limits: limits, bridge: bridge, progress: progress)
+            }
             return try context.settle(
-                reception, attempts: context.limits.attempts, hangup: body.hangupDescriptor,
-                bridge: bridge, progress: progress)
+                reception, attempts: context.limits.attempts, limits: limits,
+                hangup: body.hangupDescriptor, bridge: bridge, progress: progress)
         }
     }
 
-    /// Receives the push in a workspace, holding a slot only while git runs.
+    /// Receives the push in a workspace.
     ///
     /// - Parameter refused: the refs that git does not receive.
     private func receive(
         _ body: any ByteStream, except refused: [PushReport.Rejection],
-        bridge: (PushCommands) -> any PreReceiveBridge,
+        limits: GitLimits, bridge: (PushCommands) -> any PreReceiveBridge,
         progress: (ArraySlice<UInt8>) throws -> Void
     ) throws -> Reception {
         let hydration = context.hydration
-        let slot = try context.slots.take()
-        defer { _ = slot }
-        context.mark(.slot)
-
         let workspace = try hydration.writeWorkspace(
-            on: base, log: context.log, limits: context.gitLimits)
+            on: base, log: context.log, limits: limits)
         context.mark(.hydrated)
         FaultPoint.reach(.pushHydrated)
         defer { context.mark(.git) }
         let commands = commands.without(Set(refused.map(\.rawName)))
         return try ReceivedPush.receive(
             commands, body: body, in: workspace, git: hydration.git, client: context.client,
-            bridge: bridge(commands), limits: context.gitLimits, rejected: refused,
+            bridge: bridge(commands), limits: limits, rejected: refused,
             progress: progress)
     }
 }
 
 extension Push.Context {
-    fileprivate var gitLimits: GitLimits { .until(limits.deadline) }
-
     /// Publishes a push that was received, and receives it again as often as necessary.
     ///
     /// - Parameters:
     ///   - attempts: the number of swaps that may be tried.
+    ///   - limits: those of git, if it has to run again.
     ///   - hangup: a descriptor that hangs up when the client goes away; nil if there is none.
     package func settle(
-        _ reception: consuming Reception, attempts: Int, hangup: Int32?,
+        _ reception: consuming Reception, attempts: Int, limits: GitLimits, hangup: Int32?,
         bridge: (PushCommands) -> any PreReceiveBridge,
         progress: (ArraySlice<UInt8>) throws -> Void
     ) throws -> PushEnding {
@@ -167,10 +173,12 @@ extension Push.Context {
                 return .lost(lost)
             case .overtaken(let overtaken):
                 let attemptsLeft = overtaken.attemptsLeft
+                var limits = limits
                 let again = try receive(
-                    again: overtaken, hangup: hangup, bridge: bridge, progress: progress)
+                    again: overtaken, limits: &limits, hangup: hangup, bridge: bridge,
+                    progress: progress)
                 return try settle(
-                    again, attempts: attemptsLeft, hangup: hangup, bridge: bridge,
+                    again, attempts: attemptsLeft, limits: limits, hangup: hangup, bridge: bridge,
                     progress: progress)
             }
         }
@@ -178,19 +186,21 @@ extension Push.Context {
 
     /// Receives a push again, from the pack that was kept, on top of the state that it lost to.
     private func receive(
-        again overtaken: consuming OvertakenPush, hangup: Int32?,
+        again overtaken: consuming OvertakenPush, limits: inout GitLimits, hangup: Int32?,
         bridge: (PushCommands) -> any PreReceiveBridge,
         progress: (ArraySlice<UInt8>) throws -> Void
     ) throws -> Reception {
-        let slot = try slots.take()
+        let start = ContinuousClock.now
+        let slot = try slots.take(for: client, hangup: hangup)
         defer { _ = slot }
+        limits.extend(by: .now - start)
         mark(.slot)
 
         log.info("retrying push on top of a concurrent one")
         defer { mark(.git) }
         let bridge = bridge(overtaken.commands)
         return try overtaken.receive(
-            with: hydration, client: client, bridge: bridge, limits: gitLimits,
+            with: hydration, client: client, bridge: bridge, limits: limits,
             hangup: hangup, log: log, progress: progress)
     }
 }

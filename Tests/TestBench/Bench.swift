@@ -191,10 +191,10 @@ package final class Bench: Sendable {
     ) throws -> Ending {
         let context = Push.Context(
             hydration: try hydration(), slots: slots, queue: queue, client: Self.client,
-            limits: .init(attempts: attempts, deadline: .now + .seconds(60)), log: Self.log
+            limits: .init(attempts: attempts, gitTime: .seconds(60)), log: Self.log
         ) { _ in }
         let ending = try context.settle(
-            reception, attempts: attempts, hangup: nil,
+            reception, attempts: attempts, limits: .until(.now + .seconds(60)), hangup: nil,
             bridge: { bridge(answeringAgain, $0) }, progress: { _ in })
         switch consume ending {
         case .unchanged(let report): return .unchanged(report)

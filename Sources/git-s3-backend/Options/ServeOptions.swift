@@ -45,7 +45,15 @@ struct ServeOptions: ParsableArguments {
             discussion: "The least recently used packs are evicted first."))
     var cacheSize: String?
 
-    @Option(help: "Maximum number of concurrent requests. (default: 64)")
+    @Option(
+        help: ArgumentHelp(
+            "Maximum size of answers and pushes on their way, on the disk. (default: 2560M)",
+            discussion:
+                "Up to this size git does not wait for slow clients. By default a quarter of "
+                + "--cache-size."))
+    var spoolSize: String?
+
+    @Option(help: "Maximum number of concurrent requests. (default: 256)")
     var workers: String?
 
     @Option(help: "Maximum number of concurrent git processes. (default: 2 per core)")
@@ -54,7 +62,13 @@ struct ServeOptions: ParsableArguments {
     @Option(help: "Maximum size of a request body, such as 512M; 0 for no limit. (default: 0)")
     var maxBody: String?
 
-    @Option(help: "Time limit for git in one request. (default: 1h)")
+    @Option(help: "Time limit for waiting until a git process is free. (default: 10m)")
+    var queueTimeout: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Time limit for git in one request. (default: 1h)",
+            discussion: "The time in which git waits for the client does not count."))
     var gitTimeout: String?
 
     @Option(
@@ -112,7 +126,9 @@ struct ServeOptions: ParsableArguments {
         return Responder.Limits(
             git: try setting(maxGit, "max-git")?.number(in: 1...10_000) ?? 2 * cores,
             body: try setting(maxBody, "max-body")?.bytes() ?? 0,
+            queueTime: try setting(queueTimeout, "queue-timeout")?.duration() ?? .seconds(600),
             gitTime: try setting(gitTimeout, "git-timeout")?.duration() ?? .seconds(3600),
+            spool: try setting(spoolSize, "spool-size")?.bytes() ?? cacheSize(environment) / 4,
             pushKeepAlive: try setting(pushKeepalive, "push-keepalive")?.duration() ?? .seconds(5),
             pushAttempts: try setting(pushAttempts, "push-attempts")?.number(in: 1...1000) ?? 20,
             missingRepository: try createOnPush || setting(nil, "create-on-push")?.flag() == true
@@ -143,7 +159,7 @@ struct ServeOptions: ParsableArguments {
 
     /// Worker threads.
     func workerCount(_ environment: [String: String]) throws -> Int {
-        try Setting(option: workers, "workers", in: environment)?.number(in: 1...10_000) ?? 64
+        try Setting(option: workers, "workers", in: environment)?.number(in: 1...10_000) ?? 256
     }
 
     /// Packs that a repository may have before it is compacted; 0: any number.

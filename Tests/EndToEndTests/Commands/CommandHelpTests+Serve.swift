@@ -83,13 +83,22 @@ extension EndToEnd.CommandHelpTests {
                                           Maximum size of the local cache; 0 disables it.
                                           (default: 10G)
                         The least recently used packs are evicted first.
-                  --workers <workers>     Maximum number of concurrent requests. (default: 64)
+                  --spool-size <spool-size>
+                                          Maximum size of answers and pushes on their way, on
+                                          the disk. (default: 2560M)
+                        Up to this size git does not wait for slow clients. By default a
+                        quarter of --cache-size.
+                  --workers <workers>     Maximum number of concurrent requests. (default: 256)
                   --max-git <max-git>     Maximum number of concurrent git processes. (default:
                                           2 per core)
                   --max-body <max-body>   Maximum size of a request body, such as 512M; 0 for
                                           no limit. (default: 0)
+                  --queue-timeout <queue-timeout>
+                                          Time limit for waiting until a git process is free.
+                                          (default: 10m)
                   --git-timeout <git-timeout>
                                           Time limit for git in one request. (default: 1h)
+                        The time in which git waits for the client does not count.
                   --push-attempts <push-attempts>
                                           Give up a push after losing this many races.
                                           (default: 20)

@@ -156,8 +156,10 @@ extension EndToEnd.StatusAndHeaderTests {
     }
 
     @Test func gitThatTakesTooLongIs504() throws {
+        let git = try HarmfulGit(after: ["receive-pack"], "exec sleep 600")
         let site = try Site(
-            .file, options: ["--git-timeout", "1s", "--push-keepalive", "0"])
+            .file, options: ["--git-timeout", "2s", "--push-keepalive", "0"],
+            environment: ["PATH": git.searchPath])
         let (repository, tree) = try seeded(site)
         let tip = try tree.git("rev-parse", "HEAD")
         let next = try tree.commit("next")
@@ -165,23 +167,19 @@ extension EndToEnd.StatusAndHeaderTests {
             [.init(old: tip, new: next, "refs/heads/main")], capabilities: "report-status",
             pack: try tree.pack([next, "^\(tip)"]))
         let before = try site.bucket.listing()
-        // Without a length git is started at once, and waits for the rest.
-        let exchange = try HTTPExchange(
-            port: site.nginx.port, "POST", path(repository, "git-receive-pack"),
-            headers: [Site.authorization, Self.pushType, ("Transfer-Encoding", "chunked")])
-        try exchange.sendChunk(Array(body.bytes.dropLast(10)))
-        let answer = try exchange.response()
-        expectPlainError(answer, 504)
+        try git.begin()
+        expectPlainError(try site.push(to: repository, body), 504)
         #expect(try site.bucket.listing() == before)
         try wait(for: "git's end") { try site.instance.children().isEmpty }
         #expect(try site.instance.workspaces() == [])
+        git.end()
         #expect(try site.push(to: repository, body).text.contains("ok refs/heads/main"))
     }
 
-    @Test func withoutAFreeGitARequestWaitsAndGets503ButRefsAreServed() throws {
+    @Test func requestWithoutAFreeGitWaitsAndGets503WhileRefsAreServed() throws {
         let barrier = try TemporaryDirectory()
         let site = try Site(
-            .file, options: ["--max-git", "1"],
+            .file, options: ["--max-git", "1", "--queue-timeout", "3s"],
             environment: [
                 "GIT_S3_BACKEND_FAULT": "fetch-hydrated=barrier:\(barrier.path)"
             ])
