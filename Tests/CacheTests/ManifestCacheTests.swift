@@ -1,7 +1,3 @@
-@testable import Hydration
-@testable import Cache
-@testable import Git
-@testable import Push
 import Bytes
 import GitProtocol
 import Glibc
@@ -11,6 +7,10 @@ import TestBench
 import TestSupport
 import Testing
 
+@testable import Cache
+@testable import Git
+@testable import Hydration
+@testable import Push
 @testable import Repository
 
 /// Manifests that are kept.

@@ -1,5 +1,3 @@
-@testable import Cache
-@testable import Git
 import Bytes
 import GitProtocol
 import ObjectStore
@@ -9,6 +7,8 @@ import TestBench
 import TestSupport
 import Testing
 
+@testable import Cache
+@testable import Git
 @testable import Repository
 
 /// A manifest is read and parsed once, however many ask for it.

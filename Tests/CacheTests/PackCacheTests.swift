@@ -1,4 +1,3 @@
-@testable import Cache
 import Bytes
 import GitProtocol
 import Glibc
@@ -7,6 +6,8 @@ import Posix
 import TestBench
 import TestSupport
 import Testing
+
+@testable import Cache
 
 /// Packs of one's own, without a repository.
 private struct Shelf {

@@ -1,11 +1,11 @@
-@testable import Cache
-@testable import Git
 import GitProtocol
 import ObjectStore
 import Posix
 import TestSupport
 import Testing
 
+@testable import Cache
+@testable import Git
 @testable import Repository
 
 /// Packed-refs.

@@ -1,7 +1,3 @@
-@testable import Cache
-@testable import Hydration
-@testable import Git
-@testable import Fetch
 import Bytes
 import GitProtocol
 import Glibc
@@ -12,7 +8,11 @@ import Posix
 import TestSupport
 import Testing
 
+@testable import Cache
+@testable import Fetch
 @testable import Gateway
+@testable import Git
+@testable import Hydration
 @testable import Repository
 
 /// What is answered of a repository's refs, held against what the installed git answers for a

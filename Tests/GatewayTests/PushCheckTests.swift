@@ -1,8 +1,9 @@
-@testable import Push
 import GitProtocol
 import ObjectStore
-@testable import Repository
 import Testing
+
+@testable import Push
+@testable import Repository
 
 /// What is refused before git starts.
 @Suite struct PushCheckTests {

@@ -1,10 +1,10 @@
-import Hydration
-import Git
 import Bytes
-import Maintenance
+import Git
 import GitProtocol
 import Glibc
+import Hydration
 import Logging
+import Maintenance
 import ObjectStore
 import Policy
 import Posix

@@ -1,5 +1,6 @@
-@testable import GitProtocol
 import Testing
+
+@testable import GitProtocol
 
 /// git reads a list of its own way: words between white space up to a zero byte, with or without a
 /// value. Reading it otherwise would be to expect another answer than git gives.

@@ -1,5 +1,6 @@
-@testable import GitProtocol
 import Testing
+
+@testable import GitProtocol
 
 /// A request's commands, built line by line.
 struct PushRequest {

@@ -1,5 +1,6 @@
-@testable import GitProtocol
 import Testing
+
+@testable import GitProtocol
 
 /// What a push's lines cost.
 @Suite struct PushCostTests {

@@ -1,5 +1,6 @@
-@testable import GitProtocol
 import Testing
+
+@testable import GitProtocol
 
 /// A push's report.
 @Suite struct PushReportTests {

@@ -1,6 +1,3 @@
-@testable import Repository
-@testable import Hydration
-@testable import Git
 import GitProtocol
 import Glibc
 import ObjectStore
@@ -9,6 +6,10 @@ import Synchronization
 import TestBench
 import TestSupport
 import Testing
+
+@testable import Git
+@testable import Hydration
+@testable import Repository
 
 /// Running git.
 @Suite struct GitRunTests {

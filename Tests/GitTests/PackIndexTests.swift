@@ -1,8 +1,9 @@
-@testable import Git
 import GitProtocol
 import Posix
 import TestSupport
 import Testing
+
+@testable import Git
 
 /// A pack's index.
 @Suite struct PackIndexTests {

@@ -1,8 +1,9 @@
-@testable import Git
 import Glibc
 import Posix
 import TestSupport
 import Testing
+
+@testable import Git
 
 /// The directory of a process.
 @Suite struct ProcessDirectoryTests {

@@ -1,9 +1,10 @@
-@testable import Git
 import Glibc
 import Posix
 import TestBench
 import TestSupport
 import Testing
+
+@testable import Git
 
 /// The state directory.
 @Suite struct StateDirectoryTests {

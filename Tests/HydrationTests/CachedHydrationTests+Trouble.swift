@@ -1,7 +1,3 @@
-@testable import Repository
-@testable import Hydration
-@testable import Cache
-@testable import Git
 import Bytes
 import GitProtocol
 import Glibc
@@ -12,6 +8,11 @@ import Synchronization
 import TestBench
 import TestSupport
 import Testing
+
+@testable import Cache
+@testable import Git
+@testable import Hydration
+@testable import Repository
 
 /// Links that cannot be, other users, full disks, and what is damaged.
 extension CachedHydrationTests {

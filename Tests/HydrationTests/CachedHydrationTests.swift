@@ -1,6 +1,3 @@
-@testable import Cache
-@testable import Git
-@testable import Hydration
 import Bytes
 import GitProtocol
 import Glibc
@@ -12,6 +9,9 @@ import TestBench
 import TestSupport
 import Testing
 
+@testable import Cache
+@testable import Git
+@testable import Hydration
 @testable import Repository
 
 /// A store that does something before each GET into a file.

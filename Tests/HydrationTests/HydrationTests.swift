@@ -1,6 +1,3 @@
-@testable import Git
-@testable import Hydration
-@testable import Repository
 import Bytes
 import GitProtocol
 import ObjectStore
@@ -8,6 +5,10 @@ import Posix
 import TestBench
 import TestSupport
 import Testing
+
+@testable import Git
+@testable import Hydration
+@testable import Repository
 
 /// Hydrating a workspace.
 @Suite struct HydrationTests {

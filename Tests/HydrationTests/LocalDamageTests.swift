@@ -1,8 +1,3 @@
-@testable import Cache
-@testable import Hydration
-@testable import Repository
-@testable import Git
-@testable import Push
 import Bytes
 import GitProtocol
 import Glibc
@@ -12,7 +7,12 @@ import TestBench
 import TestSupport
 import Testing
 
+@testable import Cache
+@testable import Git
+@testable import Hydration
 @testable import Maintenance
+@testable import Push
+@testable import Repository
 
 /// Damage on this machine, and words about it.
 @Suite struct LocalDamageTests {

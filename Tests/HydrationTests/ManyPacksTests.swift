@@ -1,5 +1,3 @@
-@testable import Git
-@testable import Hydration
 import Bytes
 import GitProtocol
 import Glibc
@@ -9,6 +7,8 @@ import TestBench
 import TestSupport
 import Testing
 
+@testable import Git
+@testable import Hydration
 @testable import Repository
 
 /// Ten thousand packs.

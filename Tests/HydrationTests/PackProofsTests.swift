@@ -1,7 +1,3 @@
-@testable import Git
-@testable import Hydration
-@testable import Repository
-@testable import Cache
 import Bytes
 import GitProtocol
 import Glibc
@@ -10,6 +6,11 @@ import Posix
 import TestBench
 import TestSupport
 import Testing
+
+@testable import Cache
+@testable import Git
+@testable import Hydration
+@testable import Repository
 
 // D3
 /// Cached packs that git failed with.

@@ -1,14 +1,15 @@
-@testable import Repository
-@testable import Hydration
-@testable import Push
 import Bytes
-@testable import Maintenance
 import GitProtocol
 import ObjectStore
 import Posix
 import TestBench
 import TestSupport
 import Testing
+
+@testable import Hydration
+@testable import Maintenance
+@testable import Push
+@testable import Repository
 
 /// Making a pack's bitmap and commit graph.
 @Suite struct SidecarMakerTests {

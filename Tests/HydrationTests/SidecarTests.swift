@@ -1,6 +1,3 @@
-@testable import Git
-@testable import Hydration
-@testable import Cache
 import Bytes
 import GitProtocol
 import Glibc
@@ -10,6 +7,9 @@ import TestBench
 import TestSupport
 import Testing
 
+@testable import Cache
+@testable import Git
+@testable import Hydration
 @testable import Repository
 
 /// A repository of one pack that is large enough for sidecars, and what git makes of it.

@@ -1,7 +1,3 @@
-@testable import Hydration
-@testable import Repository
-@testable import Git
-@testable import Migration
 import GitProtocol
 import Glibc
 import ObjectStore
@@ -9,6 +5,11 @@ import Posix
 import TestBench
 import TestSupport
 import Testing
+
+@testable import Git
+@testable import Hydration
+@testable import Migration
+@testable import Repository
 
 /// What may be imported.
 @Suite struct ImportSourceTests {

@@ -1,7 +1,4 @@
-@testable import Git
-@testable import Hydration
 import Bytes
-@testable import Migration
 import GitProtocol
 import Glibc
 import ObjectStore
@@ -10,6 +7,9 @@ import TestBench
 import TestSupport
 import Testing
 
+@testable import Git
+@testable import Hydration
+@testable import Migration
 @testable import Repository
 
 extension Bench {

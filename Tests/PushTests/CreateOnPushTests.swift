@@ -1,10 +1,10 @@
-@testable import Push
 import GitProtocol
 import ObjectStore
 import TestBench
 import TestSupport
 import Testing
 
+@testable import Push
 @testable import Repository
 
 /// A push creates the repository that it names, in its own swap, and a push that is refused

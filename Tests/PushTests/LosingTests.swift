@@ -1,11 +1,12 @@
-@testable import Repository
-@testable import Push
 import GitProtocol
 import ObjectStore
 import Posix
 import TestBench
 import TestSupport
 import Testing
+
+@testable import Push
+@testable import Repository
 
 /// Success is said only of what is published, loss only of what is not and never will be.
 @Suite struct LosingTests {

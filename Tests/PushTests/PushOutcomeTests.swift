@@ -1,11 +1,11 @@
-@testable import Git
-@testable import Push
 import GitProtocol
 import ObjectStore
 import Posix
 import TestSupport
 import Testing
 
+@testable import Git
+@testable import Push
 @testable import Repository
 
 /// What git says, what it did, what was asked and what was allowed must be one.

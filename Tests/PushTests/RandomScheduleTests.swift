@@ -1,6 +1,3 @@
-@testable import Hydration
-@testable import Git
-@testable import Push
 import Bytes
 import GitProtocol
 import ObjectStore
@@ -9,6 +6,9 @@ import TestBench
 import TestSupport
 import Testing
 
+@testable import Git
+@testable import Hydration
+@testable import Push
 @testable import Repository
 
 /// Pushes at random, from two processes, on a store that loses answers, while packs are folded:

@@ -1,4 +1,3 @@
-@testable import Push
 import Bytes
 import GitProtocol
 import ObjectStore
@@ -6,6 +5,7 @@ import TestBench
 import TestSupport
 import Testing
 
+@testable import Push
 @testable import Repository
 
 /// A push that another came before is applied on top of it where the two do not touch.

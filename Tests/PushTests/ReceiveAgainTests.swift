@@ -1,11 +1,12 @@
-@testable import Repository
-@testable import Push
 import Bytes
 import GitProtocol
 import ObjectStore
 import TestBench
 import TestSupport
 import Testing
+
+@testable import Push
+@testable import Repository
 
 /// A push whose refs nobody moved is received again where the winner is no state that it can be
 /// applied to as it is.

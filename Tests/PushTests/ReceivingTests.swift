@@ -1,6 +1,3 @@
-@testable import Hydration
-@testable import Git
-@testable import Push
 import Bridge
 import GitProtocol
 import ObjectStore
@@ -9,6 +6,9 @@ import TestBench
 import TestSupport
 import Testing
 
+@testable import Git
+@testable import Hydration
+@testable import Push
 @testable import Repository
 
 /// Receiving a push.

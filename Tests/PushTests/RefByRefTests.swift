@@ -1,5 +1,3 @@
-@testable import Repository
-@testable import Push
 import Bytes
 import GitProtocol
 import ObjectStore
@@ -7,6 +5,9 @@ import Posix
 import TestBench
 import TestSupport
 import Testing
+
+@testable import Push
+@testable import Repository
 
 /// Of a push that lost, the refs that moved are refused, and the others are published.
 @Suite struct RefByRefTests {

@@ -1,6 +1,3 @@
-@testable import Cache
-@testable import Git
-@testable import Push
 import Bytes
 import GitProtocol
 import ObjectStore
@@ -8,6 +5,10 @@ import Posix
 import TestBench
 import TestSupport
 import Testing
+
+@testable import Cache
+@testable import Git
+@testable import Push
 
 /// A pack bound to the bytes that git wrote.
 @Suite struct VerifiedPackTests {

@@ -1,5 +1,4 @@
 import Bytes
-@testable import Maintenance
 import GitProtocol
 import ObjectStore
 import Posix
@@ -7,6 +6,7 @@ import TestBench
 import TestSupport
 import Testing
 
+@testable import Maintenance
 @testable import Repository
 
 /// Resolving a repository.

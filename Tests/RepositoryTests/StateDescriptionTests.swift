@@ -1,11 +1,11 @@
 import Bytes
-@testable import Maintenance
 import GitProtocol
 import ObjectStore
 import TestBench
 import TestSupport
 import Testing
 
+@testable import Maintenance
 @testable import Repository
 
 /// A published state as JSON.

@@ -1,15 +1,14 @@
-package import Hydration
-import Git
-import Push
 package import Bytes
-package import Maintenance
+import Git
 import GitProtocol
 import Glibc
+package import Hydration
+package import Maintenance
 import ObjectStore
 import Posix
-import TestSupport
-
+import Push
 import Repository
+import TestSupport
 
 extension Bench {
     package func compact(

@@ -1,13 +1,12 @@
-import Git
-import Hydration
-package import Push
 package import Bytes
+import Git
 package import GitProtocol
+import Hydration
 package import ObjectStore
 import Posix
-import TestSupport
-
+package import Push
 package import Repository
+import TestSupport
 
 /// Writers that are no pushes, from another process as it were.
 extension Bench {

@@ -1,20 +1,19 @@
-package import Hydration
+import Bridge
+package import Bytes
 import Cache
 package import Git
-package import Push
-package import Bytes
-import Maintenance
-import Bridge
 package import GitProtocol
 import Glibc
+package import Hydration
 package import Logging
+import Maintenance
 package import ObjectStore
 import Policy
 package import Posix
+package import Push
+package import Repository
 import Synchronization
 package import TestSupport
-
-package import Repository
 
 /// A repository in a store in memory, and what it takes to push to it without a web server.
 package final class Bench: Sendable {

@@ -1,6 +1,6 @@
+package import Bytes
 package import Cache
 import Glibc
-package import Bytes
 
 extension PackCache {
     /// Makes a cached pack one that was not used since the machine started.

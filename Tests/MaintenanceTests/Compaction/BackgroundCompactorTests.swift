@@ -1,6 +1,3 @@
-@testable import Repository
-@testable import Git
-@testable import Maintenance
 import Glibc
 import Logging
 import ObjectStore
@@ -9,6 +6,10 @@ import Synchronization
 import TestBench
 import TestSupport
 import Testing
+
+@testable import Git
+@testable import Maintenance
+@testable import Repository
 
 /// Compacting in the background.
 @Suite struct BackgroundCompactorTests {

@@ -1,5 +1,3 @@
-@testable import Hydration
-@testable import Maintenance
 import GitProtocol
 import ObjectStore
 import Posix
@@ -8,6 +6,8 @@ import TestBench
 import TestSupport
 import Testing
 
+@testable import Hydration
+@testable import Maintenance
 @testable import Repository
 
 /// A compaction publishes by the same swap as a push, gives way to it, and undoes nothing of it.

@@ -1,9 +1,4 @@
-@testable import Git
-@testable import Hydration
-@testable import Repository
-@testable import Push
 import Bytes
-@testable import Maintenance
 import GitProtocol
 import Glibc
 import ObjectStore
@@ -11,6 +6,12 @@ import Posix
 import TestBench
 import TestSupport
 import Testing
+
+@testable import Git
+@testable import Hydration
+@testable import Maintenance
+@testable import Push
+@testable import Repository
 
 /// Compacting a repository.
 @Suite struct CompactionTests {

@@ -1,8 +1,9 @@
 import Bytes
-@testable import Maintenance
 import ObjectStore
 import TestSupport
 import Testing
+
+@testable import Maintenance
 
 /// Choosing the packs to fold.
 @Suite struct FoldPlanTests {

@@ -1,6 +1,4 @@
-@testable import Push
 import Bytes
-@testable import Maintenance
 import GitProtocol
 import ObjectStore
 import Posix
@@ -8,6 +6,8 @@ import TestBench
 import TestSupport
 import Testing
 
+@testable import Maintenance
+@testable import Push
 @testable import Repository
 
 /// Deleting, restoring and creating again.

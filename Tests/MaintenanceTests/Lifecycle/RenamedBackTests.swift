@@ -1,12 +1,12 @@
-@testable import Hydration
 import Bytes
-@testable import Maintenance
 import GitProtocol
 import ObjectStore
 import TestBench
 import TestSupport
 import Testing
 
+@testable import Hydration
+@testable import Maintenance
 @testable import Repository
 
 /// A repository that was renamed back and forth, with pushes in between: an old state of it is not

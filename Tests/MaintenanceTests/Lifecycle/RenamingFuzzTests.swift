@@ -1,12 +1,12 @@
-@testable import Hydration
 import Bytes
-@testable import Maintenance
 import GitProtocol
 import ObjectStore
 import TestBench
 import TestSupport
 import Testing
 
+@testable import Hydration
+@testable import Maintenance
 @testable import Repository
 
 /// Renamings, deletions, restorations and pushes at random, one within another, some of them killed:

@@ -1,14 +1,14 @@
-@testable import Hydration
-import Posix
 import Bytes
-@testable import Maintenance
 import GitProtocol
 import ObjectStore
+import Posix
 import Synchronization
 import TestBench
 import TestSupport
 import Testing
 
+@testable import Hydration
+@testable import Maintenance
 @testable import Repository
 
 /// Two commands at one repository, in every order of their requests: it never has two names, and is

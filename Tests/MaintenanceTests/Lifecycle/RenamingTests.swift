@@ -1,5 +1,3 @@
-@testable import Hydration
-@testable import Maintenance
 import GitProtocol
 import ObjectStore
 import Posix
@@ -8,6 +6,8 @@ import TestBench
 import TestSupport
 import Testing
 
+@testable import Hydration
+@testable import Maintenance
 @testable import Repository
 
 /// Renaming.

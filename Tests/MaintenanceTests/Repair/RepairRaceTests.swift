@@ -1,10 +1,11 @@
-@testable import Repository
 import Bytes
-@testable import Maintenance
 import ObjectStore
 import TestBench
 import TestSupport
 import Testing
+
+@testable import Maintenance
+@testable import Repository
 
 /// Repairing while others write.
 @Suite(.tags(.race)) struct RepairRaceTests {

@@ -1,8 +1,4 @@
-@testable import Git
-@testable import Hydration
-@testable import Cache
 import Bytes
-@testable import Maintenance
 import GitProtocol
 import Glibc
 import ObjectStore
@@ -11,6 +7,10 @@ import TestBench
 import TestSupport
 import Testing
 
+@testable import Cache
+@testable import Git
+@testable import Hydration
+@testable import Maintenance
 @testable import Repository
 
 /// A repository of two packs, in a store in memory, and how it is checked and repaired.

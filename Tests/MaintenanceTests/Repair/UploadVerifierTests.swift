@@ -1,13 +1,14 @@
-@testable import Git
-@testable import Repository
 import Bytes
-@testable import Maintenance
 import Logging
 import ObjectStore
 import Posix
 import TestBench
 import TestSupport
 import Testing
+
+@testable import Git
+@testable import Maintenance
+@testable import Repository
 
 /// Verifying uploads.
 @Suite struct UploadVerifierTests {

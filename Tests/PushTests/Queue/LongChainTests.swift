@@ -1,12 +1,12 @@
-@testable import Push
 import Bytes
-@testable import Maintenance
 import GitProtocol
 import ObjectStore
 import TestBench
 import TestSupport
 import Testing
 
+@testable import Maintenance
+@testable import Push
 @testable import Repository
 
 /// Swaps beside very many other states, and what is remembered of those.

@@ -1,4 +1,3 @@
-@testable import Push
 import Bytes
 import GitProtocol
 import ObjectStore
@@ -7,6 +6,7 @@ import TestBench
 import TestSupport
 import Testing
 
+@testable import Push
 @testable import Repository
 
 /// Pushes of one process that are ready together share a swap, and nothing else.

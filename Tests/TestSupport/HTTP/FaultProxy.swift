@@ -1,6 +1,6 @@
-import ObjectStore
 import Bytes
 import Glibc
+import ObjectStore
 import Posix
 import Synchronization
 
