@@ -108,6 +108,7 @@ package final class Spool: @unchecked Sendable {
     /// Reads bytes; blocks for at least one.
     ///
     /// - Returns: 0 at the end.
+    /// - Throws: ``SystemError``.
     package func read(into buffer: UnsafeMutableRawBufferPointer) throws -> Int {
         let place = monitor.locked { () -> Place in
             monitor.wait { position < end || hasEnded || isAbandoned }
@@ -120,6 +121,8 @@ package final class Spool: @unchecked Sendable {
         case .file(let file, let offset, let limit):
             count = try file.read(
                 into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<limit]), at: offset)
+            // A shorter file must not look like the end of the stream.
+            if count == 0 { throw SystemError("pread", "a spool", code: EIO) }
         }
         monitor.locked {
             position += Int64(count)

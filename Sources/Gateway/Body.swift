@@ -73,7 +73,6 @@ final class Body: ByteStream, @unchecked Sendable {
             return taken.count
         }
         if hasEnded { return 0 }
-        if let deadline, ContinuousClock.now >= deadline { throw RequestError.bodyTooSlow }
         let count = try decodedBytes(into: buffer)
         if count == 0 {
             if framing == .pktLines { try follower.end() }
@@ -138,6 +137,7 @@ final class Body: ByteStream, @unchecked Sendable {
 
     private func decodedBytes(into buffer: UnsafeMutableRawBufferPointer) throws -> Int {
         if gzip == nil { return try encodedBytes(into: buffer) }
+        // gzip can go on without ever yielding a byte.
         while true {
             if inputRange.isEmpty {
                 let count = try input.withUnsafeMutableBytes { try encodedBytes(into: $0) }
@@ -165,6 +165,7 @@ final class Body: ByteStream, @unchecked Sendable {
             if left == 0 { return 0 }
             target = UnsafeMutableRawBufferPointer(rebasing: buffer.prefix(Int(left)))
         }
+        if let deadline, ContinuousClock.now >= deadline { throw RequestError.bodyTooSlow }
         let count = try connection.read(into: target)
         received += Int64(count)
         if count == 0, case .known = contentLength { throw RequestError.bodyCut }

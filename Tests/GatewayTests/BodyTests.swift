@@ -1,5 +1,6 @@
 import GitProtocol
 import Posix
+import Synchronization
 import TestSupport
 import Testing
 
@@ -195,6 +196,15 @@ import Testing
         }
     }
 
+    // C7
+    @Test func gzipThatNeverYieldsAByteIsTooSlow() throws {
+        let body = try Body(
+            of: .with(["CONTENT_LENGTH": "", "HTTP_CONTENT_ENCODING": "gzip"]),
+            from: EndlessName(), limit: 0, deadline: .now + .milliseconds(50),
+            framing: .pktLines)
+        #expect(throws: RequestError.bodyTooSlow) { try readAll(body) }
+    }
+
     @Test func bytesReadAheadAreReadAgain() throws {
         let bytes = Array("0009done\n0000".utf8)
         let body = try open([bytes], framing: .pktLines)
@@ -206,5 +216,23 @@ import Testing
         }
         #expect(found == nil)
         #expect(try readAll(body) == bytes)
+    }
+}
+
+/// A gzip stream whose header contains a file name without end. RFC 1952, FNAME.
+private final class EndlessName: Connection {
+    private let hasBegun = Atomic(false)
+
+    var hangupDescriptor: Int32? { nil }
+    func endReading(after time: Duration) {}
+    func allow(_ patience: BodyPatience) {}
+    func cancel() {}
+    func write(_ bytes: UnsafeRawBufferPointer) {}
+
+    func read(into buffer: UnsafeMutableRawBufferPointer) -> Int {
+        let isFirst = !hasBegun.exchange(true, ordering: .relaxed)
+        let bytes: [UInt8] = isFirst ? [0x1f, 0x8b, 8, 8, 0, 0, 0, 0, 0, 3] : [0x61]
+        buffer.copyBytes(from: bytes)
+        return bytes.count
     }
 }
