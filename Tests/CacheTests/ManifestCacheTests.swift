@@ -64,7 +64,7 @@ import Testing
             #expect(try resolve(bench, bench.hydration().manifests).digest == digest)
             #expect(try Files.read(path) == good)
         }
-        // A good manifest under its right name that is in the way of nothing, and one that is none.
+        // A good manifest under its right name, and bytes that are not a manifest.
         let other = Array("{\"version\":3}".utf8)
         try Files.write(other, to: directory(bench) + "/" + Digest(of: other).hex)
         bench.memory.plant(other, at: .manifest(Digest(of: other)))

@@ -105,7 +105,7 @@ final class Stage {
 /// Runs `body` before a front and before `git http-backend`, with its expectations, and expects
 /// that the client is shown, and asks for, the same.
 ///
-/// - Parameter variant: tells the cases of one function apart.
+/// - Parameter variant: distinguishes the cases of one function.
 func sameAsGit(
     _ front: Front, _ variant: String = "", function: String = #function,
     sourceLocation: SourceLocation = #_sourceLocation, _ body: (Stage) throws -> Void

@@ -185,7 +185,7 @@ import Testing
         }
     }
 
-    // L3: a race that was lost, told by ng and by 409.
+    // L3: a lost race, reported by ng and by 409.
     @Test func lostRaceHasOneLineAtInfo() throws {
         for (capabilities, attempts, status) in [
             ("report-status", 5, 200), ("", 5, 409), ("report-status", 1, 409),

@@ -216,7 +216,7 @@ import Testing
             capabilities, to: ["refs/heads/main", "refs/heads/b"], old: stale)
         #expect(site.push(body).status == 403)
         #expect(try site.manifest().refs.isEmpty)
-        // With a report it is told, ref by ref.
+        // A report contains it, ref by ref.
         let (commit, told) = try site.request(
             "report-status", to: ["refs/heads/main", "refs/heads/b"], old: stale)
         let answer = site.push(told)

@@ -10,7 +10,7 @@ import Testing
 
 @testable import Gateway
 
-/// What a client is told of a push that another writer came before.
+/// The answer to a push that lost to another writer.
 @Suite(.tags(.race)) struct ResponderRaceTests {
     private typealias Site = ResponderPushTests.Site
 

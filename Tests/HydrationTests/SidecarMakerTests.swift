@@ -59,7 +59,7 @@ import Testing
         }
         let graph = try Command.runGit(["commit-graph", "verify"], in: path)
         #expect(!graph.errors.contains("error"), "\(graph)")
-        // A clone is made from the bitmap: git tells of the reuse in its progress.
+        // A clone uses the bitmap: git reports the reuse in its progress.
         let tips = manifest.refs.values.map { $0.hex + "\n" }.joined()
         let packed = try Command.runGit(
             ["pack-objects", "--revs", "--stdout", "--progress"], in: path,

@@ -147,7 +147,7 @@ import Testing
     }
 
     @Test func aWinnerWhoseBytesAreNotThereIsFound() {
-        // One is told that it won, and nothing was written; another has won, unheard.
+        // One gets the answer that it won, and nothing was written; another has won without an answer.
         let isRace: @Sendable (ObjectKey) -> Bool = { $0.path.contains("create-race") }
         let rules = [
             FaultRule(.pretend, keys: isRace, limit: 1),

@@ -90,7 +90,7 @@ import Testing
         #expect(try Files.names(in: scratch.path + "/store/.tmp").isEmpty)
     }
 
-    /// Kills a writer again and again: what it reported is there, what is there is whole, and
+    /// Kills a writer again and again: what it reported is stored, every object is complete, and
     /// nobody waits for a dead writer's lock.
     @Test func aKilledWriterLeavesAWholeStateAndNoLock() throws {
         let key = key("churned")

@@ -270,8 +270,8 @@ import Testing
         }
     }
 
-    /// Random faults on both sides of two writers: who was told of a win has its state published,
-    /// who was told of a loss has not.
+    /// Random faults on both sides of two writers: a writer that won has its state published, and
+    /// one that lost has not.
     @Test(arguments: 0..<200)
     func reportedPushesArePublished(_ seed: Int) throws {
         let faults: [Fault] = [

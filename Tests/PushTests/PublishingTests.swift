@@ -107,7 +107,7 @@ import Testing
         bench.memory.resetCounts()
         for command in [
             (commit, commit, "refs/heads/main"),  // to what it is
-            (bench.zero, commit, "refs/heads/main"),  // a creation that is none
+            (bench.zero, commit, "refs/heads/main"),  // creates what exists
         ] {
             let ending = try bench.push(
                 PushRequest(commands: [command], pack: try bench.source.pack([commit])))

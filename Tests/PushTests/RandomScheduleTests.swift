@@ -12,21 +12,21 @@ import Testing
 @testable import Repository
 
 /// Pushes at random, from two processes, on a store that loses answers, while packs are folded:
-/// whatever happens, what was told is what is in the chain of published states.
+/// whatever happens, the reports agree with the chain of published states.
 @Suite(.tags(.slow, .race, .fuzz)) struct RandomScheduleTests {
     private static let names = [
         "refs/heads/a", "refs/heads/b", "refs/heads/c", "refs/heads/d", "refs/heads/d/e",
         "refs/tags/t",
     ]
 
-    /// One push and what was told of it.
+    /// One push and its report.
     private struct Told: Sendable {
         let push: PushRequest
         let outcome: Result<Bench.Ending, any Error>
 
         var isAtomic: Bool { push.capabilities.contains("atomic") }
 
-        /// Whether it may have landed though nobody was told.
+        /// Whether it may have landed without a report.
         var isUnknown: Bool {
             guard case .failure(let error) = outcome else { return false }
             return (error as? StoreError)?.leavesWriteUnknown == true
@@ -42,7 +42,7 @@ import Testing
             return effects
         }
 
-        /// The digest that it was told to be published as, and what it did.
+        /// The digest under which it was reported as published, and its changes.
         var published: (digest: Digest, effects: [String: String?])? {
             guard case .success(.published(let digest, let report)) = outcome else { return nil }
             return (digest, effects(of: report.acceptedNames))
@@ -171,7 +171,7 @@ import Testing
                 Issue.record("\(error); \(story)")
             }
         }
-        // Each state is the one before it with just what was told, or may have landed unheard.
+        // Each state is the one before it with exactly one reported push, or one that may have landed without a report.
         for position in states.indices.dropFirst(beginning) {
             let (before, after) = (states[position - 1], states[position])
             let names = Set(before.keys).union(after.keys).filter { before[$0] != after[$0] }

@@ -34,7 +34,7 @@ import Testing
     }
 
     /// Another uploader of the same may have been faster, with a body that arrived damaged: after a
-    /// doubt, what is there is not counted as ours by its size. (P7)
+    /// doubt, an existing object is not counted as ours because of its size. (P7)
     @Test func objectAfterADoubtfulAnswerIsProvenByItsContent() throws {
         let (key, size) = (key, bytes.count)
         for isDamaged in [false, true] {

@@ -248,7 +248,7 @@ import Testing
         #expect(failure(bucket, 3500).hasPrefix("nonConforming"))
     }
 
-    /// A derived object may be written anew while it is read.
+    /// A derived object may be rewritten while it is read.
     @Test func objectReplacedDuringADownloadIsReadAgain() throws {
         let replacing = Replacing()
         let bucket = try ScriptedBucket { call in

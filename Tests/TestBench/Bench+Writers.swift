@@ -8,7 +8,7 @@ package import Push
 package import Repository
 import TestSupport
 
-/// Writers that are no pushes, from another process as it were.
+/// Writers other than pushes, as if from another process.
 extension Bench {
     /// Publishes a changed state, past all faults.
     @discardableResult

@@ -155,7 +155,7 @@ package final class Bench: Sendable {
             if case .published(let digest, _) = self { digest } else { nil }
         }
 
-        /// What was told.
+        /// The report to the client.
         package var report: PushReport {
             switch self {
             case .unchanged(let report), .published(_, let report), .lost(let report): report

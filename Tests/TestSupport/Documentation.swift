@@ -1,6 +1,6 @@
 import Posix
 
-/// What the documentation tells people to do, for tests to do.
+/// The commands and configurations of the documentation, for tests to run.
 package enum Documentation {
     /// A file of the repository.
     package static func file(_ path: String) throws -> String {

@@ -8,7 +8,7 @@ extension EndToEnd {
     @Suite struct CommandTests {
         // MARK: What cannot be understood
 
-        /// N6: what every command says of a name that is none.
+        /// N6: every command's error about an invalid name.
         private static let rule =
             "A name is OWNER/REPO. Each part has 1 to 100 characters of A-Z, a-z, 0-9, '.', '_' "
             + "and '-', begins with a letter or a digit, and must not contain '..' or end in "

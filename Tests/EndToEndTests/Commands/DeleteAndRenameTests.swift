@@ -87,7 +87,7 @@ extension EndToEnd {
             try tree.git("push", "-q", site.url(new), "trunk")
             try expectServed(site, new, equals: tree)
 
-            // The old name is free again, and has nothing of what was there.
+            // The old name is free again, and contains nothing of the renamed repository.
             try site.command("create", [old]).checked()
             #expect(try tree.git("ls-remote", site.anonymousURL(old)) == "")
             let taken = try site.command("rename", [old, new])

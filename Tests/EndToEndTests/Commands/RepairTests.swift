@@ -190,7 +190,7 @@ extension EndToEnd {
             let removed = "can be pushed again: packs/\(scene.packs[1]).\n"
             #expect(result.errors.contains(removed))
 
-            // As advised: the state before, and the push once more.
+            // As advised: restore the earlier state, and push again.
             try scene.site.bucket.delete(.pack(scene.packs[1]))
             try scene.site.command("delete", [scene.repository, "--yes"]).checked()
             try scene.site.command(

@@ -182,10 +182,10 @@ extension EndToEnd {
                 on: try Sockets.connect(path: instance.socket), variables, body: line.next.bytes)
         }
 
-        /// Expects that a push which was told `ok` is published with a pack of its own, and that
+        /// Expects that a push whose report says `ok` is published with a pack of its own, and that
         /// another left the old state, or the new one with its pack.
         ///
-        /// - Returns: whether it was told `ok`.
+        /// - Returns: whether its report says `ok`.
         private static func check(
             _ line: inout Line, _ answer: HTTPMessage, _ bucket: Bucket
         ) throws -> Bool {

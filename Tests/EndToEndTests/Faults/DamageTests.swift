@@ -4,7 +4,7 @@ import Testing
 
 extension EndToEnd {
     /// What is damaged in the store, as it is found by who reads it: nothing is kept between
-    /// requests here. What is served of what was kept is told by ``CacheTests``.
+    /// requests here. ``CacheTests`` cover what the cache serves.
     @Suite struct DamageTests {
         private static let sites = Mutex<[StoreUnderTest: Site]>([:])
 
@@ -27,7 +27,7 @@ extension EndToEnd {
         }
 
         /// Expects that fetches and pushes fail with 500 while the damage lasts, and that all is
-        /// well once it is mended.
+        /// well once it is repaired.
         ///
         /// - Parameter advertised: what `info/refs`, which needs no objects, may say.
         private func expectRefused(

@@ -17,7 +17,7 @@ extension EndToEnd {
             return (repository, tree, tip)
         }
 
-        /// The cached packs' files: name, inode, size, and, but for indexes, whose time is that of
+        /// The cached packs' files: name, inode, size, and, except for indexes, whose time is that of
         /// use, time.
         private func cache(_ site: Site) throws -> [String] {
             let directory = site.instance.stateDirectory + "/packs"
@@ -49,7 +49,7 @@ extension EndToEnd {
             }
         }
 
-        // D3: whoever makes git fail has each pack hashed once in ten minutes.
+        // D3: a client that makes git fail causes each pack to be hashed once in ten minutes.
         @Test func fetchesThatFailAgainAndAgainHaveNothingHashedAgain() throws {
             let site = try Site(.file)
             let (repository, _, tip) = try cached(site)

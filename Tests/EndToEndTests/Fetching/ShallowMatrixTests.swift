@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 extension EndToEnd {
-    /// What git's t5537, t5539 and t5542 are about. That the server's repository is shallow itself,
+    /// The subjects of git's t5537, t5539 and t5542. That the server's repository is shallow itself,
     /// which much of them needs, cannot be: no push makes it so.
     @Suite struct ShallowMatrixTests {
         private static func count(_ tree: WorkTree, _ revision: String = "HEAD") throws -> Int {

@@ -2,7 +2,7 @@ import TestSupport
 import Testing
 
 extension EndToEnd {
-    /// What git's t5562 is about: a CGI, what it is told of a body's length, and what then comes.
+    /// The subject of git's t5562: a CGI, the announced length of a body, and the body that follows.
     @Suite(.tags(.front)) struct ContentLengthMatrixTests {
         private struct Ground {
             let cgi: CGIRun

@@ -40,7 +40,7 @@ extension EndToEnd {
             return Outcome(kept: try watch.value() - before, status: status)
         }
 
-        /// 64 MiB, and what else the server may have written meanwhile: its log.
+        /// 64 MiB, and what else the server may have written in the meantime: its log.
         private static let largest = (64 << 20) + (1 << 16)
 
         // W1, W2
@@ -165,7 +165,7 @@ extension EndToEnd {
             return try front.makeSite(setup)
         }
 
-        /// Begins to post a body: all but the last byte comes at once.
+        /// Begins to post a body: everything except the last byte is sent at once.
         private func post(
             _ body: [UInt8], to site: any BackendHost, _ target: String,
             _ headers: [(name: String, value: String)]

@@ -58,7 +58,7 @@ extension EndToEnd {
                 try refs(on: try Sockets.connect(port: port), "a/none").status == 404)
             child.signal(SIGTERM)
             #expect(try child.finish().ending == .exited(0))
-            // The socket is its owner's: whoever comes next serves what waits on it.
+            // The socket belongs to its owner: the next process serves the waiting connections.
             let next = try start(["serve"], place, input: .descriptor(listener.raw))
             #expect(try refs(on: try Sockets.connect(port: port), "a/b").status == 200)
             next.signal(SIGTERM)

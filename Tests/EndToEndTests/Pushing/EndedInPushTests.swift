@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 extension EndToEnd {
-    /// Pushes by CGI, each of which is told to end somewhere between git's end and its own, as by a
+    /// Pushes by CGI, each of which gets a signal somewhere between git's end and its own, as by a
     /// web server whose client has gone.
     @Suite struct EndedInPushTests {
         /// A git that reports the end of each `for-each-ref`, by which a push reads its refs, to a FIFO.
@@ -16,7 +16,7 @@ extension EndToEnd {
                 directory = try TemporaryDirectory()
                 let path = directory.path + "/ended"
                 if mkfifo(path, 0o600) != 0 { throw SystemError("mkfifo", path) }
-                // For both directions: whoever writes never waits for a reader.
+                // For both directions: a writer never waits for a reader.
                 fifo = try OwnedDescriptor.open(path, O_RDWR | O_NONBLOCK)
                 let script = try directory.file(
                     "git",

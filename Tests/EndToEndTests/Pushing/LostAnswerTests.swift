@@ -205,7 +205,7 @@ extension EndToEnd {
                 "GET", .pointer, after: Self.swap, times: 1000, .answer(503, "ServiceUnavailable"))
             let result = try stage.push()
             #expect(!result.succeeded && result.errors.contains("503"), "\(result)")
-            // A fetch tells: here it had landed.
+            // A fetch shows that it had landed here.
             stage.proxy.reset()
             try expectServed(stage.direct, stage.repository, equals: stage.tree)
         }

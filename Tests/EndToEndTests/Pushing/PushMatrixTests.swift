@@ -150,7 +150,7 @@ extension EndToEnd {
         @Test(arguments: fronts) func optionsReachTheHookAsTheyWereGiven(front: Front) throws {
             let copy = try ProgramCopy()
             let directory = try TemporaryDirectory()
-            // What git tells a pre-receive hook, and then the hook itself.
+            // The input of a pre-receive hook, and then the hook itself.
             try copy.replaceHook(
                 by: """
                     env | grep '^GIT_PUSH_OPTION_' | sort >'\(directory.path)/options'

@@ -157,7 +157,7 @@ extension EndToEnd {
             let told = results.flatMap { $0 }
             #expect(!told.isEmpty)
             #expect(Set(told).isSubset(of: served))
-            // And nothing else: who was told of a loss has lost.
+            // And nothing else: a push that was reported as lost has lost.
             #expect(served.filter { $0.contains("writer-") }.count == told.count)
         }
     }

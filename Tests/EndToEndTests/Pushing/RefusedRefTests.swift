@@ -146,7 +146,7 @@ extension EndToEnd {
             #expect(lines(atomic) == expected(all), "\(atomic.text)")
             #expect(try tree.git("ls-remote", site.anonymousURL(repository)) == before)
 
-            // Who asks for no report cannot be told of a part.
+            // Without a report the client cannot learn which part was refused.
             let silent = try site.push(
                 to: repository, PushBody(commands, capabilities: "", pack: pack))
             #expect(silent.status == 403, "\(silent.text)")

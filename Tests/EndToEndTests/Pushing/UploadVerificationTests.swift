@@ -78,7 +78,7 @@ extension EndToEnd {
                 try !Files.names(in: barrier.path).isEmpty
             }
             try site.instance.stop()
-            // Two packs and two manifests, the first of which is being read for ever.
+            // Two packs and two manifests, the first of which is being read forever.
             let line = try Self.line(site, "uploads left unverified at shutdown")
             #expect(line.contains("uploads.count=4"))
         }

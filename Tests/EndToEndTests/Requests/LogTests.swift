@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 extension EndToEnd {
-    /// What the log says of requests, to whoever reads it with a terminal or a program.
+    /// The log's lines about requests, for readers with a terminal or a program.
     @Suite struct LogTests {
         private static let site = Result {
             try Site(.file, environment: ["GIT_S3_BACKEND_LOG_LEVEL": "debug"])

@@ -157,7 +157,7 @@ import Testing
             Issue.record("not compacted")
             return
         }
-        // Told that it lost, or received anew: what the state says is what it is told.
+        // Lost, or received again: the report agrees with the state.
         let ending = try bench.settle(reception, to: bench.memory)
         let shown = try bench.published().manifest.refs.contains {
             $0.value.hex == push.commands[0].new

@@ -192,7 +192,7 @@ import Testing
         do {
             try restore(in: memory, to: last)
         } catch LifecycleError.renamed(_, let name) {
-            // Renamed, and then deleted: it is to be had there.
+            // Renamed, and then deleted: it can be restored there.
             _ = try Restoration(of: name).run(in: hydration(memory), log: Bench.log)
         }
         #expect(try names(in: memory).count == 1, what)

@@ -261,7 +261,7 @@ import Testing
             return
         }
         #expect(snapshot.manifest.refs == last.refs && snapshot.manifest.packs == last.packs)
-        // Whoever resumes what is done is told so.
+        // Resuming a completed renaming reports that.
         bench.memory.resetCounts()
         try resume(bench)
         #expect(bench.memory.counts.puts == 0)

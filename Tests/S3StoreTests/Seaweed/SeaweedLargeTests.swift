@@ -166,7 +166,7 @@ import Testing
         #expect(proxy.counts == ["GET pack": 8])
     }
 
-    /// Both are past the look at what is there before either completes.
+    /// Both have looked for an existing object before either completes.
     @Test func twoUploadersOfOneKeyBothSucceed() throws {
         let proxy = try proxy()
         let gathering = FaultProxy.Gathering(of: 2)

@@ -253,7 +253,7 @@ import Testing
         #expect(try Files.size(of: directory.path + "/down") == size)
         #expect(try peakMemory() - before < 32 << 20)
 
-        // A create of what is there is refused however large the body is.
+        // Creating an existing object is refused whatever the size of the body.
         try store.write([.pack(body)])
     }
 }

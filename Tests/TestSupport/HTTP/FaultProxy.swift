@@ -230,7 +230,7 @@ package final class FaultProxy: Sendable {
         }
     }
 
-    /// Deals with a request; nil: the connection is to be closed without an answer.
+    /// Handles a request; nil if the connection must be closed without an answer.
     private func handle(_ request: HTTPMessage) throws -> [UInt8]? {
         let words = request.start.split(separator: " ").map(String.init)
         guard words.count == 3 else { throw TestFailure("not a request: \(request.start)") }

@@ -1,7 +1,7 @@
 import Glibc
 import Posix
 
-/// An HTTP client that says exactly what it is told to, well-formed or not.
+/// An HTTP client that sends exactly the given bytes, well-formed or not.
 package struct HTTPClient: Sendable {
     package enum Body: Sendable {
         case none

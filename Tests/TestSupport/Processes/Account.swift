@@ -8,7 +8,7 @@ package struct Account: Sendable {
     private let group: gid_t
 
     /// Debian's `www-data`, or else `nobody`; nil where this process is not root's: then servers run
-    /// as whoever it is.
+    /// as its user.
     package static func ofWebServers() throws -> Account? {
         guard geteuid() == 0 else { return nil }
         for name in ["www-data", "nobody"] {
@@ -20,7 +20,7 @@ package struct Account: Sendable {
         throw TestFailure("There is neither a user 'www-data' nor 'nobody'.")
     }
 
-    /// The group's name, which is the user's in Debian but for `nobody`.
+    /// The group's name, which is the user's in Debian, except for `nobody`.
     var groupName: String { name == "nobody" ? "nogroup" : name }
 
     /// Gives a temporary directory to the user, with all that is in it, and lets it be reached.

@@ -7,7 +7,7 @@ package struct ProgramCopy: Sendable {
     package let hook: String
     private let directory: TemporaryDirectory
 
-    /// Copies both; the hook is there once more, as `<hook>.built`.
+    /// Copies both; a second copy of the hook is `<hook>.built`.
     package init() throws {
         directory = try TemporaryDirectory()
         program = directory.path + "/git-s3-backend"

@@ -27,7 +27,7 @@ extension Service {
         let number: ino_t
     }
 
-    /// Adds what is in a directory. What goes away meanwhile counts for nothing.
+    /// Adds what is in a directory. Files that vanish in the meantime do not count.
     private static func add(_ directory: String, to files: inout [FileIdentity: Int]) {
         for name in (try? Files.names(in: directory)) ?? [] {
             let path = "\(directory)/\(name)"

@@ -3,7 +3,7 @@ import Glibc
 import Posix
 import Synchronization
 
-/// Waits until something that this process cannot be told of has come about: a socket that
+/// Waits for something of which this process gets no notice: a socket that
 /// accepts, a file that another process makes.
 package func wait(
     for what: String, upTo limit: Duration = .seconds(30), _ condition: () throws -> Bool

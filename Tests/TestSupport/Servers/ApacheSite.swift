@@ -12,7 +12,7 @@ package final class ApacheSite: BackendHost {
     /// How the program is run.
     package enum Kind: Sendable { case proxy, fcgid, cgid, cgi }
 
-    /// - Parameter setup: its options must be empty but for ``Kind/proxy``.
+    /// - Parameter setup: its options must be empty except for ``Kind/proxy``.
     package init(_ kind: Kind, _ setup: ServerProcess.Setup, certificate: Certificate? = nil) throws
     {
         guard kind == .proxy || setup.options.isEmpty else {
@@ -21,7 +21,7 @@ package final class ApacheSite: BackendHost {
         var setup = setup
         state = try setup.state ?? TemporaryDirectory()
         setup.state = state
-        // An instance behind a socket runs as whoever starts it.
+        // An instance behind a socket runs as the user who starts it.
         account = kind == .proxy ? nil : try Account.ofWebServers()
         program =
             try setup.program

@@ -6,7 +6,7 @@ import Synchronization
 package enum Front: String, CaseIterable, Sendable {
     /// nginx, and the program as a FastCGI server, by the configuration that is shipped.
     case nginx
-    /// nginx and fcgiwrap, which starts the program anew for each request.
+    /// nginx and fcgiwrap, which starts the program for each request.
     case cgi
     /// Apache and mod_proxy_fcgi, to an instance's socket.
     case apacheProxy

@@ -66,7 +66,7 @@ package final class Nginx: Sendable {
     /// Starts nginx and waits until it accepts connections.
     ///
     /// - Parameters:
-    ///   - certificate: then it speaks TLS, and HTTP/2 with whoever wants it.
+    ///   - certificate: then it speaks TLS, and HTTP/2 with clients that want it.
     ///   - isSite: whether the server around the location is the shipped one, too.
     ///   - added: directives of an operator, for the location.
     package init(

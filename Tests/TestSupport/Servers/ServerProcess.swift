@@ -140,7 +140,7 @@ package final class ServerProcess: Sendable {
         }
     }
 
-    /// The workspaces of running and dead processes, but for each process's lock.
+    /// The workspaces of running and dead processes, without the processes' locks.
     package func workspaces() throws -> [String] {
         try Self.workspaces(in: stateDirectory)
     }

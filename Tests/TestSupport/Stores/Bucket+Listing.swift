@@ -1,7 +1,7 @@
 import ObjectStore
 
 extension Bucket {
-    /// Everything that is in the store, but for what probes leave: keys and sizes, and what each
+    /// Everything in the store except for the remains of probes: keys and sizes, and what each
     /// pointer names. Nothing was written as long as it stays the same.
     package func listing() throws -> [String] {
         var lines: [String] = []

@@ -134,7 +134,7 @@ package final class Bucket: Sendable {
         }
     }
 
-    /// An object's bytes; nil: there is none.
+    /// An object's bytes; nil if it does not exist.
     package func read(_ item: Item) throws -> [UInt8]? {
         switch try perform(.get(try item.key(), into: .memory(limit: 1 << 28))) {
         case .found(let object): return object.bytes

@@ -31,7 +31,7 @@ package enum Fault: Sendable {
     case denied
     /// 400 EntityTooLarge, not applied.
     case rejected
-    /// Other bytes are stored, and the store's ETag tells.
+    /// Other bytes are stored, and the store's ETag shows that.
     case alter
     /// A wait first.
     case delay(Duration)
@@ -94,7 +94,7 @@ package struct FaultRule: Sendable {
 }
 
 /// A store that lets others fail. One seed gives one sequence of faults, as long as the requests
-/// come in one order; `story` tells both when a test fails.
+/// come in one order; `story` describes both when a test fails.
 package final class FaultyStore: ObjectStore {
     package enum TagForm: Sendable { case quoted, bare }
 

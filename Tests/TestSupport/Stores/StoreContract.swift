@@ -10,31 +10,32 @@ package struct StoreContract: Sendable, CustomStringConvertible {
     package var description: String { name }
 
     package static let all: [StoreContract] = [
-        StoreContract(name: "an object that is not there is absent", check: absence),
-        StoreContract(name: "what was put is read back, and looked up", check: roundTrip),
-        StoreContract(name: "a file is put and downloaded", check: files),
+        StoreContract(name: "a missing object is absent", check: absence),
+        StoreContract(name: "a stored object is read back, and found by HEAD", check: roundTrip),
+        StoreContract(name: "a file is uploaded and downloaded", check: files),
         StoreContract(name: "an empty body is an object", check: emptyBody),
-        StoreContract(name: "a body can be hashed without being kept", check: inspection),
+        StoreContract(name: "a body can be hashed without keeping it", check: inspection),
         StoreContract(name: "a body over the limit is an error", check: limit),
         StoreContract(name: "a create succeeds once", check: createOnce),
-        StoreContract(name: "If-Match takes the current token alone", check: compareAndSwap),
+        StoreContract(name: "If-Match accepts only the current token", check: compareAndSwap),
         StoreContract(name: "If-Match on a missing key creates nothing", check: swapOfMissing),
         StoreContract(name: "tokens of PUT, GET and HEAD agree", check: tokensAgree),
         StoreContract(name: "a plain put replaces", check: plainPut),
-        StoreContract(name: "what was deleted is absent", check: deletion),
+        StoreContract(name: "a deleted object is absent", check: deletion),
         StoreContract(name: "a batch answers in order", check: batch),
         StoreContract(name: "listing is in byte order, in pages", check: listing),
-        StoreContract(name: "listing goes on where a page ended", check: listingDirectories),
-        StoreContract(name: "content-addressed writes may be repeated", check: repeatedWrites),
-        StoreContract(name: "a present object of another size is found out", check: wrongSize),
+        StoreContract(name: "listing continues where a page ended", check: listingDirectories),
+        StoreContract(name: "content-addressed writes can be repeated", check: repeatedWrites),
+        StoreContract(name: "an existing object of another size is detected", check: wrongSize),
         StoreContract(
-            name: "a present object of the same size is found out, too", check: wrongContent),
-        StoreContract(name: "other bytes than the digest's are found out", check: wrongBytes),
+            name: "an existing object of the same size is detected", check: wrongContent),
+        StoreContract(name: "bytes that differ from the digest are detected", check: wrongBytes),
         StoreContract(name: "the pointer advances, and a stale advance loses", check: pointer),
-        StoreContract(name: "of racing swaps one wins", check: racingSwaps),
-        StoreContract(name: "of racing creates one wins", check: racingCreates),
+        StoreContract(name: "one of the racing swaps wins", check: racingSwaps),
+        StoreContract(name: "one of the racing creates wins", check: racingCreates),
         StoreContract(name: "racing counters lose no step", check: counters),
-        StoreContract(name: "readers of a racing key see whole states", check: readersDuringWrites),
+        StoreContract(
+            name: "readers during a race see complete states", check: readersDuringWrites),
     ]
 
     static func key() -> ObjectKey {
