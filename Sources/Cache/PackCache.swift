@@ -63,6 +63,9 @@ package final class PackCache: Sendable {
         PackClaim.sweep(incoming)
     }
 
+    /// Whether a pack is in the cache at this moment.
+    package func has(_ digest: Digest) -> Bool { access(base(of: digest) + ".pack", F_OK) == 0 }
+
     /// The path of a cached pack and its companions, without their suffixes.
     package func base(of digest: Digest) -> String { "\(directory)/\(digest.hex)" }
 

@@ -51,13 +51,13 @@ extension Responder {
     private func answer(
         _ body: SpooledBody, from snapshot: Snapshot, type: String, _ call: Call
     ) throws {
+        // A slow store must hold up nobody else.
+        var early: HydratedWorkspace?
+        if hydration.fillsCache(for: snapshot.manifest) { early = try hydrate(snapshot, call) }
         let client = client(of: call.request)
         let slot = try slots.take(for: client, hangup: body.hangupDescriptor)
         call.mark(.slot)
-
-        let hydrated = try hydration.readWorkspace(
-            snapshot, log: call.log, limits: .until(deadline))
-        call.mark(.hydrated)
+        let hydrated = try early.take() ?? hydrate(snapshot, call)
         FaultPoint.reach(.fetchHydrated)
         let answer = try SpooledAnswer(call.response, type: type, through: spools)
         let run = Result {
@@ -83,6 +83,13 @@ extension Responder {
         let isClients = ending.words.blameClient(havingRefs: snapshot.manifest.refs.values)
         if !isClients || call.response.hasBegun { hydrated.doubtPacks() }
         try report(ending, isClients, call)
+    }
+
+    private func hydrate(_ snapshot: Snapshot, _ call: Call) throws -> HydratedWorkspace {
+        let workspace = try hydration.readWorkspace(
+            snapshot, log: call.log, limits: .until(deadline))
+        call.mark(.hydrated)
+        return workspace
     }
 
     /// Reports a git that failed. If the answer has begun, the client gets a truncated one, and the log

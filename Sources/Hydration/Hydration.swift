@@ -63,6 +63,15 @@ package struct Hydration: Sendable {
         return WriteWorkspace(hydrated(workspace, manifest), on: base)
     }
 
+    /// Whether hydrating downloads packs into the cache.
+    ///
+    /// Without a cache each workspace has packs of its own, and only those that need it at once may
+    /// have one.
+    package func fillsCache(for manifest: Manifest) -> Bool {
+        guard let packs = cache?.packs else { return false }
+        return !manifest.packs.allSatisfy(packs.has)
+    }
+
     private func hydrated(
         _ workspace: consuming Workspace, _ manifest: Manifest
     ) -> HydratedWorkspace {

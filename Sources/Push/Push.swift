@@ -103,6 +103,11 @@ package struct Push {
         case .refuse(let report):
             return .unchanged(report)
         case .receive(let refused):
+            // A slow store must hold up nobody else.
+            var early: WriteWorkspace?
+            if context.hydration.fillsCache(for: base.manifest) {
+                early = try hydrate(context.newLimits)
+            }
             let limits: GitLimits
             let reception: Reception
             do {
@@ -110,9 +115,10 @@ package struct Push {
                     for: context.client, hangup: body.hangupDescriptor)
                 defer { _ = slot }
                 context.mark(.slot)
-                limits = .until(.now + context.limits.gitTime)
+                limits = context.newLimits
                 reception = try receive(
-                    body, except: refused, limits: limits, bridge: bridge, progress: progress)
+                    body, in: early.take() ?? hydrate(limits), except: refused, limits: limits,
+                    bridge: bridge, progress: progress)
             }
             return try context.settle(
                 reception, attempts: context.limits.attempts, limits: limits,
@@ -120,29 +126,36 @@ package struct Push {
         }
     }
 
+    private func hydrate(_ limits: GitLimits) throws -> WriteWorkspace {
+        let workspace = try context.hydration.writeWorkspace(
+            on: base, log: context.log, limits: limits)
+        context.mark(.hydrated)
+        return workspace
+    }
+
     /// Receives the push in a workspace.
     ///
     /// - Parameter refused: the refs that git does not receive.
     private func receive(
-        _ body: any ByteStream, except refused: [PushReport.Rejection],
-        limits: GitLimits, bridge: (PushCommands) -> any PreReceiveBridge,
+        _ body: any ByteStream, in workspace: consuming WriteWorkspace,
+        except refused: [PushReport.Rejection], limits: GitLimits,
+        bridge: (PushCommands) -> any PreReceiveBridge,
         progress: (ArraySlice<UInt8>) throws -> Void
     ) throws -> Reception {
-        let hydration = context.hydration
-        let workspace = try hydration.writeWorkspace(
-            on: base, log: context.log, limits: limits)
-        context.mark(.hydrated)
         FaultPoint.reach(.pushHydrated)
         defer { context.mark(.git) }
         let commands = commands.without(Set(refused.map(\.rawName)))
         return try ReceivedPush.receive(
-            commands, body: body, in: workspace, git: hydration.git, client: context.client,
-            bridge: bridge(commands), limits: limits, rejected: refused,
+            commands, body: body, in: workspace, git: context.hydration.git,
+            client: context.client, bridge: bridge(commands), limits: limits, rejected: refused,
             progress: progress)
     }
 }
 
 extension Push.Context {
+    /// The limits of a git that starts now.
+    fileprivate var newLimits: GitLimits { .until(.now + limits.gitTime) }
+
     /// Publishes a push that was received, and receives it again as often as necessary.
     ///
     /// - Parameters:

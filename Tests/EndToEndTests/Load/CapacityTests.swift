@@ -165,5 +165,34 @@ extension EndToEnd {
             let answer = try pusher.exchange.response()
             #expect(answer.text.contains("unpack ok"), "\(answer.text)")
         }
+
+        @Test func coldRepositoryOnASlowStoreHoldsUpNobody() throws {
+            let bucket = try StoreUnderTest.seaweed.makeBucket()
+            let direct = try Site(ServerProcess.Setup(bucket))
+            // Of random contents, as equal packs are one object.
+            func make() throws -> (repository: String, tree: WorkTree) {
+                let repository = try direct.create()
+                let tree = try WorkTree.make(remote: direct.url(repository))
+                try tree.commit("random")
+                try tree.git("push", "-q", "origin", "main")
+                return (repository, tree)
+            }
+            let (cold, tree) = try make()
+            let (other, _) = try make()
+            let proxy = try bucket.makeProxy()
+            var setup = ServerProcess.Setup(bucket)
+            setup.proxy = proxy
+            setup.options = ["--max-git", "1"]
+            let site = try Site(setup)
+            let gate = Gate()
+            proxy.on("GET", .pack, .hold(gate))
+            let tip = try tree.git("rev-parse", "main")
+            let slow = Background { try site.fetch(cold, [tip]) }
+            try wait(for: "the pack to be requested") { proxy.pending == 0 }
+            _ = try WorkTree.clone(site.anonymousURL(other), "-q")
+            #expect(!slow.isDone)
+            gate.open()
+            #expect(try slow.value().status == 200)
+        }
     }
 }

@@ -124,11 +124,11 @@ extension EndToEnd {
 
         @Test func packsAndIndexesAreReadAtTheSameTime() throws {
             let stage = try Stage()
-            let gathering = FaultProxy.Gathering(of: 6)
-            stage.proxy.on("GET", .pack, times: 3, .gather(gathering))
-            stage.proxy.on("GET", .index, times: 3, .gather(gathering))
+            let gate = Gate(openingAt: 6)
+            stage.proxy.on("GET", .pack, times: 3, .hold(gate))
+            stage.proxy.on("GET", .index, times: 3, .hold(gate))
             #expect(try stage.site.fetch(stage.repository, [stage.tip]).status == 200)
-            #expect(gathering.isComplete)
+            #expect(gate.isOpen)
         }
 
         @Test func pushAddsFourWritesInTwoSteps() throws {
@@ -136,9 +136,9 @@ extension EndToEnd {
             let tip = try stage.tip
             let next = try stage.tree.commit("new")
             // Let through only when all three are on their way.
-            let gathering = FaultProxy.Gathering(of: 3)
+            let gate = Gate(openingAt: 3)
             for object in [FaultProxy.StoredKind.pack, .index, .manifest] {
-                stage.proxy.on("PUT", object, .gather(gathering))
+                stage.proxy.on("PUT", object, .hold(gate))
             }
             let answer = try stage.site.push(
                 to: stage.repository,
@@ -147,7 +147,7 @@ extension EndToEnd {
                     capabilities: "report-status", pack: try stage.tree.pack([next, "^\(tip)"])))
             #expect(answer.status == 200)
             #expect(answer.text.contains("ok refs/heads/main"))
-            #expect(gathering.isComplete)
+            #expect(gate.isOpen)
             let last = stage.proxy.entries.last
             #expect(last?.kind == FaultProxy.Kind("PUT", .pointer))
             let writes = ["PUT pack": 1, "PUT index": 1, "PUT manifest": 1, "PUT pointer": 1]

@@ -169,14 +169,14 @@ import Testing
     /// Both have looked for an existing object before either completes.
     @Test func twoUploadersOfOneKeyBothSucceed() throws {
         let proxy = try proxy()
-        let gathering = FaultProxy.Gathering(of: 2)
-        proxy.on("POST", .uploads, times: 2, .gather(gathering))
+        let gate = Gate(openingAt: 2)
+        proxy.on("POST", .uploads, times: 2, .hold(gate))
         let store = try store(through: proxy)
         let body = try body(2 * Self.part + 1)
         let other = Background { try store.write([.pack(body)]) }
         try store.write([.pack(body)])
         try other.value()
-        #expect(gathering.isComplete)
+        #expect(gate.isOpen)
         try expectStored(body, in: store)
         #expect(try openUploads() == 0)
     }

@@ -25,10 +25,8 @@ package final class FaultProxy: Sendable {
         case deliverLate(LateDelivery)
         /// It is passed on, then the late delivery made, then its answer given.
         case answerAfter(LateDelivery)
-        /// It is passed on once the gate is open.
+        /// It is passed on once the gate is open, which it may be when enough requests have arrived.
         case hold(Gate)
-        /// It is passed on once so many requests have come together.
-        case gather(Gathering)
         /// It is not passed on; this status and S3 error code is the answer.
         case answer(Int, String)
         /// It is passed on; this is done to the body of a 200 or 206.
@@ -51,27 +49,6 @@ package final class FaultProxy: Sendable {
         package func make() {
             begin.open()
             done.pass()
-        }
-    }
-
-    /// A number of requests that are let through when all are there, which they can only be if
-    /// their sender sends them at the same time.
-    package final class Gathering: Sendable {
-        private let expected: Int
-        private let count = Mutex(0)
-        private let complete = Gate()
-
-        package init(of expected: Int) { self.expected = expected }
-
-        package var isComplete: Bool { complete.isOpen }
-
-        fileprivate func arrive() {
-            let arrived = count.withLock { count in
-                count += 1
-                return count
-            }
-            if arrived >= expected { complete.open() }
-            complete.pass()
         }
     }
 
@@ -269,9 +246,6 @@ package final class FaultProxy: Sendable {
             delivery.make()
         case .hold(let gate):
             gate.pass()
-            answer = try forward(request)
-        case .gather(let gathering):
-            gathering.arrive()
             answer = try forward(request)
         case .alter(let change):
             answer = try forward(request)
