@@ -15,7 +15,7 @@ import Testing
 /// Exporting.
 @Suite struct ExportTests {
     /// A bench with a repository of every kind of ref, and a directory to export to.
-    private struct Stage {
+    private struct Fixture {
         let bench: Bench
         let tree: WorkTree
         let scratch: TemporaryDirectory
@@ -72,126 +72,128 @@ import Testing
 
     @Test(arguments: [ObjectFormat.sha1, .sha256])
     func exportCreatesABareRepository(format: ObjectFormat) throws {
-        let stage = try Stage(format: format)
-        #expect(try stage.export() == .created(refs: 10, packs: 1))
-        #expect(stage.bench.memory.counts == .init(gets: 4))
-        try stage.expectEqual()
-        #expect(try stage.leftovers() == [])
-        #expect(try stage.git("config", "core.bare") == "true")
+        let fixture = try Fixture(format: format)
+        #expect(try fixture.export() == .created(refs: 10, packs: 1))
+        #expect(fixture.bench.memory.counts == .init(gets: 4))
+        try fixture.expectEqual()
+        #expect(try fixture.leftovers() == [])
+        #expect(try fixture.git("config", "core.bare") == "true")
         // Its files are nobody else's, and everybody may read them.
-        let packs = stage.path + "/objects/pack"
+        let packs = fixture.path + "/objects/pack"
         for name in try Files.names(in: packs) {
             var status = stat()
             #expect(stat("\(packs)/\(name)", &status) == 0)
             #expect(status.st_nlink == 1)
             #expect(status.st_mode & 0o777 == 0o444)
         }
-        let clone = try WorkTree.clone(stage.path, "-q", "--mirror")
-        #expect(try clone.allRefs == stage.tree.allRefs)
+        let clone = try WorkTree.clone(fixture.path, "-q", "--mirror")
+        #expect(try clone.allRefs == fixture.tree.allRefs)
     }
 
     @Test func upToDateCopyReadsOnlyTheState() throws {
-        let stage = try Stage()
-        try stage.export()
-        stage.bench.memory.resetCounts()
-        #expect(try stage.export() == .upToDate)
-        #expect(stage.bench.memory.counts == .init(gets: 2))
+        let fixture = try Fixture()
+        try fixture.export()
+        fixture.bench.memory.resetCounts()
+        #expect(try fixture.export() == .upToDate)
+        #expect(fixture.bench.memory.counts == .init(gets: 2))
     }
 
     @Test func updateDownloadsWhatIsNew() throws {
-        let stage = try Stage()
-        try stage.export()
-        let tree = stage.tree
+        let fixture = try Fixture()
+        try fixture.export()
+        let tree = fixture.tree
         try tree.commit("more")
         try tree.git("tag", "-d", "v1")
         try tree.git("update-ref", "-d", "refs/notes/commits")
         try tree.git("switch", "-q", "-c", "trunk")
-        try stage.publish()
-        stage.bench.memory.resetCounts()
-        #expect(try stage.export() == .updated(refs: 9, packs: 1))
-        #expect(stage.bench.memory.counts == .init(gets: 4))
-        try stage.expectEqual()
-        #expect(try stage.leftovers() == [])
+        try fixture.publish()
+        fixture.bench.memory.resetCounts()
+        #expect(try fixture.export() == .updated(refs: 9, packs: 1))
+        #expect(fixture.bench.memory.counts == .init(gets: 4))
+        try fixture.expectEqual()
+        #expect(try fixture.leftovers() == [])
     }
 
     @Test func changedRefsOfTheCopyAreReset() throws {
-        let stage = try Stage()
-        try stage.export()
-        try stage.git("update-ref", "refs/heads/main", "main~1")
-        try stage.git("update-ref", "refs/heads/extra", "main")
-        try stage.git("symbolic-ref", "refs/heads/alias", "refs/heads/main")
-        try stage.git("symbolic-ref", "refs/tags/light", "refs/heads/main")
-        try stage.git("update-ref", "--no-deref", "HEAD", "main")
-        #expect(try stage.export() == .updated(refs: 10, packs: 0))
-        try stage.expectEqual()
+        let fixture = try Fixture()
+        try fixture.export()
+        try fixture.git("update-ref", "refs/heads/main", "main~1")
+        try fixture.git("update-ref", "refs/heads/extra", "main")
+        try fixture.git("symbolic-ref", "refs/heads/alias", "refs/heads/main")
+        try fixture.git("symbolic-ref", "refs/tags/light", "refs/heads/main")
+        try fixture.git("update-ref", "--no-deref", "HEAD", "main")
+        #expect(try fixture.export() == .updated(refs: 10, packs: 0))
+        try fixture.expectEqual()
 
         // Right by chance, until the other one moves.
-        try stage.tree.git("branch", "twin")
-        try stage.publish()
-        try stage.git("symbolic-ref", "refs/heads/twin", "refs/heads/main")
-        try stage.export()
-        try stage.expectEqual()
-        #expect(try stage.git("for-each-ref", "--format=%(symref)").allSatisfy { $0 == "\n" })
+        try fixture.tree.git("branch", "twin")
+        try fixture.publish()
+        try fixture.git("symbolic-ref", "refs/heads/twin", "refs/heads/main")
+        try fixture.export()
+        try fixture.expectEqual()
+        #expect(try fixture.git("for-each-ref", "--format=%(symref)").allSatisfy { $0 == "\n" })
     }
 
     @Test func branchBecomesADirectoryAndBack() throws {
-        let stage = try Stage()
-        try stage.tree.git("branch", "a")
-        try stage.publish()
-        try stage.export()
+        let fixture = try Fixture()
+        try fixture.tree.git("branch", "a")
+        try fixture.publish()
+        try fixture.export()
         // Loose in the copy, as after a push to it.
-        try stage.git("update-ref", "refs/heads/a", "main~1")
-        try stage.tree.git("branch", "-D", "a")
-        try stage.tree.git("branch", "a/b")
-        try stage.publish()
-        try stage.export()
-        try stage.expectEqual()
-        try stage.git("update-ref", "refs/heads/a/b", "main~1")
-        try stage.tree.git("branch", "-D", "a/b")
-        try stage.tree.git("branch", "a")
-        try stage.publish()
-        try stage.export()
-        try stage.expectEqual()
+        try fixture.git("update-ref", "refs/heads/a", "main~1")
+        try fixture.tree.git("branch", "-D", "a")
+        try fixture.tree.git("branch", "a/b")
+        try fixture.publish()
+        try fixture.export()
+        try fixture.expectEqual()
+        try fixture.git("update-ref", "refs/heads/a/b", "main~1")
+        try fixture.tree.git("branch", "-D", "a/b")
+        try fixture.tree.git("branch", "a")
+        try fixture.publish()
+        try fixture.export()
+        try fixture.expectEqual()
     }
 
     @Test func mergedPacksLoseNothing() throws {
-        let stage = try Stage()
-        try stage.export()
-        try stage.tree.commit("more")
-        try stage.publish()
-        let snapshot = try stage.bench.published()
-        let body = ObjectBody.bytes(try stage.bench.whole())
+        let fixture = try Fixture()
+        try fixture.export()
+        try fixture.tree.commit("more")
+        try fixture.publish()
+        let snapshot = try fixture.bench.published()
+        let body = ObjectBody.bytes(try fixture.bench.whole())
         var manifest = snapshot.manifest
         manifest.packs = [body.digest]
         // Without an index in the store: one is made.
-        _ = try Swap(of: stage.bench.repository, from: snapshot, in: Manifests(stage.bench.memory))
-            .publish(manifest, with: [.pack(body)])
-        #expect(try stage.export() == .updated(refs: 10, packs: 1))
-        try stage.expectEqual()
+        _ = try Swap(
+            of: fixture.bench.repository, from: snapshot, in: Manifests(fixture.bench.memory)
+        )
+        .publish(manifest, with: [.pack(body)])
+        #expect(try fixture.export() == .updated(refs: 10, packs: 1))
+        try fixture.expectEqual()
 
-        try stage.git("gc", "-q", "--prune=now")
-        #expect(try stage.export() == .updated(refs: 10, packs: 1))
-        try stage.expectEqual()
+        try fixture.git("gc", "-q", "--prune=now")
+        #expect(try fixture.export() == .updated(refs: 10, packs: 1))
+        try fixture.expectEqual()
     }
 
     @Test func packWithAWrongIndexIsDownloadedAgain() throws {
-        let stage = try Stage()
-        try stage.export()
-        let packs = stage.path + "/objects/pack"
+        let fixture = try Fixture()
+        try fixture.export()
+        let packs = fixture.path + "/objects/pack"
         for suffix in [".idx", ".pack"] {
             let name = try #require(try Files.names(in: packs).first { $0.hasSuffix(suffix) })
             let bytes = try Files.read("\(packs)/\(name)")
             chmod("\(packs)/\(name)", 0o600)
             try Files.write(Array(bytes.dropLast(5)), to: "\(packs)/\(name)")
-            #expect(try stage.export() == .updated(refs: 10, packs: 1), "\(suffix)")
-            try stage.expectEqual()
+            #expect(try fixture.export() == .updated(refs: 10, packs: 1), "\(suffix)")
+            try fixture.expectEqual()
         }
     }
 
     @Test func emptyAndOlderStatesAreExported() throws {
-        let stage = try Stage()
+        let fixture = try Fixture()
         let empty = try Bench()
-        let path = stage.scratch.path + "/empty.git"
+        let path = fixture.scratch.path + "/empty.git"
         let hydration = try empty.hydration()
         #expect(
             try Export(of: empty.repository, by: hydration, log: Bench.log).run(into: path)
@@ -199,113 +201,115 @@ import Testing
         #expect(
             try Export(of: empty.repository, by: hydration, log: Bench.log).run(into: path)
                 == .upToDate)
-        #expect(try stage.git("symbolic-ref", "HEAD", at: path) == "refs/heads/main")
+        #expect(try fixture.git("symbolic-ref", "HEAD", at: path) == "refs/heads/main")
 
-        let snapshot = try stage.bench.published()
+        let snapshot = try fixture.bench.published()
         let text = String(decoding: try snapshot.manifest.canonicalBytes(), as: UTF8.self)
         let cut = try #require(text.ranges(of: ",\"peeled\"").first)
         let old = Array((text[..<cut.lowerBound] + "}").utf8)
-        stage.bench.memory.plant(old, at: .manifest(Digest(of: old)))
-        stage.bench.memory.plant(Digest(of: old).bytes, at: .pointer(of: stage.bench.repository))
-        try stage.export()
-        try stage.expectEqual()
+        fixture.bench.memory.plant(old, at: .manifest(Digest(of: old)))
+        fixture.bench.memory.plant(
+            Digest(of: old).bytes, at: .pointer(of: fixture.bench.repository))
+        try fixture.export()
+        try fixture.expectEqual()
     }
 
     // MARK: Refusals
 
     @Test func otherDirectoriesAreLeftAlone() throws {
-        let stage = try Stage()
-        let root = stage.scratch.path
+        let fixture = try Fixture()
+        let root = fixture.scratch.path
         try Files.write([1], to: root + "/file")
         try Files.makeDirectories(root + "/full")
         try Files.write([1], to: root + "/full/file")
-        try stage.git("init", "-q", "--bare", "--object-format=sha256", root + "/other", at: root)
-        try stage.git(
-            "clone", "-q", "--bare", "--depth", "1", "file://\(stage.tree.path)", root + "/shallow",
+        try fixture.git("init", "-q", "--bare", "--object-format=sha256", root + "/other", at: root)
+        try fixture.git(
+            "clone", "-q", "--bare", "--depth", "1", "file://\(fixture.tree.path)",
+            root + "/shallow",
             at: root)
         for (path, words) in [
             (root + "/file", "is neither empty nor a bare repository"),
             (root + "/full", "is neither empty nor a bare repository"),
-            (stage.tree.path, "is neither empty nor a bare repository"),
-            (stage.tree.path + "/.git", "it has a work tree"),
+            (fixture.tree.path, "is neither empty nor a bare repository"),
+            (fixture.tree.path + "/.git", "it has a work tree"),
             (root + "/other", "its object format is sha256, not sha1"),
             (root + "/shallow", "it is a shallow clone"),
         ] {
-            let refs = try? stage.git("for-each-ref", at: path)
-            let error = #expect(throws: ExportError.self) { try stage.export(to: path) }
+            let refs = try? fixture.git("for-each-ref", at: path)
+            let error = #expect(throws: ExportError.self) { try fixture.export(to: path) }
             #expect("\(try #require(error))".contains(words), "\(path)")
-            #expect((try? stage.git("for-each-ref", at: path)) == refs)
+            #expect((try? fixture.git("for-each-ref", at: path)) == refs)
         }
         #expect(try Files.names(in: root + "/full") == ["file"])
 
-        stage.bench.memory.plant(nil, at: .pointer(of: stage.bench.repository))
-        let error = #expect(throws: ExportError.self) { try stage.export() }
+        fixture.bench.memory.plant(nil, at: .pointer(of: fixture.bench.repository))
+        let error = #expect(throws: ExportError.self) { try fixture.export() }
         #expect("\(try #require(error))".contains("Repository 'owner/repo' does not exist in"))
-        #expect(access(stage.path, F_OK) != 0)
+        #expect(access(fixture.path, F_OK) != 0)
     }
 
     @Test func emptyDirectoryIsUsedAndOtherWritersAreRespected() throws {
-        let stage = try Stage()
-        try Files.makeDirectories(stage.path)
-        #expect(try stage.export() == .created(refs: 10, packs: 1))
-        try stage.tree.commit("more")
-        try stage.publish()
+        let fixture = try Fixture()
+        try Files.makeDirectories(fixture.path)
+        #expect(try fixture.export() == .created(refs: 10, packs: 1))
+        try fixture.tree.commit("more")
+        try fixture.publish()
 
         do {
-            let other = try OwnedDescriptor.open(stage.path, O_RDONLY)
-            #expect(try Files.lock(other.raw, waiting: .never, stage.path))
-            let error = #expect(throws: ExportError.self) { try stage.export() }
+            let other = try OwnedDescriptor.open(fixture.path, O_RDONLY)
+            #expect(try Files.lock(other.raw, waiting: .never, fixture.path))
+            let error = #expect(throws: ExportError.self) { try fixture.export() }
             #expect("\(try #require(error))".contains("Another export is writing to"))
         }
-        let lock = stage.path + "/packed-refs.lock"
+        let lock = fixture.path + "/packed-refs.lock"
         try Files.write([], to: lock)
-        let error = #expect(throws: ExportError.self) { try stage.export() }
+        let error = #expect(throws: ExportError.self) { try fixture.export() }
         #expect("\(try #require(error))".contains("If no git runs there, remove the file."))
-        #expect(try stage.git("rev-parse", "main") == stage.tree.git("rev-parse", "main~1"))
+        #expect(try fixture.git("rev-parse", "main") == fixture.tree.git("rev-parse", "main~1"))
         unlink(lock)
-        try stage.export()
-        try stage.expectEqual()
-        #expect(try stage.leftovers() == [])
+        try fixture.export()
+        try fixture.expectEqual()
+        #expect(try fixture.leftovers() == [])
     }
 
     @Test func leftoversOfAnInterruptedExportAreRemoved() throws {
-        let stage = try Stage()
-        try stage.export()
-        let packed = stage.path + "/packed-refs"
-        try stage.tree.commit("more")
-        try stage.publish()
-        try Files.write([1], to: stage.path + "/objects/pack/tmp_export_1")
+        let fixture = try Fixture()
+        try fixture.export()
+        let packed = fixture.path + "/packed-refs"
+        try fixture.tree.commit("more")
+        try fixture.publish()
+        try Files.write([1], to: fixture.path + "/objects/pack/tmp_export_1")
         try Files.write([2], to: packed + ".export")
         #expect(link(packed + ".export", packed + ".lock") == 0)
-        try stage.export()
-        try stage.expectEqual()
-        #expect(try stage.leftovers() == [])
+        try fixture.export()
+        try fixture.expectEqual()
+        #expect(try fixture.leftovers() == [])
 
         // Cut off after its lock became the file.
-        try stage.tree.commit("and more")
-        try stage.publish()
+        try fixture.tree.commit("and more")
+        try fixture.publish()
         #expect(link(packed, packed + ".export") == 0)
-        try stage.export()
-        try stage.expectEqual()
-        #expect(try stage.leftovers() == [])
+        try fixture.export()
+        try fixture.expectEqual()
+        #expect(try fixture.leftovers() == [])
     }
 
     @Test func failingStoreLeavesConsistentRefs() throws {
-        let stage = try Stage()
-        try stage.export()
-        let before = try stage.git("for-each-ref")
-        try stage.tree.commit("more")
-        try stage.publish()
+        let fixture = try Fixture()
+        try fixture.export()
+        let before = try fixture.git("for-each-ref")
+        try fixture.tree.commit("more")
+        try fixture.publish()
         for fault in [Fault.hide, .denied] {
             let store = FaultyStore(
-                wrapping: stage.bench.memory,
+                wrapping: fixture.bench.memory,
                 [FaultRule(fault, on: [.get], keys: { $0.path.hasPrefix("packs/") })])
-            #expect(throws: StoreError.self) { try stage.export(from: store) }
-            #expect(try stage.git("for-each-ref") == before)
-            try stage.git("fsck", "--full", "--strict")
+            #expect(throws: StoreError.self) { try fixture.export(from: store) }
+            #expect(try fixture.git("for-each-ref") == before)
+            try fixture.git("fsck", "--full", "--strict")
         }
-        try stage.export()
-        try stage.expectEqual()
+        try fixture.export()
+        try fixture.expectEqual()
     }
 }
 

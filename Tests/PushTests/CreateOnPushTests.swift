@@ -11,15 +11,15 @@ import Testing
 /// creates nothing.
 @Suite struct CreateOnPushTests {
     /// What a push finds: nothing at all, or the tombstone of a repository that was deleted.
-    enum Ground: CaseIterable { case absent, tombstone }
+    enum Beginning: CaseIterable { case absent, tombstone }
 
-    private struct Stage {
+    private struct Fixture {
         let bench: Bench
         let parent: Base
 
-        init(_ ground: Ground, format: ObjectFormat = .sha1) throws {
+        init(_ beginning: Beginning, format: ObjectFormat = .sha1) throws {
             bench = try Bench(format: format)
-            switch ground {
+            switch beginning {
             case .absent:
                 bench.memory.plant(nil, at: .pointer(of: bench.repository))
                 parent = .nothing(of: bench.repository, after: nil, format)
@@ -57,17 +57,17 @@ import Testing
         }
     }
 
-    @Test(arguments: Ground.allCases)
-    func firstPushCreatesOnTopOfWhatExisted(ground: Ground) throws {
+    @Test(arguments: Beginning.allCases)
+    func firstPushCreatesOnTopOfWhatExisted(beginning: Beginning) throws {
         for format in [ObjectFormat.sha1, .sha256] {
-            let stage = try Stage(ground, format: format)
-            let push = try stage.commit(to: ["refs/heads/main"])
-            #expect(try stage.push(push, attempts: 1).isPublished)
-            let manifest = try stage.bench.published().manifest
-            #expect(manifest.parent == stage.parent.digest)
+            let fixture = try Fixture(beginning, format: format)
+            let push = try fixture.commit(to: ["refs/heads/main"])
+            #expect(try fixture.push(push, attempts: 1).isPublished)
+            let manifest = try fixture.bench.published().manifest
+            #expect(manifest.parent == fixture.parent.digest)
             #expect(manifest.objectFormat == format && manifest.packs.count == 1)
-            #expect(try stage.bench.ids() == ["refs/heads/main": push.commands[0].new])
-            _ = try stage.bench.check()
+            #expect(try fixture.bench.ids() == ["refs/heads/main": push.commands[0].new])
+            _ = try fixture.bench.check()
         }
     }
 
@@ -78,61 +78,61 @@ import Testing
         (["refs/tags/t"], "refs/heads/main"),
     ])
     func headIsMainOrMasterOrTheFirstBranch(names: [String], head: String) throws {
-        let stage = try Stage(.absent)
-        #expect(try stage.push(stage.commit(to: names)).isPublished)
-        #expect(try stage.bench.published().manifest.head.description == head)
-        _ = try stage.bench.check()
+        let fixture = try Fixture(.absent)
+        #expect(try fixture.push(fixture.commit(to: names)).isPublished)
+        #expect(try fixture.bench.published().manifest.head.description == head)
+        _ = try fixture.bench.check()
     }
 
     @Test func refusedBranchIsNotHEAD() throws {
-        let stage = try Stage(.absent)
-        var push = try stage.commit(to: ["refs/heads/main", "refs/heads/a"])
+        let fixture = try Fixture(.absent)
+        var push = try fixture.commit(to: ["refs/heads/main", "refs/heads/a"])
         push.commands[0].old = String(repeating: "1", count: 40)
-        #expect(try stage.push(push).isPublished)
-        #expect(try stage.bench.published().manifest.head.description == "refs/heads/a")
+        #expect(try fixture.push(push).isPublished)
+        #expect(try fixture.bench.published().manifest.head.description == "refs/heads/a")
     }
 
-    @Test(arguments: Ground.allCases)
-    func refusedPushCreatesNothing(ground: Ground) throws {
-        let stage = try Stage(ground)
-        let before = try Manifests(stage.bench.memory).resolve(stage.bench.repository).latest
-        let push = try stage.commit(to: ["refs/heads/main"])
-        let denied = try stage.bench.receive(push, making: stage.parent, answering: .deny)
-        guard case .unchanged = try stage.bench.settle(denied, in: stage.bench.queue()) else {
+    @Test(arguments: Beginning.allCases)
+    func refusedPushCreatesNothing(beginning: Beginning) throws {
+        let fixture = try Fixture(beginning)
+        let before = try Manifests(fixture.bench.memory).resolve(fixture.bench.repository).latest
+        let push = try fixture.commit(to: ["refs/heads/main"])
+        let denied = try fixture.bench.receive(push, making: fixture.parent, answering: .deny)
+        guard case .unchanged = try fixture.bench.settle(denied, in: fixture.bench.queue()) else {
             Issue.record("it was received")
             return
         }
         var broken = push
         broken.pack = Array(push.pack.dropLast(30))
-        _ = try? stage.push(broken)
+        _ = try? fixture.push(broken)
         let nothing = PushRequest(
-            commands: [(stage.bench.zero, stage.bench.zero, "refs/heads/x")],
+            commands: [(fixture.bench.zero, fixture.bench.zero, "refs/heads/x")],
             capabilities: "report-status delete-refs")
-        guard case .unchanged = try stage.push(nothing) else {
+        guard case .unchanged = try fixture.push(nothing) else {
             Issue.record("it was received")
             return
         }
-        let after = try Manifests(stage.bench.memory).resolve(stage.bench.repository).latest
-        #expect(try !stage.exists && before?.digest == after?.digest)
+        let after = try Manifests(fixture.bench.memory).resolve(fixture.bench.repository).latest
+        #expect(try !fixture.exists && before?.digest == after?.digest)
     }
 
-    @Test(arguments: Ground.allCases)
-    func oneOfTwoFirstPushesCreates(ground: Ground) throws {
+    @Test(arguments: Beginning.allCases)
+    func oneOfTwoFirstPushesCreates(beginning: Beginning) throws {
         for isShared in [false, true] {
-            let stage = try Stage(ground)
-            let bench = stage.bench
+            let fixture = try Fixture(beginning)
+            let bench = fixture.bench
             let names = ["refs/heads/a", "refs/heads/main", "refs/heads/c", "refs/heads/d"]
-            let pushes = try names.map { try stage.commit(to: [$0]) }
+            let pushes = try names.map { try fixture.commit(to: [$0]) }
             let queue = bench.queue()
             let endings = try concurrently(names.count) { number in
                 try bench.settle(
-                    bench.receive(pushes[number], making: stage.parent),
+                    bench.receive(pushes[number], making: fixture.parent),
                     in: isShared ? queue : bench.queue(), attempts: 10)
             }
             #expect(endings.allSatisfy { $0.isPublished })
             #expect(try bench.ids().keys.sorted() == names.sorted())
             let first = try #require(
-                try bench.chain().first { $0.manifest.parent == stage.parent.digest })
+                try bench.chain().first { $0.manifest.parent == fixture.parent.digest })
             let head = first.manifest.head
             #expect(try bench.published().manifest.head == head, "who creates it chooses")
             #expect(first.manifest.refs[head] != nil)
@@ -140,39 +140,39 @@ import Testing
         }
     }
 
-    @Test(arguments: Ground.allCases)
-    func oneOfTwoFirstPushesToABranchIsRefused(ground: Ground) throws {
-        let stage = try Stage(ground)
-        let one = try stage.commit(to: ["refs/heads/main"])
-        let two = try stage.commit(to: ["refs/heads/main", "refs/heads/b"])
-        let reception = try stage.bench.receive(two, making: stage.parent)
-        #expect(try stage.push(one).isPublished)
-        let ending = try stage.bench.settle(reception, in: stage.bench.queue())
+    @Test(arguments: Beginning.allCases)
+    func oneOfTwoFirstPushesToABranchIsRefused(beginning: Beginning) throws {
+        let fixture = try Fixture(beginning)
+        let one = try fixture.commit(to: ["refs/heads/main"])
+        let two = try fixture.commit(to: ["refs/heads/main", "refs/heads/b"])
+        let reception = try fixture.bench.receive(two, making: fixture.parent)
+        #expect(try fixture.push(one).isPublished)
+        let ending = try fixture.bench.settle(reception, in: fixture.bench.queue())
         #expect(ending.isPublished && ending.report.acceptedNames == ["refs/heads/b"])
         #expect(Array(ending.report.reasons.keys) == ["refs/heads/main"])
-        #expect(try stage.bench.ids()["refs/heads/main"] == one.commands[0].new)
+        #expect(try fixture.bench.ids()["refs/heads/main"] == one.commands[0].new)
     }
 
     @Test func repositoryCreatedInAnotherFormatIsLeftAlone() throws {
-        let stage = try Stage(.absent)
-        let reception = try stage.bench.receive(
-            stage.commit(to: ["refs/heads/main"]), making: stage.parent)
-        try stage.bench.publish { $0.objectFormat = .sha256 }
-        let ending = try stage.bench.settle(reception, in: stage.bench.queue())
+        let fixture = try Fixture(.absent)
+        let reception = try fixture.bench.receive(
+            fixture.commit(to: ["refs/heads/main"]), making: fixture.parent)
+        try fixture.bench.publish { $0.objectFormat = .sha256 }
+        let ending = try fixture.bench.settle(reception, in: fixture.bench.queue())
         #expect(!ending.isPublished && ending.report.accepted.isEmpty)
-        #expect(try stage.bench.ids().isEmpty)
+        #expect(try fixture.bench.ids().isEmpty)
     }
 
-    @Test(arguments: Ground.allCases)
-    func repositoryDeletedInBetweenIsNotCreatedAgain(ground: Ground) throws {
-        let stage = try Stage(ground)
-        let reception = try stage.bench.receive(
-            stage.commit(to: ["refs/heads/main"]), making: stage.parent)
-        try stage.bench.publish { $0 = Manifest(head: $0.head) }
-        try stage.bench.delete()
-        let ending = try stage.bench.settle(reception, in: stage.bench.queue())
+    @Test(arguments: Beginning.allCases)
+    func repositoryDeletedInBetweenIsNotCreatedAgain(beginning: Beginning) throws {
+        let fixture = try Fixture(beginning)
+        let reception = try fixture.bench.receive(
+            fixture.commit(to: ["refs/heads/main"]), making: fixture.parent)
+        try fixture.bench.publish { $0 = Manifest(head: $0.head) }
+        try fixture.bench.delete()
+        let ending = try fixture.bench.settle(reception, in: fixture.bench.queue())
         #expect(!ending.isPublished)
-        #expect(try !stage.exists)
+        #expect(try !fixture.exists)
     }
 
     @Test func pushInFlightLosesToADeletion() throws {

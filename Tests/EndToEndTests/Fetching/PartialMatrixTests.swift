@@ -16,33 +16,33 @@ extension EndToEnd {
         ]
 
         @Test(arguments: fronts) func filtersLeaveOutWhatTheyLeaveOutByGit(front: Front) throws {
-            try sameAsGit(front) { stage in
-                let repository = try stage.published()
+            try sameAsGit(front) { session in
+                let repository = try session.published()
                 let count = try History.shared.get().tree.objects()
                     .count { $0 == UInt8(ascii: "\n") }
                 for filter in Self.filters {
-                    let tree = try stage.clone(repository, "-q", "--bare", "--filter=\(filter)")
+                    let tree = try session.clone(repository, "-q", "--bare", "--filter=\(filter)")
                     let missing = try Self.missing(in: tree)
                     #expect(!missing.isEmpty && missing.count < count, "\(filter)")
-                    stage.note(filter, missing)
+                    session.note(filter, missing)
                 }
                 // The same with an old client, and with one that repeats it.
                 for version in 0...1 {
-                    let tree = try stage.clone(
+                    let tree = try session.clone(
                         repository, "-q", "--bare", "--filter=blob:none", "-c",
                         "protocol.version=\(version)")
-                    stage.note("by version \(version)", try Self.missing(in: tree))
+                    session.note("by version \(version)", try Self.missing(in: tree))
                 }
-                let twice = try stage.clone(
+                let twice = try session.clone(
                     repository, "-q", "--bare", "--filter=blob:none", "--filter=tree:0")
-                stage.note("twice", try Self.missing(in: twice))
+                session.note("twice", try Self.missing(in: twice))
             }
         }
 
         // G7
         @Test(arguments: fronts) func expensiveFiltersAreRefusedInGitsWords(front: Front) throws {
-            try sameAsGit(front) { stage in
-                let repository = try stage.published()
+            try sameAsGit(front) { session in
+                let repository = try session.published()
                 for (filter, reason) in [
                     ("sparse:oid=main:.sparse", "filter 'sparse:oid' not supported"),
                     ("sparse:oid=none", "filter 'sparse:oid' not supported"),
@@ -54,7 +54,7 @@ extension EndToEnd {
                     ),
                 ] {
                     for version in ["0", "2"] {
-                        let (_, run) = try stage.attemptClone(
+                        let (_, run) = try session.attemptClone(
                             repository,
                             ["-c", "protocol.version=\(version)", "--filter=\(filter)"])
                         #expect(!run.succeeded)
@@ -66,21 +66,21 @@ extension EndToEnd {
 
         @Test(arguments: fronts, [0, 2])
         func missingBlobsAreFetchedWhenNeeded(front: Front, version: Int) throws {
-            try sameAsGit(front, "\(version)") { stage in
-                let repository = try stage.published()
-                let tree = try stage.clone(
+            try sameAsGit(front, "\(version)") { session in
+                let repository = try session.published()
+                let tree = try session.clone(
                     repository, "-q", "--filter=blob:none", "--no-checkout", "-c",
                     "protocol.version=\(version)")
-                let checkout = try stage.git(tree, "checkout", "-q", "main")
+                let checkout = try session.git(tree, "checkout", "-q", "main")
                 #expect(try tree.git("show", "HEAD:small") == "8")
                 // One request, and no list of refs if the protocol does not require one.
                 #expect(checkout.requests.count == 2, "\(checkout)")
                 #expect(!checkout.packets.contains { $0.contains("command=ls-refs") })
-                try stage.git(tree, "diff", "--stat", "main~7", "main")
-                try stage.git(tree, "blame", "-s", "small")
-                try stage.git(tree, "log", "-p", "--format=%s", "--", "big")
-                try stage.git(tree, "cat-file", "-p", "main~2:small")
-                try stage.git(tree, "switch", "-q", "--detach", "v1")
+                try session.git(tree, "diff", "--stat", "main~7", "main")
+                try session.git(tree, "blame", "-s", "small")
+                try session.git(tree, "log", "-p", "--format=%s", "--", "big")
+                try session.git(tree, "cat-file", "-p", "main~2:small")
+                try session.git(tree, "switch", "-q", "--detach", "v1")
 
                 // The remaining objects, by their ids.
                 let missing = try Self.missing(in: tree).map { String($0.dropFirst()) }
@@ -95,28 +95,28 @@ extension EndToEnd {
         }
 
         @Test(arguments: fronts) func treesAndWholeCommitsAreFetchedToo(front: Front) throws {
-            try sameAsGit(front) { stage in
-                let repository = try stage.published()
-                let tree = try stage.clone(repository, "-q", "--filter=tree:0")
+            try sameAsGit(front) { session in
+                let repository = try session.published()
+                let tree = try session.clone(repository, "-q", "--filter=tree:0")
                 #expect(try tree.git("status", "--porcelain") == "")
-                try stage.git(tree, "ls-tree", "-r", "--name-only", "main~4")
-                try stage.git(tree, "log", "--format=%s", "--", "dir/sub/file-3")
-                stage.note("missing", try Self.missing(in: tree))
+                try session.git(tree, "ls-tree", "-r", "--name-only", "main~4")
+                try session.git(tree, "log", "--format=%s", "--", "dir/sub/file-3")
+                session.note("missing", try Self.missing(in: tree))
 
-                let shallow = try stage.clone(
+                let shallow = try session.clone(
                     repository, "-q", "--depth=1", "--filter=blob:none", "--no-checkout")
-                try stage.git(shallow, "checkout", "-q", "main")
-                try stage.git(shallow, "fetch", "-q", "--unshallow")
+                try session.git(shallow, "checkout", "-q", "main")
+                try session.git(shallow, "fetch", "-q", "--unshallow")
                 #expect(try shallow.git("rev-list", "--count", "HEAD") == "8")
-                stage.note("missing", try Self.missing(in: shallow))
+                session.note("missing", try Self.missing(in: shallow))
             }
         }
 
         @Test(arguments: fronts) func fetchInheritsOverridesAndDropsTheFilter(front: Front) throws {
-            try sameAsGit(front) { stage in
-                let repository = try stage.publish()
-                let writer = try stage.clone(repository, "-q")
-                let tree = try stage.clone(repository, "-q", "--bare", "--filter=blob:none")
+            try sameAsGit(front) { session in
+                let repository = try session.publish()
+                let writer = try session.clone(repository, "-q")
+                let tree = try session.clone(repository, "-q", "--bare", "--filter=blob:none")
                 try tree.git("config", "remote.origin.fetch", "+refs/heads/*:refs/heads/*")
                 func next(_ arguments: String...) throws -> Int {
                     let before = try Self.missing(in: tree).count
@@ -124,7 +124,7 @@ extension EndToEnd {
                     try writer.git("push", "-q", "origin", "main")
                     let run = try tree.client.traced(["fetch", "-q"] + arguments, in: tree.path)
                     #expect(run.succeeded, "\(run)")
-                    stage.note("\(arguments)", stage.requests(run))
+                    session.note("\(arguments)", session.requests(run))
                     return try Self.missing(in: tree).count - before
                 }
                 let changes = [
@@ -141,29 +141,29 @@ extension EndToEnd {
 
         @Test(arguments: fronts)
         func objectsThatRefsNameAreSentWhateverTheFilter(front: Front) throws {
-            try sameAsGit(front) { stage in
-                let repository = try stage.published()
+            try sameAsGit(front) { session in
+                let repository = try session.published()
                 let blob = try History.shared.get().tree.git("rev-parse", "blob")
                 for filter in ["blob:none", "tree:0"] {
-                    let tree = try stage.clone(
+                    let tree = try session.clone(
                         repository, "-q", "--bare", "--filter=\(filter)", "-c",
                         "fetch.fsckObjects=true", "-c", "transfer.fsckObjects=true")
                     #expect(try !Self.missing(in: tree).contains("?\(blob)"))
-                    try stage.git(tree, "fetch", "-q", "origin", blob)
+                    try session.git(tree, "fetch", "-q", "origin", blob)
                 }
             }
         }
 
         @Test(arguments: fronts) func partialCloneMayPush(front: Front) throws {
-            try sameAsGit(front) { stage in
-                let repository = try stage.publish()
+            try sameAsGit(front) { session in
+                let repository = try session.publish()
                 for filter in ["blob:none", "tree:0"] {
-                    let tree = try stage.clone(repository, "-q", "--filter=\(filter)")
+                    let tree = try session.clone(repository, "-q", "--filter=\(filter)")
                     try tree.commit("small", "by \(filter)")
-                    try stage.git(
+                    try session.git(
                         tree, "push", "origin", "main", "main~5:refs/heads/\(filter.count)")
                 }
-                let whole = try stage.clone(repository, "-q")
+                let whole = try session.clone(repository, "-q")
                 #expect(try whole.git("show", "HEAD:small") == "by tree:0")
                 #expect(try Self.missing(in: whole).isEmpty)
                 let fsck = try whole.attempt("fsck", "--full", "--strict", "--no-dangling")

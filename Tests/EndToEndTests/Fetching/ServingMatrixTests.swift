@@ -88,15 +88,15 @@ extension EndToEnd {
             let bundle = try TemporaryDirectory()
             let file = bundle.path + "/bundle"
             try History.shared.get().tree.git("bundle", "create", "-q", file, "v1", "topic")
-            try sameAsGit(front) { stage in
-                let url = stage.host.url(try stage.published())
+            try sameAsGit(front) { session in
+                let url = session.host.url(try session.published())
                 let (tree, clone) = try WorkTree.tracedClone(url, ["-q", "--bundle-uri=\(file)"])
                 #expect(clone.succeeded, "\(clone)")
-                stage.note("requests", stage.requests(clone))
+                session.note("requests", session.requests(clone))
                 // Objects of the bundle are not requested again.
                 #expect(clone.packets.contains { $0.contains("> have ") }, "\(clone)")
                 try tree.git("fsck", "--full", "--strict", "--no-dangling")
-                stage.note("refs", try tree.git("for-each-ref", "refs/heads", "refs/remotes"))
+                session.note("refs", try tree.git("for-each-ref", "refs/heads", "refs/remotes"))
             }
         }
     }

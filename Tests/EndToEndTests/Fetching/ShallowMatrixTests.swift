@@ -26,51 +26,51 @@ extension EndToEnd {
 
         @Test(arguments: fronts, 0...2)
         func depthIsSetRaisedDeepenedAndLifted(front: Front, version: Int) throws {
-            try sameAsGit(front, "\(version)") { stage in
-                let repository = try stage.published()
-                let tree = try stage.clone(
+            try sameAsGit(front, "\(version)") { session in
+                let repository = try session.published()
+                let tree = try session.clone(
                     repository, "-q", "--depth=2", "-c", "protocol.version=\(version)")
                 #expect(try Self.count(tree) == 2)
-                stage.note("boundary", try Self.boundary(of: tree))
+                session.note("boundary", try Self.boundary(of: tree))
                 for (option, expected) in [("--depth=4", 4), ("--deepen=1", 5), ("--depth=3", 3)] {
-                    try stage.git(tree, "fetch", "-q", option)
+                    try session.git(tree, "fetch", "-q", option)
                     #expect(try Self.count(tree) == expected, "\(option)")
-                    stage.note("boundary", try Self.boundary(of: tree))
+                    session.note("boundary", try Self.boundary(of: tree))
                 }
                 // Depth is counted for each branch, whatever history the branches share.
-                try stage.git(
+                try session.git(
                     tree, "fetch", "-q", "--depth=1", "origin",
                     "+refs/heads/*:refs/remotes/origin/*")
                 #expect(try Self.count(tree, "origin/topic") == 1)
-                try stage.git(tree, "fetch", "-q", "--unshallow")
+                try session.git(tree, "fetch", "-q", "--unshallow")
                 #expect(try Self.count(tree) == 8)
                 #expect(try Self.boundary(of: tree) == "")
                 try Self.expectSound(tree)
-                try stage.attempt(tree, "fetch", "--unshallow")
+                try session.attempt(tree, "fetch", "--unshallow")
             }
         }
 
         @Test(arguments: fronts, 0...2)
         func historyIsCutByTimeAndByRef(front: Front, version: Int) throws {
-            try sameAsGit(front, "\(version)") { stage in
-                let repository = try stage.published()
+            try sameAsGit(front, "\(version)") { session in
+                let repository = try session.published()
                 let option = "protocol.version=\(version)"
-                let since = try stage.clone(
+                let since = try session.clone(
                     repository, "-q", "--shallow-since=@\(History.time(6))", "-c", option)
                 #expect(try Self.count(since) == 3)
-                try stage.git(since, "fetch", "-q", "--shallow-since=@\(History.time(3))")
+                try session.git(since, "fetch", "-q", "--shallow-since=@\(History.time(3))")
                 #expect(try Self.count(since) == 6)
-                stage.note("boundary", try Self.boundary(of: since))
+                session.note("boundary", try Self.boundary(of: since))
                 try Self.expectSound(since)
 
-                let excluding = try stage.clone(
+                let excluding = try session.clone(
                     repository, "-q", "--shallow-exclude=light", "-c", option)
                 #expect(try Self.count(excluding) == 3)
-                try stage.git(excluding, "fetch", "-q", "--shallow-exclude=v1")
+                try session.git(excluding, "fetch", "-q", "--shallow-exclude=v1")
                 #expect(try Self.count(excluding) == 6)
-                stage.note("boundary", try Self.boundary(of: excluding))
+                session.note("boundary", try Self.boundary(of: excluding))
                 try Self.expectSound(excluding)
-                try stage.attempt(excluding, "fetch", "-q", "--depth=0")
+                try session.attempt(excluding, "fetch", "-q", "--depth=0")
             }
         }
 
@@ -98,16 +98,16 @@ extension EndToEnd {
 
         @Test(arguments: fronts, [0, 2])
         func deepeningTakesWhatIsNewAlongAndKeepsWhatWasThere(front: Front, version: Int) throws {
-            try sameAsGit(front, "\(version)") { stage in
-                let repository = try stage.publish()
+            try sameAsGit(front, "\(version)") { session in
+                let repository = try session.publish()
                 let option = "protocol.version=\(version)"
-                let tree = try stage.clone(repository, "-q", "--depth=1", "-c", option)
-                let writer = try stage.clone(repository, "-q", "-c", option)
+                let tree = try session.clone(repository, "-q", "--depth=1", "-c", option)
+                let writer = try session.clone(repository, "-q", "-c", option)
                 for number in 1...3 { try writer.commit("new", "\(number)") }
                 try writer.git("push", "-q", "origin", "main")
 
                 // A plain fetch of new commits does not move the boundary.
-                let plain = try stage.git(tree, "fetch", "-q")
+                let plain = try session.git(tree, "fetch", "-q")
                 #expect(try Self.count(tree, "origin/main") == 4)
                 if version == 0, let ready = plain.packets.lastIndex(where: { $0.contains("ACK") })
                 {
@@ -115,57 +115,57 @@ extension EndToEnd {
                 }
                 try writer.commit("new", "4")
                 try writer.git("push", "-q", "origin", "main")
-                try stage.git(tree, "fetch", "-q", "--deepen=2")
+                try session.git(tree, "fetch", "-q", "--deepen=2")
                 let deepened = try Self.count(tree, "origin/main")
                 #expect(deepened == 7)
                 try Self.expectSound(tree)
 
                 // A branch that starts behind the boundary.
                 try writer.git("push", "-q", "origin", "main~8:refs/heads/old")
-                try stage.git(tree, "fetch", "-q", "origin", "old:old")
-                stage.note("old", try Self.count(tree, "old"))
-                stage.note("boundary", try Self.boundary(of: tree))
+                try session.git(tree, "fetch", "-q", "origin", "old:old")
+                session.note("old", try Self.count(tree, "old"))
+                session.note("boundary", try Self.boundary(of: tree))
                 try Self.expectSound(tree)
             }
         }
 
         @Test(arguments: fronts) func oneBranchOrTagIsClonedToADepth(front: Front) throws {
-            try sameAsGit(front) { stage in
-                let repository = try stage.published()
-                let tag = try stage.clone(repository, "-q", "--depth=1", "--branch=nested")
+            try sameAsGit(front) { session in
+                let repository = try session.published()
+                let tag = try session.clone(repository, "-q", "--depth=1", "--branch=nested")
                 #expect(try tag.git("log", "-1", "--format=%s") == "commit 2")
                 #expect(try Self.count(tag) == 1)
-                let all = try stage.clone(repository, "-q", "--depth=1", "--no-single-branch")
-                stage.note("refs", try all.git("for-each-ref"))
-                let bare = try stage.clone(repository, "-q", "--bare", "--depth=1", "--no-tags")
-                stage.note("refs", try bare.git("for-each-ref"))
-                let whole = try stage.clone(repository, "-q", "--reject-shallow")
+                let all = try session.clone(repository, "-q", "--depth=1", "--no-single-branch")
+                session.note("refs", try all.git("for-each-ref"))
+                let bare = try session.clone(repository, "-q", "--bare", "--depth=1", "--no-tags")
+                session.note("refs", try bare.git("for-each-ref"))
+                let whole = try session.clone(repository, "-q", "--reject-shallow")
                 #expect(try Self.count(whole) == 8)
-                let other = try stage.clone(repository, "-q", "--single-branch", "-b", "topic")
+                let other = try session.clone(repository, "-q", "--single-branch", "-b", "topic")
                 #expect(try other.git("for-each-ref", "refs/remotes").contains("topic"))
-                stage.note("refs", try other.git("for-each-ref"))
-                try stage.attempt(other, "fetch", "--update-shallow", "-q")
+                session.note("refs", try other.git("for-each-ref"))
+                try session.attempt(other, "fetch", "--update-shallow", "-q")
             }
         }
 
         @Test(arguments: fronts)
         func shallowCloneMayPushWhatTheServerCanCompleteAndNothingElse(front: Front) throws {
-            try sameAsGit(front) { stage in
-                let repository = try stage.publish()
-                let shallow = try stage.clone(repository, "-q", "--depth=1")
+            try sameAsGit(front) { session in
+                let repository = try session.publish()
+                let shallow = try session.clone(repository, "-q", "--depth=1")
                 let tip = try shallow.commit("new", "new")
-                try stage.git(shallow, "push", "origin", "main", "main:refs/heads/copy")
-                let whole = try stage.clone(repository, "-q", "-b", "copy")
+                try session.git(shallow, "push", "origin", "main", "main:refs/heads/copy")
+                let whole = try session.clone(repository, "-q", "-b", "copy")
                 #expect(try whole.git("rev-parse", "HEAD") == tip)
                 #expect(try Self.count(whole) == 9)
                 try Self.expectSound(whole)
 
                 // The other repository has no objects below the boundary.
-                let empty = try stage.host.create()
-                let refused = try stage.attempt(shallow, "push", stage.host.url(empty), "main")
+                let empty = try session.host.create()
+                let refused = try session.attempt(shallow, "push", session.host.url(empty), "main")
                 #expect(!refused.succeeded)
                 #expect(refused.errors.contains("shallow update not allowed"), "\(refused)")
-                #expect(try shallow.git("ls-remote", stage.host.url(empty)) == "")
+                #expect(try shallow.git("ls-remote", session.host.url(empty)) == "")
             }
         }
     }

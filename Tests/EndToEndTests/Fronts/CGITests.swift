@@ -12,7 +12,7 @@ extension EndToEnd {
         ]
 
         /// A repository of the shared site, accessed by CGI without that site.
-        private struct Ground {
+        private struct Fixture {
             let cgi: CGIRun
             let site: Site
             let state: TemporaryDirectory
@@ -45,12 +45,12 @@ extension EndToEnd {
 
         @Test(arguments: stores)
         func refsFetchAndPushAreAnswered(store: StoreUnderTest) throws {
-            let ground = try Ground(store)
+            let fixture = try Fixture(store)
             for (version, beginning) in [
                 (0, "001e# service=git-upload-pack\n0000"), (2, "000eversion 2\n"),
             ] {
-                let refs = try ground.cgi.request(
-                    "GET", ground.path("info/refs"), query: "service=git-upload-pack",
+                let refs = try fixture.cgi.request(
+                    "GET", fixture.path("info/refs"), query: "service=git-upload-pack",
                     variables: ["HTTP_GIT_PROTOCOL": "version=\(version)"])
                 // G4: as `git http-backend` does.
                 #expect(refs.header("Status") == nil)
@@ -58,106 +58,106 @@ extension EndToEnd {
                 #expect(refs.text.hasPrefix(beginning), "\(refs.text)")
                 #expect(
                     refs.header("Content-Type") == "application/x-git-upload-pack-advertisement")
-                if version == 0 { #expect(refs.text.contains("\(ground.tip) refs/heads/main\n")) }
+                if version == 0 { #expect(refs.text.contains("\(fixture.tip) refs/heads/main\n")) }
             }
-            let list = try ground.cgi.request(
-                "POST", ground.path("git-upload-pack"),
+            let list = try fixture.cgi.request(
+                "POST", fixture.path("git-upload-pack"),
                 variables: Self.fetch.merging(["HTTP_GIT_PROTOCOL": "version=2"]) { $1 },
                 body: PktLines.line("command=ls-refs\n") + PktLines.flush)
-            let lines = ["HEAD", "refs/heads/main"].map { PktLines.line("\(ground.tip) \($0)\n") }
+            let lines = ["HEAD", "refs/heads/main"].map { PktLines.line("\(fixture.tip) \($0)\n") }
             #expect(list.body == Array(lines.joined()) + PktLines.flush, "\(list.text)")
 
-            let fetch = try ground.cgi.request(
-                "POST", ground.path("git-upload-pack"), variables: Self.fetch,
-                body: Site.wants([ground.tip]))
+            let fetch = try fixture.cgi.request(
+                "POST", fixture.path("git-upload-pack"), variables: Self.fetch,
+                body: Site.wants([fixture.tip]))
             #expect(fetch.status == 200)
             #expect(fetch.text.hasPrefix("0008NAK\nPACK"))
 
-            let push = try ground.cgi.request(
-                "POST", ground.path("git-receive-pack"), variables: Self.push, body: ground.body)
+            let push = try fixture.cgi.request(
+                "POST", fixture.path("git-receive-pack"), variables: Self.push, body: fixture.body)
             #expect(push.status == 200)
             #expect(push.text.contains("ok refs/heads/main"))
             #expect(push.header("Content-Type") == "application/x-git-receive-pack-result")
-            try expectServed(ground.site, ground.repository, equals: ground.tree)
+            try expectServed(fixture.site, fixture.repository, equals: fixture.tree)
         }
 
         @Test func gzipBodyAndBodyWithoutALengthAreTaken() throws {
-            let ground = try Ground()
-            let zipped = try gzip(Site.wants([ground.tip]))
-            let fetch = try ground.cgi.request(
-                "POST", ground.path("git-upload-pack"),
+            let fixture = try Fixture()
+            let zipped = try gzip(Site.wants([fixture.tip]))
+            let fetch = try fixture.cgi.request(
+                "POST", fixture.path("git-upload-pack"),
                 variables: Self.fetch.merging(["HTTP_CONTENT_ENCODING": "gzip"]) { $1 },
                 body: zipped)
             #expect(fetch.text.contains("PACK"))
-            let push = try ground.cgi.run(
-                "POST", ground.path("git-receive-pack"), variables: Self.push,
-                input: .bytes(ground.body))
+            let push = try fixture.cgi.run(
+                "POST", fixture.path("git-receive-pack"), variables: Self.push,
+                input: .bytes(fixture.body))
             #expect(push.text.contains("ok refs/heads/main"), "\(push)")
         }
 
         @Test func nothingIsCompactedByAProcessThatAnswersOneRequest() throws {
-            let ground = try Ground(environment: ["GIT_S3_BACKEND_COMPACT_AT": "1"])
-            let push = try ground.cgi.run(
-                "POST", ground.path("git-receive-pack"), variables: Self.push,
-                input: .bytes(ground.body))
+            let fixture = try Fixture(environment: ["GIT_S3_BACKEND_COMPACT_AT": "1"])
+            let push = try fixture.cgi.run(
+                "POST", fixture.path("git-receive-pack"), variables: Self.push,
+                input: .bytes(fixture.body))
             #expect(push.text.contains("ok refs/heads/main"), "\(push)")
             #expect(push.errors.contains("push published"))
             #expect(!push.errors.contains("compaction started"))
-            #expect(try ground.site.bucket.packs(of: ground.repository).count == 2)
+            #expect(try fixture.site.bucket.packs(of: fixture.repository).count == 2)
         }
 
         @Test func errorsHaveTheirStatus() throws {
-            let ground = try Ground()
+            let fixture = try Fixture()
             let cases: [(String, String, String, [String: String], [UInt8], Int)] = [
                 ("GET", "/team/none/info/refs", "service=git-upload-pack", [:], [], 404),
                 ("GET", "/", "", [:], [], 404), ("GET", "", "", [:], [], 404),
-                ("GET", ground.path("info/refs"), "", [:], [], 403),
-                ("GET", ground.path("info/refs"), "service=git-receive-pack", [:], [], 403),
+                ("GET", fixture.path("info/refs"), "", [:], [], 403),
+                ("GET", fixture.path("info/refs"), "service=git-receive-pack", [:], [], 403),
                 (
-                    "GET", ground.path("info/refs"), "service=git-receive-pack",
+                    "GET", fixture.path("info/refs"), "service=git-receive-pack",
                     ["REMOTE_USER": ""], [], 403
                 ),
-                ("PUT", ground.path("git-upload-pack"), "", [:], [], 405),
-                ("", ground.path("git-upload-pack"), "", [:], [], 405),
-                ("POST", ground.path("git-upload-pack"), "", [:], PktLines.flush, 415),
+                ("PUT", fixture.path("git-upload-pack"), "", [:], [], 405),
+                ("", fixture.path("git-upload-pack"), "", [:], [], 405),
+                ("POST", fixture.path("git-upload-pack"), "", [:], PktLines.flush, 415),
                 (
-                    "POST", ground.path("git-receive-pack"), "",
-                    ["CONTENT_TYPE": "application/x-git-receive-pack-request"], ground.body, 403
+                    "POST", fixture.path("git-receive-pack"), "",
+                    ["CONTENT_TYPE": "application/x-git-receive-pack-request"], fixture.body, 403
                 ),
                 (
-                    "POST", ground.path("git-receive-pack"), "",
-                    Self.push.merging(["GIT_S3_BACKEND_MAX_BODY": "100"]) { $1 }, ground.body, 413
+                    "POST", fixture.path("git-receive-pack"), "",
+                    Self.push.merging(["GIT_S3_BACKEND_MAX_BODY": "100"]) { $1 }, fixture.body, 413
                 ),
                 (
-                    "POST", ground.path("git-upload-pack"), "",
+                    "POST", fixture.path("git-upload-pack"), "",
                     Self.fetch.merging(["CONTENT_LENGTH": "-1"]) { $1 }, PktLines.flush, 400
                 ),
                 (
-                    "POST", ground.path("git-upload-pack"), "",
+                    "POST", fixture.path("git-upload-pack"), "",
                     Self.fetch.merging(["CONTENT_LENGTH": "1e3"]) { $1 }, PktLines.flush, 400
                 ),
             ]
-            let before = try ground.site.bucket.listing()
+            let before = try fixture.site.bucket.listing()
             for (method, path, query, variables, body, status) in cases {
-                let answer = try ground.cgi.request(
+                let answer = try fixture.cgi.request(
                     method, path, query: query, variables: variables, body: body)
                 #expect(answer.status == status, "\(method) \(path): \(answer.start)")
                 #expect(answer.header("X-Request-Id") != nil)
             }
-            #expect(try ground.site.bucket.listing() == before)
+            #expect(try fixture.site.bucket.listing() == before)
         }
 
         @Test func bodyShorterThanAnnouncedIs400AndPublishesNothing() throws {
-            let ground = try Ground()
-            let pointer = try ground.site.bucket.pointer(of: ground.repository)
-            for cut in [0, 3, 100, ground.body.count - 1] {
-                let result = try ground.cgi.run(
-                    "POST", ground.path("git-receive-pack"), variables: Self.push,
-                    input: .bytes(Array(ground.body.prefix(cut))), length: ground.body.count)
+            let fixture = try Fixture()
+            let pointer = try fixture.site.bucket.pointer(of: fixture.repository)
+            for cut in [0, 3, 100, fixture.body.count - 1] {
+                let result = try fixture.cgi.run(
+                    "POST", fixture.path("git-receive-pack"), variables: Self.push,
+                    input: .bytes(Array(fixture.body.prefix(cut))), length: fixture.body.count)
                 #expect(result.text.hasPrefix("Status: 400 "), "\(cut): \(result)")
             }
-            #expect(try ground.site.bucket.pointer(of: ground.repository) == pointer)
-            #expect(try Files.names(in: ground.state.path + "/workspaces") == [])
+            #expect(try fixture.site.bucket.pointer(of: fixture.repository) == pointer)
+            #expect(try Files.names(in: fixture.state.path + "/workspaces") == [])
         }
 
         @Test func withoutAStoreThereIs503AndTheLogSaysWhy() throws {
@@ -184,13 +184,13 @@ extension EndToEnd {
         }
 
         @Test func badVariableIs503AndTheLogNamesIt() throws {
-            let ground = try Ground()
+            let fixture = try Fixture()
             for (name, value) in [
                 ("MAX_BODY", "much"), ("GIT_TIMEOUT", "soon"), ("LOG_LEVEL", "loud"),
                 ("STORE", "ftp://x"), ("MAX_GIT", "0"),
             ] {
-                let result = try ground.cgi.run(
-                    "GET", ground.path("info/refs"), query: "service=git-upload-pack",
+                let result = try fixture.cgi.run(
+                    "GET", fixture.path("info/refs"), query: "service=git-upload-pack",
                     variables: ["GIT_S3_BACKEND_\(name)": value])
                 #expect(result.text.hasPrefix("Status: 503 "), "\(result)")
                 #expect(result.errors.contains("GIT_S3_BACKEND_\(name)"), "\(result)")
@@ -198,20 +198,20 @@ extension EndToEnd {
         }
 
         @Test func argumentsFromTheQueryAreNoOrders() throws {
-            let ground = try Ground()
+            let fixture = try Fixture()
             let result = try Command(
                 try Programs.server(), ["create", "team/by-query"],
-                environment: ground.cgi.environment("GET", "/team/by-query/info/refs")
+                environment: fixture.cgi.environment("GET", "/team/by-query/info/refs")
             ).run()
             #expect(result.text.hasPrefix("Status: 403 "), "\(result)")
-            #expect(try ground.site.bucket.read(.pointer("team/by-query")) == nil)
+            #expect(try fixture.site.bucket.read(.pointer("team/by-query")) == nil)
         }
 
         @Test func storeIsProbedOnceAndNotByEveryProcess() throws {
-            let ground = try Ground()
+            let fixture = try Fixture()
             let admitted = try (0..<3).map { _ in
-                try ground.cgi.run(
-                    "GET", ground.path("info/refs"), query: "service=git-upload-pack"
+                try fixture.cgi.run(
+                    "GET", fixture.path("info/refs"), query: "service=git-upload-pack"
                 ).errors.contains("store passed the conformance probe")
             }
             #expect(admitted == [true, false, false])
@@ -220,35 +220,35 @@ extension EndToEnd {
         @Test(arguments: ["push-started", "push-hydrated", "push-received", "push-stored"])
         func endedInTheMiddleOfAPushItLeavesAndPublishesNothing(point: String) throws {
             let barrier = try TemporaryDirectory()
-            let ground = try Ground(
+            let fixture = try Fixture(
                 environment: ["GIT_S3_BACKEND_FAULT": "\(point)=barrier:\(barrier.path)"])
-            let pointer = try ground.site.bucket.pointer(of: ground.repository)
-            let environment = ground.cgi.environment(
-                "POST", ground.path("git-receive-pack"), length: ground.body.count
+            let pointer = try fixture.site.bucket.pointer(of: fixture.repository)
+            let environment = fixture.cgi.environment(
+                "POST", fixture.path("git-receive-pack"), length: fixture.body.count
             ).merging(Self.push) { $1 }
             let child = try Command(
-                Programs.server(), [], environment: environment, input: .bytes(ground.body)
+                Programs.server(), [], environment: environment, input: .bytes(fixture.body)
             ).start()
             try wait(for: "the push to be held") { try !Files.names(in: barrier.path).isEmpty }
             child.signal(SIGTERM)
             let result = try child.finish()
             #expect(result.ending == .exited(128 + SIGTERM))
             #expect(!result.text.contains("ok refs"))
-            #expect(try Files.names(in: ground.state.path + "/workspaces") == [])
-            #expect(try ground.site.bucket.pointer(of: ground.repository) == pointer)
+            #expect(try Files.names(in: fixture.state.path + "/workspaces") == [])
+            #expect(try fixture.site.bucket.pointer(of: fixture.repository) == pointer)
         }
 
         @Test func silentBodyEndsTheRequest() throws {
-            let ground = try Ground(
+            let fixture = try Fixture(
                 environment: ["GIT_S3_BACKEND_FAULT": "push-patience=1000"])
             let pipe = try OwnedDescriptor.pipe()
-            let environment = ground.cgi.environment(
-                "POST", ground.path("git-receive-pack")
+            let environment = fixture.cgi.environment(
+                "POST", fixture.path("git-receive-pack")
             ).merging(Self.push) { $1 }
             let child = try Command(
                 Programs.server(), [], environment: environment, input: .descriptor(pipe.first.raw)
             ).start()
-            try writeAll(pipe.second.raw, Array(ground.body.prefix(ground.body.count - 10)))
+            try writeAll(pipe.second.raw, Array(fixture.body.prefix(fixture.body.count - 10)))
             try wait(for: "the answer", upTo: .seconds(20)) { child.hasEnded }
             let answer = try child.finish().text
             #expect(answer.contains("Status: 408 "), "\(answer)")

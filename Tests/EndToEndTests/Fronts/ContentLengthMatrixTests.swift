@@ -4,7 +4,7 @@ import Testing
 extension EndToEnd {
     /// The subject of git's t5562: a CGI, the length declared for a body, and the body itself.
     @Suite(.tags(.front)) struct ContentLengthMatrixTests {
-        private struct Ground {
+        private struct Fixture {
             let cgi: CGIRun
             let site: Site
             let repository: String
@@ -45,18 +45,20 @@ extension EndToEnd {
 
         @Test(arguments: ["", "gzip"])
         func wholeBodiesAreTakenAndOthersRefused(encoding: String) throws {
-            let ground = try Ground()
-            let pointer = try ground.site.bucket.pointer(of: ground.repository)
+            let fixture = try Fixture()
+            let pointer = try fixture.site.bucket.pointer(of: fixture.repository)
             func encoded(_ bytes: [UInt8]) throws -> [UInt8] {
                 encoding.isEmpty ? bytes : try gzip(bytes)
             }
-            let (wants, push) = (try encoded(Site.wants([ground.tip])), try encoded(ground.push()))
+            let (wants, push) = (
+                try encoded(Site.wants([fixture.tip])), try encoded(fixture.push())
+            )
             for (service, body) in [("upload-pack", wants), ("receive-pack", push)] {
                 for cut in [10, body.count / 2, body.count - 1] {
                     let part = Array(body.prefix(cut))
                     // The length of the whole body, of the part that is sent, and none.
                     for length in ["\(body.count)", "\(cut)", ""] {
-                        let answer = try ground.post(service, part, length: length, encoding)
+                        let answer = try fixture.post(service, part, length: length, encoding)
                         let isTold = answer.status == 200 && answer.text.contains("unpack ")
                         #expect(
                             answer.status == 400 || isTold,
@@ -65,44 +67,44 @@ extension EndToEnd {
                         #expect(!answer.text.contains("PACK"))
                     }
                 }
-                let nothing = try ground.post(service, [], length: "\(body.count)", encoding)
+                let nothing = try fixture.post(service, [], length: "\(body.count)", encoding)
                 #expect(nothing.status == 400, "\(service): \(nothing.start)")
             }
-            #expect(try ground.site.bucket.pointer(of: ground.repository) == pointer)
+            #expect(try fixture.site.bucket.pointer(of: fixture.repository) == pointer)
 
             for length in ["\(wants.count)", ""] {
-                let answer = try ground.post("upload-pack", wants, length: length, encoding)
+                let answer = try fixture.post("upload-pack", wants, length: length, encoding)
                 #expect(answer.status == 200 && answer.text.contains("PACK"), "\(answer.start)")
             }
             // Bytes beyond the declared length are not read.
-            let more = try ground.post(
+            let more = try fixture.post(
                 "receive-pack", push + Array("0000garbage".utf8), length: "\(push.count)", encoding)
             #expect(more.text.contains("ok refs/heads/new"), "\(more.start) \(more.text)")
-            let copy = try WorkTree.clone(ground.site.anonymousURL(ground.repository), "-q")
+            let copy = try WorkTree.clone(fixture.site.anonymousURL(fixture.repository), "-q")
             #expect(
-                try copy.git("rev-parse", "origin/new") == ground.tree.git("rev-parse", "HEAD"))
+                try copy.git("rev-parse", "origin/new") == fixture.tree.git("rev-parse", "HEAD"))
         }
 
         @Test func lengthsThatAreNoneAre400AndAnEmptyOneIsNotZero() throws {
-            let ground = try Ground()
-            let wants = Site.wants([ground.tip])
+            let fixture = try Fixture()
+            let wants = Site.wants([fixture.tip])
             for length in [
                 "9223372036854775808", "18446744073709551616", "99999999999999999999999999", "-1",
                 "+5", "0x10", " 5", "5 ", "1e3", "5, 5", "five",
             ] {
-                let answer = try ground.post("upload-pack", wants, length: length, "")
+                let answer = try fixture.post("upload-pack", wants, length: length, "")
                 #expect(answer.status == 400, "'\(length)': \(answer.start)")
             }
             // Standard input ends early: all of the body is read, but it is too short.
-            let huge = try ground.post("upload-pack", wants, length: "9223372036854775807", "")
+            let huge = try fixture.post("upload-pack", wants, length: "9223372036854775807", "")
             #expect(huge.status == 400 || huge.status == 413, "\(huge.start)")
-            #expect(try ground.post("upload-pack", wants, length: "", "").text.contains("PACK"))
-            #expect(try ground.post("upload-pack", wants, length: "0", "").status == 400)
+            #expect(try fixture.post("upload-pack", wants, length: "", "").text.contains("PACK"))
+            #expect(try fixture.post("upload-pack", wants, length: "0", "").status == 400)
 
             // A GET has no body, whatever length is declared.
             for length in ["", "0", "100"] {
-                let answer = try ground.cgi.request(
-                    "GET", "/\(ground.repository).git/info/refs", query: "service=git-upload-pack",
+                let answer = try fixture.cgi.request(
+                    "GET", "/\(fixture.repository).git/info/refs", query: "service=git-upload-pack",
                     variables: ["CONTENT_LENGTH": length])
                 #expect(answer.status == 200, "'\(length)'")
             }

@@ -13,7 +13,7 @@ extension EndToEnd {
         )
 
         /// A repository with one commit, and a push to it.
-        private struct Ground {
+        private struct Fixture {
             let site: any BackendHost
             let repository: String
             let tree: WorkTree
@@ -49,13 +49,13 @@ extension EndToEnd {
 
         @Test(arguments: Front.allCases)
         func gzipAndChunkedBodiesAreTakenAndBrokenOnesChangeNothing(front: Front) throws {
-            let ground = try Ground(front)
-            let site = ground.site
-            let zipped = try gzip(Site.wants([ground.tip]))
+            let fixture = try Fixture(front)
+            let site = fixture.site
+            let zipped = try gzip(Site.wants([fixture.tip]))
             // mod_fcgid accepts a body without a length only with a password.
             let name = front == .apacheFCGID ? [Site.authorization] : []
             let fetch = try site.http.send(
-                "POST", ground.target("git-upload-pack"),
+                "POST", fixture.target("git-upload-pack"),
                 headers: name + [Self.fetchType, ("Content-Encoding", "gzip")],
                 body: .chunks(zipped.map { [$0] }))
             #expect(fetch.status == 200 && fetch.text.hasPrefix("0008NAK\nPACK"), "\(fetch)")
@@ -65,24 +65,24 @@ extension EndToEnd {
             {
                 // A server may not answer a client that has closed its connection.
                 try? site.http.send(
-                    "POST", ground.target("git-receive-pack"),
+                    "POST", fixture.target("git-receive-pack"),
                     headers: [Site.authorization, Self.pushType] + headers, body: body)
             }
-            let whole = try gzip(ground.push)
+            let whole = try gzip(fixture.push)
             let encoding = (name: "Content-Encoding", value: "gzip")
-            let half = Array(ground.push.prefix(ground.push.count - 30))
+            let half = Array(fixture.push.prefix(fixture.push.count - 30))
             for answer in [
                 try push([encoding], .bytes(Array(whole.dropLast(20)))),
-                try push([encoding], .bytes(ground.push)),
-                try push([], .cut(half, promised: ground.push.count)),
+                try push([encoding], .bytes(fixture.push)),
+                try push([], .cut(half, promised: fixture.push.count)),
             ] {
                 #expect(answer.map { $0.status >= 400 } ?? true, "\(String(describing: answer))")
             }
-            try ground.expectUnchanged()
+            try fixture.expectUnchanged()
             let answer = try push(
                 [encoding], .chunks([Array(whole.prefix(50)), Array(whole.dropFirst(50))]))
             #expect(answer?.text.contains("ok refs/heads/main") == true)
-            try expectServed(site, ground.repository, equals: ground.tree)
+            try expectServed(site, fixture.repository, equals: fixture.tree)
         }
 
         @Test(arguments: Front.allCases)
@@ -117,45 +117,45 @@ extension EndToEnd {
 
         @Test(arguments: Front.allCases)
         func waitingClientGets100Continue(front: Front) throws {
-            let ground = try Ground(front)
+            let fixture = try Fixture(front)
             let exchange = try HTTPExchange(
-                port: ground.site.port, "POST", ground.target("git-receive-pack"),
+                port: fixture.site.port, "POST", fixture.target("git-receive-pack"),
                 headers: [
                     Site.authorization, Self.pushType, ("Expect", "100-continue"),
-                    ("Content-Length", "\(ground.push.count)"),
+                    ("Content-Length", "\(fixture.push.count)"),
                 ])
             #expect(
                 text(try exchange.receive(until: "\r\n\r\n")).hasPrefix("HTTP/1.1 100 Continue"))
-            try exchange.send(ground.push)
+            try exchange.send(fixture.push)
             #expect(try exchange.response().text.contains("ok refs/heads/main"))
-            try expectServed(ground.site, ground.repository, equals: ground.tree)
+            try expectServed(fixture.site, fixture.repository, equals: fixture.tree)
         }
 
         @Test(arguments: [Front.apacheProxy, .apacheFCGID, .apacheCGID, .apacheCGI])
         func clientThatThinksBeforeItSendsIsNotCutOffByApachesDefaults(front: Front) throws {
-            let ground = try Ground(front)
+            let fixture = try Fixture(front)
             let exchange = try HTTPExchange(
-                port: ground.site.port, "POST", ground.target("git-receive-pack"),
+                port: fixture.site.port, "POST", fixture.target("git-receive-pack"),
                 headers: [
-                    Site.authorization, Self.pushType, ("Content-Length", "\(ground.push.count)"),
+                    Site.authorization, Self.pushType, ("Content-Length", "\(fixture.push.count)"),
                 ])
             // The surrounding server waits one second for a body, and two seconds in general.
             let end = ContinuousClock.now + .seconds(3)
             try wait(for: "the time to pass") { ContinuousClock.now >= end }
-            try exchange.send(ground.push)
+            try exchange.send(fixture.push)
             #expect(try exchange.response().text.contains("ok refs/heads/main"))
         }
 
         @Test(arguments: Front.allCases)
         func refusedBodyIsDrainedAndTheRefusalRead(front: Front) throws {
-            let ground = try Ground(front)
+            let fixture = try Fixture(front)
             let body = try randomBytes(8 << 20)
             for (tail, type, status) in [
                 ("git-receive-pack", "text/plain", 415), ("git-upload-pack", "text/plain", 415),
                 ("nothing", Self.pushType.value, 404),
             ] {
                 let exchange = try HTTPExchange(
-                    port: ground.site.port, "POST", ground.target(tail),
+                    port: fixture.site.port, "POST", fixture.target(tail),
                     headers: [
                         Site.authorization, ("Content-Type", type),
                         ("Content-Length", "\(body.count)"),
@@ -165,17 +165,17 @@ extension EndToEnd {
                 #expect(answer.status == status, "\(tail): \(answer)")
                 #expect(answer.text.contains("(request "), "\(tail): \(answer)")
             }
-            try ground.expectUnchanged()
+            try fixture.expectUnchanged()
         }
 
         // MARK: Heads
 
         @Test(arguments: Front.allCases)
         func headersAndStatusesAreThoseOfTheProgram(front: Front) throws {
-            let ground = try Ground(front)
-            let refs = ground.target("info/refs?service=git-upload-pack")
+            let fixture = try Fixture(front)
+            let refs = fixture.target("info/refs?service=git-upload-pack")
             for method in ["GET", "HEAD"] {
-                let answer = try ground.site.http.send(
+                let answer = try fixture.site.http.send(
                     method, refs, headers: [("Accept-Encoding", "gzip, deflate, br")])
                 #expect(answer.status == 200)
                 #expect(
@@ -185,17 +185,17 @@ extension EndToEnd {
                 #expect(answer.header("X-Request-Id") != nil)
                 #expect(answer.body.isEmpty == (method == "HEAD"))
             }
-            let second = try ground.site.advertisement(
-                ground.repository, headers: [("Git-Protocol", "version=2")])
+            let second = try fixture.site.advertisement(
+                fixture.repository, headers: [("Git-Protocol", "version=2")])
             #expect(second.text.hasPrefix("000eversion 2\n"))
             for (method, target, status) in [
-                ("PUT", ground.target("git-upload-pack"), 405),
+                ("PUT", fixture.target("git-upload-pack"), 405),
                 ("GET", "/git/team/none.git/info/refs?service=git-upload-pack", 404),
-                ("GET", ground.target("info/refs"), 403), ("GET", ground.target("HEAD"), 403),
-                ("GET", ground.target("info/refs?service=git-upload-archive"), 403),
+                ("GET", fixture.target("info/refs"), 403), ("GET", fixture.target("HEAD"), 403),
+                ("GET", fixture.target("info/refs?service=git-upload-archive"), 403),
                 ("GET", "/git/", 404),
             ] {
-                let answer = try ground.site.http.send(method, target)
+                let answer = try fixture.site.http.send(method, target)
                 #expect(answer.status == status, "\(method) \(target): \(answer)")
                 #expect(answer.header("X-Request-Id") != nil, "\(method) \(target): \(answer)")
                 if status == 405 { #expect(answer.header("Allow") == "POST") }
@@ -206,48 +206,48 @@ extension EndToEnd {
 
         @Test(arguments: Front.allCases)
         func wrongPasswordPublishesNothingInAnyDisguise(front: Front) throws {
-            let ground = try Ground(front)
-            let site = ground.site
+            let fixture = try Fixture(front)
+            let site = fixture.site
             let wrong = (name: "Authorization", value: "Basic YWxpY2U6d3Jvbmc=")
             let refs = "info/refs?service=git-receive-pack"
             for tail in [refs, "info/refs?a&service=git-receive-pack&b", "git-receive-pack"] {
                 for headers in [[], [wrong]] {
                     let answer = try site.http.send(
-                        tail.contains("?") ? "GET" : "POST", ground.target(tail),
+                        tail.contains("?") ? "GET" : "POST", fixture.target(tail),
                         headers: headers + [Self.pushType],
-                        body: tail.contains("?") ? .none : .bytes(ground.push))
+                        body: tail.contains("?") ? .none : .bytes(fixture.push))
                     #expect(answer.status == 401, "\(tail): \(answer)")
                     #expect(answer.header("WWW-Authenticate")?.contains("git push") == true)
                 }
             }
             let right = try site.http.send(
-                "GET", ground.target(refs), headers: [Site.authorization])
+                "GET", fixture.target(refs), headers: [Site.authorization])
             #expect(right.status == 200)
             // Credentials that a client sends with a fetch are not checked.
             for headers in [[wrong], [Site.authorization]] {
-                #expect(try site.advertisement(ground.repository, headers: headers).status == 200)
+                #expect(try site.advertisement(fixture.repository, headers: headers).status == 200)
             }
 
             for target in [
-                "/git/\(ground.repository)/git-receive-pack", ground.target("git-receive%2Dpack"),
-                ground.target("./git-receive-pack"), ground.target("x/../git-receive-pack"),
-                ground.target("git-receive-pack?x"), ground.target("git-receive-pack%0A"),
-                ground.target("git-receive-pack%3Fx"), ground.target("git-receive-pack/"),
-                ground.target("git-receive-pack;x"), ground.target("Git-Receive-Pack"),
-                ground.target("/git-receive-pack"), "/git//\(ground.repository)/git-receive-pack",
-                "//git/\(ground.repository)/git-receive-pack",
-                "/git%2F\(ground.repository)/git-receive-pack",
-                ground.target("info/refs?service=git-receive%2Dpack"),
-                ground.target("info/refs?service=git-upload-pack&service=git-receive-pack"),
+                "/git/\(fixture.repository)/git-receive-pack", fixture.target("git-receive%2Dpack"),
+                fixture.target("./git-receive-pack"), fixture.target("x/../git-receive-pack"),
+                fixture.target("git-receive-pack?x"), fixture.target("git-receive-pack%0A"),
+                fixture.target("git-receive-pack%3Fx"), fixture.target("git-receive-pack/"),
+                fixture.target("git-receive-pack;x"), fixture.target("Git-Receive-Pack"),
+                fixture.target("/git-receive-pack"), "/git//\(fixture.repository)/git-receive-pack",
+                "//git/\(fixture.repository)/git-receive-pack",
+                "/git%2F\(fixture.repository)/git-receive-pack",
+                fixture.target("info/refs?service=git-receive%2Dpack"),
+                fixture.target("info/refs?service=git-upload-pack&service=git-receive-pack"),
             ] {
                 for headers in [[], [wrong], [(name: "Remote-User", value: "alice")]] {
                     let answer = try site.http.send(
                         "POST", target, headers: headers + [Self.pushType],
-                        body: .bytes(ground.push))
+                        body: .bytes(fixture.push))
                     #expect((400..<500).contains(answer.status), "\(target): \(answer)")
                 }
             }
-            try ground.expectUnchanged()
+            try fixture.expectUnchanged()
         }
 
         // MARK: Clients that go away
@@ -257,19 +257,19 @@ extension EndToEnd {
         func clientThatGoesAwayWhileItSendsLeavesNothing(front: Front, room: String) throws {
             var setup = ServerProcess.Setup(try StoreUnderTest.file.makeBucket())
             setup.environment = ["GIT_S3_BACKEND_SPOOL_SIZE": room]
-            let ground = try Ground(on: front.makeSite(setup), size: 2_000_000)
+            let fixture = try Fixture(on: front.makeSite(setup), size: 2_000_000)
             let exchange = try HTTPExchange(
-                port: ground.site.port, "POST", ground.target("git-receive-pack"),
+                port: fixture.site.port, "POST", fixture.target("git-receive-pack"),
                 headers: [
                     Site.authorization, Self.pushType, ("Transfer-Encoding", "chunked"),
                 ])
-            try exchange.sendChunk(Array(ground.push.dropLast(1000)))
+            try exchange.sendChunk(Array(fixture.push.dropLast(1000)))
             // If the body is stored until it is complete, git has not started.
             if front.streamsBodies, room == "0" {
-                try wait(for: "git to run") { try ground.site.leftovers().count > 1 }
+                try wait(for: "git to run") { try fixture.site.leftovers().count > 1 }
             }
             exchange.hangUp()
-            try ground.expectUnchanged()
+            try fixture.expectUnchanged()
         }
 
         @Test(arguments: Front.allCases)

@@ -13,7 +13,7 @@ extension EndToEnd {
         )
 
         /// A repository with one commit, and a push to it.
-        private struct Ground {
+        private struct Fixture {
             let site: Site
             let repository: String
             let tree: WorkTree
@@ -53,36 +53,37 @@ extension EndToEnd {
             for encoding in ["gzip", "x-gzip", "GZIP"] {
                 let header = (name: "Content-Encoding", value: encoding)
                 for isChunked in [false, true] {
-                    let ground = try Ground(site)
+                    let fixture = try Fixture(site)
                     func body(_ bytes: [UInt8]) throws -> HTTPClient.Body {
                         isChunked ? Self.bytewise(try gzip(bytes)) : .bytes(try gzip(bytes))
                     }
-                    let fetch = try ground.post(
-                        "git-upload-pack", [header], try body(Site.wants([ground.tip])))
+                    let fetch = try fixture.post(
+                        "git-upload-pack", [header], try body(Site.wants([fixture.tip])))
                     #expect(fetch.status == 200 && fetch.text.contains("PACK"), "\(encoding)")
-                    let push = try ground.post("git-receive-pack", [header], try body(ground.push))
+                    let push = try fixture.post(
+                        "git-receive-pack", [header], try body(fixture.push))
                     #expect(push.text.contains("ok refs/heads/main"), "\(encoding): \(push.start)")
-                    try expectServed(site, ground.repository, equals: ground.tree)
+                    try expectServed(site, fixture.repository, equals: fixture.tree)
                 }
             }
         }
 
         @Test func gzipOfSeveralMembersIsOneStream() throws {
-            let ground = try Ground(try Site.shared(.file))
-            let half = ground.push.count / 2
+            let fixture = try Fixture(try Site.shared(.file))
+            let half = fixture.push.count / 2
             let members =
-                try gzip(Array(ground.push[..<half])) + gzip(Array(ground.push[half...]))
-            let push = try ground.post(
+                try gzip(Array(fixture.push[..<half])) + gzip(Array(fixture.push[half...]))
+            let push = try fixture.post(
                 "git-receive-pack", [("Content-Encoding", "gzip")], .bytes(members))
             #expect(push.text.contains("ok refs/heads/main"), "\(push.start)")
         }
 
         @Test func badGzipIs400AndChangesNothing() throws {
             let site = try Site.shared(.file)
-            let ground = try Ground(site)
-            let pointer = try site.bucket.pointer(of: ground.repository)
+            let fixture = try Fixture(site)
+            let pointer = try site.bucket.pointer(of: fixture.repository)
             for (tail, bytes) in [
-                ("git-upload-pack", Site.wants([ground.tip])), ("git-receive-pack", ground.push),
+                ("git-upload-pack", Site.wants([fixture.tip])), ("git-receive-pack", fixture.push),
             ] {
                 let good = try gzip(bytes)
                 var flipped = good
@@ -94,19 +95,19 @@ extension EndToEnd {
                 ]
                 for (number, body) in bodies.enumerated() {
                     for framed in [HTTPClient.Body.bytes(body), .chunks([body])] {
-                        let answer = try ground.post(tail, [("Content-Encoding", "gzip")], framed)
+                        let answer = try fixture.post(tail, [("Content-Encoding", "gzip")], framed)
                         #expect(answer.status == 400, "\(tail) \(number): \(answer.start)")
                     }
                 }
             }
-            #expect(try site.bucket.pointer(of: ground.repository) == pointer)
+            #expect(try site.bucket.pointer(of: fixture.repository) == pointer)
             try wait(for: "git's end") { try site.instance.children().isEmpty }
             #expect(try site.instance.workspaces() == [])
         }
 
         @Test func gzipBombIsCutOffByTheFramingAndByTheLimitOfFetches() throws {
             let site = try Site.shared(.file)
-            let ground = try Ground(site)
+            let fixture = try Fixture(site)
             let header = (name: "Content-Encoding", value: "gzip")
             func many(_ times: Int, _ bytes: [UInt8]) throws -> [UInt8] {
                 Array(Array(repeating: try gzip(bytes), count: times).joined())
@@ -114,11 +115,11 @@ extension EndToEnd {
             let zeros = try many(100, Array(repeating: 0, count: 1 << 20))
             #expect(zeros.count < 1 << 18)
             for tail in ["git-upload-pack", "git-receive-pack"] {
-                #expect(try ground.post(tail, [header], .bytes(zeros)).status == 400)
+                #expect(try fixture.post(tail, [header], .bytes(zeros)).status == 400)
             }
-            let want = PktLines.line("want \(ground.tip)\n")
+            let want = PktLines.line("want \(fixture.tip)\n")
             let wants = Array(Array(repeating: want, count: (1 << 20) / want.count).joined())
-            let answer = try ground.post(
+            let answer = try fixture.post(
                 "git-upload-pack", [header],
                 .bytes(try many(70, wants) + gzip(PktLines.flush)))
             #expect(answer.status == 413, "\(answer.start)")
@@ -165,27 +166,27 @@ extension EndToEnd {
 
         @Test func bodyByteByByteIsTakenLikeAWholeOne() throws {
             let site = try Site.shared(.file)
-            let ground = try Ground(site)
-            let fetch = try ground.post(
-                "git-upload-pack", [], Self.bytewise(Site.wants([ground.tip])))
+            let fixture = try Fixture(site)
+            let fetch = try fixture.post(
+                "git-upload-pack", [], Self.bytewise(Site.wants([fixture.tip])))
             #expect(fetch.text.contains("PACK"))
-            let push = try ground.post("git-receive-pack", [], Self.bytewise(ground.push))
+            let push = try fixture.post("git-receive-pack", [], Self.bytewise(fixture.push))
             #expect(push.text.contains("ok refs/heads/main"), "\(push.start)")
-            try expectServed(site, ground.repository, equals: ground.tree)
+            try expectServed(site, fixture.repository, equals: fixture.tree)
         }
 
         @Test func clientThatExpects100ContinueGetsIt() throws {
             let site = try Site.shared(.file)
-            let ground = try Ground(site)
+            let fixture = try Fixture(site)
             let exchange = try HTTPExchange(
-                port: site.nginx.port, "POST", "/git/\(ground.repository).git/git-receive-pack",
+                port: site.nginx.port, "POST", "/git/\(fixture.repository).git/git-receive-pack",
                 headers: [
                     Site.authorization, Self.pushType, ("Expect", "100-continue"),
-                    ("Content-Length", "\(ground.push.count)"),
+                    ("Content-Length", "\(fixture.push.count)"),
                 ])
             let first = try exchange.receive(until: "\r\n\r\n")
             #expect(text(first).hasPrefix("HTTP/1.1 100 Continue"))
-            try exchange.send(ground.push)
+            try exchange.send(fixture.push)
             #expect(try exchange.response().text.contains("ok refs/heads/main"))
         }
 
@@ -197,26 +198,26 @@ extension EndToEnd {
         /// Starts a push that is held at a fault point, with a keep-alive interval of 200 ms.
         private func held(
             at point: String, options: [String] = [], _ capabilities: String = Self.sideBand,
-            _ body: (Ground, HTTPExchange, _ release: () throws -> Void) throws -> Void
+            _ body: (Fixture, HTTPExchange, _ release: () throws -> Void) throws -> Void
         ) throws {
             let barrier = try TemporaryDirectory()
             try barrier.file("go", "")
             let site = try Site(
                 .file, options: ["--push-keepalive", "200ms"] + options,
                 environment: ["GIT_S3_BACKEND_FAULT": "\(point)=barrier:\(barrier.path)"])
-            let ground = try Ground(site, capabilities)
+            let fixture = try Fixture(site, capabilities)
             for name in try Files.names(in: barrier.path) {
                 Files.removeTree("\(barrier.path)/\(name)")
             }
             let exchange = try HTTPExchange(
-                port: site.nginx.port, "POST", "/git/\(ground.repository).git/git-receive-pack",
+                port: site.nginx.port, "POST", "/git/\(fixture.repository).git/git-receive-pack",
                 headers: [
                     Site.authorization, Self.pushType,
-                    ("Content-Length", "\(ground.push.count)"),
+                    ("Content-Length", "\(fixture.push.count)"),
                 ])
-            try exchange.send(ground.push)
+            try exchange.send(fixture.push)
             try wait(for: "the push to be held") { try !Files.names(in: barrier.path).isEmpty }
-            try body(ground, exchange) { try barrier.file("go", "") }
+            try body(fixture, exchange) { try barrier.file("go", "") }
             #expect(try site.instance.workspaces() == [])
         }
 
@@ -226,8 +227,8 @@ extension EndToEnd {
 
         @Test(arguments: ["push-received", "push-stored"])
         func heldPushBeginsItsAnswerAndSaysOkOnlyAfterTheSwap(point: String) throws {
-            try held(at: point) { ground, exchange, release in
-                let pointer = try ground.site.bucket.pointer(of: ground.repository)
+            try held(at: point) { fixture, exchange, release in
+                let pointer = try fixture.site.bucket.pointer(of: fixture.repository)
                 var early: [UInt8] = []
                 try wait(for: "keep-alives") {
                     early += try exchange.receive()
@@ -236,18 +237,18 @@ extension EndToEnd {
                 #expect(text(early).hasPrefix("HTTP/1.1 200 OK"))
                 #expect(!text(early).contains("unpack ok"))
                 #expect(!text(early).contains("refs/heads/main"))
-                #expect(try ground.site.bucket.pointer(of: ground.repository) == pointer)
+                #expect(try fixture.site.bucket.pointer(of: fixture.repository) == pointer)
                 try release()
                 let late = try exchange.receive(until: "0000\r\n0\r\n\r\n")
                 #expect(text(late).contains("unpack ok"), "\(text(late))")
                 #expect(text(late).contains("ok refs/heads/main"))
-                #expect(try ground.site.bucket.pointer(of: ground.repository) != pointer)
-                try expectServed(ground.site, ground.repository, equals: ground.tree)
+                #expect(try fixture.site.bucket.pointer(of: fixture.repository) != pointer)
+                try expectServed(fixture.site, fixture.repository, equals: fixture.tree)
             }
         }
 
         @Test func nothingIsSentBeforeTheSwapWithoutSideBands() throws {
-            try held(at: "push-received", "report-status") { ground, exchange, release in
+            try held(at: "push-received", "report-status") { fixture, exchange, release in
                 let end = ContinuousClock.now + .milliseconds(700)
                 try wait(for: "the time to pass") { ContinuousClock.now >= end }
                 #expect(try !exchange.hasReceived())
@@ -258,12 +259,12 @@ extension EndToEnd {
 
         @Test func lostPushIsReportedForEachRefOnceTheAnswerHasBegun() throws {
             try held(at: "push-received", options: ["--push-attempts", "1"]) {
-                ground, exchange, release in
-                let site = ground.site
+                fixture, exchange, release in
+                let site = fixture.site
                 var setup = site.setup
                 setup.environment = [:]
                 let another = try Site(setup)
-                let rival = try WorkTree.clone(another.url(ground.repository), "-q")
+                let rival = try WorkTree.clone(another.url(fixture.repository), "-q")
                 try rival.commit("theirs")
                 try rival.git("push", "-q", "origin", "main")
                 let early = try exchange.receive(until: "0005\u{2}\r\n")
@@ -272,14 +273,14 @@ extension EndToEnd {
                 let late = text(try exchange.receive(until: "0000\r\n0\r\n\r\n"))
                 #expect(late.contains("ng refs/heads/main "), "\(late)")
                 #expect(!late.contains("ok refs/"))
-                try expectServed(another, ground.repository, equals: rival)
+                try expectServed(another, fixture.repository, equals: rival)
             }
         }
 
         @Test func storeFailureIsReportedForEachRefAfterKeepAlives() throws {
-            try held(at: "push-received") { ground, exchange, release in
-                let bucket = ground.site.bucket
-                let pointer = Bucket.Item.pointer(ground.repository)
+            try held(at: "push-received") { fixture, exchange, release in
+                let bucket = fixture.site.bucket
+                let pointer = Bucket.Item.pointer(fixture.repository)
                 let before = try #require(try bucket.read(pointer))
                 _ = try exchange.receive(until: "0005\u{2}\r\n")
                 try bucket.delete(pointer)

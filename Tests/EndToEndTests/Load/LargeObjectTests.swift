@@ -5,7 +5,7 @@ import Testing
 extension EndToEnd {
     /// A pack that is uploaded in parts and downloaded in ranges.
     @Suite struct LargeObjectTests {
-        private struct Stage {
+        private struct Fixture {
             let proxy: FaultProxy
             let site: Site
             let repository: String
@@ -39,66 +39,66 @@ extension EndToEnd {
         }
 
         @Test func packArrivesInSpiteOfFaultsOnItsWay() throws {
-            let stage = try Stage()
-            try stage.commitLarge()
-            stage.proxy.on("PUT", .part, .answer(503, "SlowDown"))
-            stage.proxy.on("PUT", .part, .loseAnswer)
-            stage.proxy.on("POST", .upload, .loseAnswer)
-            try stage.tree.git("push", "-q", "origin", "main")
-            let pushed = stage.proxy.counts
+            let fixture = try Fixture()
+            try fixture.commitLarge()
+            fixture.proxy.on("PUT", .part, .answer(503, "SlowDown"))
+            fixture.proxy.on("PUT", .part, .loseAnswer)
+            fixture.proxy.on("POST", .upload, .loseAnswer)
+            try fixture.tree.git("push", "-q", "origin", "main")
+            let pushed = fixture.proxy.counts
             #expect(pushed["POST uploads"] == 1)
             #expect(pushed["PUT part"] == 5)
             #expect(pushed["POST upload"] == 1)
             #expect(pushed["PUT pack"] == nil)
 
             // Another instance, which has cached nothing.
-            let other = try Stage.site(stage.site.bucket, stage.proxy)
-            stage.proxy.reset()
-            stage.proxy.on("GET", .pack, times: 3, .cutAnswer)
-            let copy = try WorkTree.clone(other.anonymousURL(stage.repository), "-q", "--bare")
-            #expect(try copy.git("rev-parse", "main") == stage.tree.git("rev-parse", "main"))
+            let other = try Fixture.site(fixture.site.bucket, fixture.proxy)
+            fixture.proxy.reset()
+            fixture.proxy.on("GET", .pack, times: 3, .cutAnswer)
+            let copy = try WorkTree.clone(other.anonymousURL(fixture.repository), "-q", "--bare")
+            #expect(try copy.git("rev-parse", "main") == fixture.tree.git("rev-parse", "main"))
             try copy.git("fsck", "--full", "--strict")
-            #expect(stage.proxy.pending == 0)
+            #expect(fixture.proxy.pending == 0)
         }
 
         @Test func pushWhosePartsAreRefusedChangesNothing() throws {
-            let stage = try Stage()
-            let before = try stage.site.bucket.listing()
-            try stage.commitLarge()
-            stage.proxy.on("PUT", .part, times: 1000, .answer(403, "AccessDenied"))
-            #expect(try !stage.tree.attempt("push", "-q", "origin", "main").succeeded)
-            #expect(stage.proxy.counts["DELETE upload"] == 1)
-            #expect(stage.proxy.counts["PUT pointer"] == nil)
+            let fixture = try Fixture()
+            let before = try fixture.site.bucket.listing()
+            try fixture.commitLarge()
+            fixture.proxy.on("PUT", .part, times: 1000, .answer(403, "AccessDenied"))
+            #expect(try !fixture.tree.attempt("push", "-q", "origin", "main").succeeded)
+            #expect(fixture.proxy.counts["DELETE upload"] == 1)
+            #expect(fixture.proxy.counts["PUT pointer"] == nil)
             // The index and the manifest may have been written, but nothing points to them.
-            let after = try stage.site.bucket.listing()
+            let after = try fixture.site.bucket.listing()
             #expect(Set(before).isSubset(of: after))
             #expect(
                 after.filter { $0.hasPrefix("repos/") } == before.filter { $0.hasPrefix("repos/") })
 
-            stage.proxy.reset()
-            try stage.tree.git("push", "-q", "origin", "main")
-            try expectServed(stage.site, stage.repository, equals: stage.tree)
+            fixture.proxy.reset()
+            try fixture.tree.git("push", "-q", "origin", "main")
+            try expectServed(fixture.site, fixture.repository, equals: fixture.tree)
         }
 
         /// An instance is killed while parts are uploaded: the old state remains, and the push can
         /// be repeated.
         @Test func responderKilledInTheMiddleOfAnUploadLeavesTheOldState() throws {
-            let stage = try Stage()
-            let tip = try stage.tree.git("rev-parse", "main")
-            try stage.commitLarge()
+            let fixture = try Fixture()
+            let tip = try fixture.tree.git("rev-parse", "main")
+            try fixture.commitLarge()
             let gate = Gate()
-            stage.proxy.on("PUT", .part, .hold(gate))
-            let push = Background { try stage.tree.attempt("push", "-q", "origin", "main") }
-            try wait(for: "a part to be on its way") { stage.proxy.counts["PUT part"] != nil }
-            stage.site.instance.signal(9)
+            fixture.proxy.on("PUT", .part, .hold(gate))
+            let push = Background { try fixture.tree.attempt("push", "-q", "origin", "main") }
+            try wait(for: "a part to be on its way") { fixture.proxy.counts["PUT part"] != nil }
+            fixture.site.instance.signal(9)
             #expect(try !push.value().succeeded)
             gate.open()
 
-            let other = try Stage.site(stage.site.bucket, stage.proxy)
-            let served = try stage.tree.git("ls-remote", other.url(stage.repository), "main")
+            let other = try Fixture.site(fixture.site.bucket, fixture.proxy)
+            let served = try fixture.tree.git("ls-remote", other.url(fixture.repository), "main")
             #expect(served.hasPrefix(tip))
-            try stage.tree.git("push", "-q", other.url(stage.repository), "main")
-            try expectServed(other, stage.repository, equals: stage.tree)
+            try fixture.tree.git("push", "-q", other.url(fixture.repository), "main")
+            try expectServed(other, fixture.repository, equals: fixture.tree)
         }
     }
 }

@@ -8,24 +8,24 @@ extension EndToEnd {
         @Test(arguments: fronts, [("foo", "foo/bar"), ("foo/bar", "foo")])
         func branchBecomesADirectoryAsByGit(front: Front, names: (String, String)) throws {
             let (old, new) = names
-            try sameAsGit(front, "\(names)") { stage in
-                let repository = try stage.publish()
-                let tree = try stage.clone(repository, "-q")
-                try stage.git(tree, "push", "origin", "HEAD:refs/heads/\(old)")
+            try sameAsGit(front, "\(names)") { session in
+                let repository = try session.publish()
+                let tree = try session.clone(repository, "-q")
+                try session.git(tree, "push", "origin", "HEAD:refs/heads/\(old)")
 
-                let atomic = try stage.attempt(
+                let atomic = try session.attempt(
                     tree, "push", "--atomic", "origin", ":refs/heads/\(old)",
                     "HEAD:refs/heads/\(new)")
                 #expect(!atomic.succeeded)
                 #expect(atomic.errors.contains("atomic transaction failed"), "\(atomic)")
-                stage.note("kept", try tree.git("ls-remote", "origin", "refs/heads/foo*"))
+                session.note("kept", try tree.git("ls-remote", "origin", "refs/heads/foo*"))
 
-                let push = try stage.attempt(
+                let push = try session.attempt(
                     tree, "push", "origin", ":refs/heads/\(old)", "HEAD:refs/heads/\(new)")
                 #expect(push.succeeded, "\(push)")
                 let refs = try tree.git("ls-remote", "origin", "refs/heads/foo*")
                 #expect(refs.hasSuffix("\trefs/heads/\(new)"), "\(refs)")
-                stage.note("changed", refs)
+                session.note("changed", refs)
             }
         }
 

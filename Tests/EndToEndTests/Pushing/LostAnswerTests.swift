@@ -6,7 +6,7 @@ extension EndToEnd {
     /// Only a store on the network loses answers; a proxy in front of it simulates that.
     @Suite struct LostAnswerTests {
         /// A site behind a proxy, another site without it, and a repository with one commit.
-        private struct Stage {
+        private struct Fixture {
             let proxy: FaultProxy
             let site: Site
             let direct: Site
@@ -72,101 +72,101 @@ extension EndToEnd {
         private static let swap = FaultProxy.Kind("PUT", .pointer)
 
         @Test func swapWhoseAnswerIsLostIsASuccess() throws {
-            let stage = try Stage()
-            stage.proxy.on("PUT", .pointer, .loseAnswer)
-            try stage.expectPublished(try stage.push())
+            let fixture = try Fixture()
+            fixture.proxy.on("PUT", .pointer, .loseAnswer)
+            try fixture.expectPublished(try fixture.push())
         }
 
         @Test func swapThatIsAppliedAndSentAgainIsASuccess() throws {
-            let stage = try Stage()
-            stage.proxy.on("PUT", .pointer, .sendTwice)
-            try stage.expectPublished(try stage.push())
-            #expect(stage.proxy.entries.contains { $0.kind == Self.swap && $0.status == 412 })
+            let fixture = try Fixture()
+            fixture.proxy.on("PUT", .pointer, .sendTwice)
+            try fixture.expectPublished(try fixture.push())
+            #expect(fixture.proxy.entries.contains { $0.kind == Self.swap && $0.status == 412 })
         }
 
         @Test func swapThatIsAppliedLateIsASuccess() throws {
-            let stage = try Stage()
+            let fixture = try Fixture()
             let late = FaultProxy.LateDelivery()
-            stage.proxy.on("PUT", .pointer, .deliverLate(late))
+            fixture.proxy.on("PUT", .pointer, .deliverLate(late))
             // The read after the lost answer still returns the old state; then the swap is applied.
-            stage.proxy.on("GET", .pointer, after: Self.swap, .answerAfter(late))
-            try stage.expectPublished(try stage.push())
+            fixture.proxy.on("GET", .pointer, after: Self.swap, .answerAfter(late))
+            try fixture.expectPublished(try fixture.push())
         }
 
         @Test func swapThatIsAppliedAfterItsRepetitionHarmsNothing() throws {
-            let stage = try Stage()
+            let fixture = try Fixture()
             let late = FaultProxy.LateDelivery()
-            stage.proxy.on("PUT", .pointer, .deliverLate(late))
-            let result = try stage.push()
+            fixture.proxy.on("PUT", .pointer, .deliverLate(late))
+            let result = try fixture.push()
             late.make()
-            try stage.expectPublished(result)
+            try fixture.expectPublished(result)
         }
 
         @Test func swapThatNeverArrivesIsRepeated() throws {
-            let stage = try Stage()
-            stage.proxy.on("PUT", .pointer, .loseRequest)
-            try stage.expectPublished(try stage.push())
+            let fixture = try Fixture()
+            fixture.proxy.on("PUT", .pointer, .loseRequest)
+            try fixture.expectPublished(try fixture.push())
         }
 
         @Test(arguments: [
             (503, "SlowDown"), (500, "InternalError"), (409, "ConditionalRequestConflict"),
         ])
         func swapThatIsTurnedAwayOnceIsRepeated(status: Int, code: String) throws {
-            let stage = try Stage()
-            stage.proxy.on("PUT", .pointer, .answer(status, code))
-            try stage.expectPublished(try stage.push())
+            let fixture = try Fixture()
+            fixture.proxy.on("PUT", .pointer, .answer(status, code))
+            try fixture.expectPublished(try fixture.push())
         }
 
         @Test func swapThatAnotherPushWasBuiltOnIsASuccess() throws {
-            let stage = try Stage()
+            let fixture = try Fixture()
             let gate = Gate()
-            stage.proxy.on("PUT", .pointer, .loseAnswer)
-            stage.proxy.on("GET", .pointer, after: Self.swap, .hold(gate))
-            let push = Background { try stage.push() }
-            try wait(for: "the look after the lost answer") { stage.proxy.pending == 0 }
-            let rival = try stage.pushRival()
+            fixture.proxy.on("PUT", .pointer, .loseAnswer)
+            fixture.proxy.on("GET", .pointer, after: Self.swap, .hold(gate))
+            let push = Background { try fixture.push() }
+            try wait(for: "the look after the lost answer") { fixture.proxy.pending == 0 }
+            let rival = try fixture.pushRival()
             gate.open()
             let result = try push.value()
             #expect(result.succeeded, "\(result)")
-            try expectServed(stage.direct, stage.repository, equals: rival)
-            let ours = try stage.tree.git("rev-parse", "HEAD")
+            try expectServed(fixture.direct, fixture.repository, equals: rival)
+            let ours = try fixture.tree.git("rev-parse", "HEAD")
             try rival.git("merge-base", "--is-ancestor", ours, "main")
         }
 
         @Test func swapThatNeverArrivedWhileAnotherCameIsALoss() throws {
-            let stage = try Stage()
+            let fixture = try Fixture()
             let gate = Gate()
-            stage.proxy.on("PUT", .pointer, .loseRequest)
-            stage.proxy.on("GET", .pointer, after: Self.swap, .hold(gate))
-            let push = Background { try stage.push() }
-            try wait(for: "the look after the lost request") { stage.proxy.pending == 0 }
-            let rival = try stage.pushRival()
+            fixture.proxy.on("PUT", .pointer, .loseRequest)
+            fixture.proxy.on("GET", .pointer, after: Self.swap, .hold(gate))
+            let push = Background { try fixture.push() }
+            try wait(for: "the look after the lost request") { fixture.proxy.pending == 0 }
+            let rival = try fixture.pushRival()
             gate.open()
             let result = try push.value()
             #expect(!result.succeeded && result.errors.contains("409"), "\(result)")
-            try expectServed(stage.direct, stage.repository, equals: rival)
+            try expectServed(fixture.direct, fixture.repository, equals: rival)
         }
 
         /// Pushes a new branch after a push by another client was published, so that a second swap
         /// is needed, to which `action` applies.
         private func pushAfterAnother(_ action: FaultProxy.Action) throws {
-            let stage = try Stage()
-            var setup = stage.site.setup
+            let fixture = try Fixture()
+            var setup = fixture.site.setup
             setup.options = []
             let site = try Site(setup)
             let gate = Gate()
-            stage.proxy.on("PUT", .pointer, .hold(gate))
-            stage.proxy.on("PUT", .pointer, action)
-            let url = site.url(stage.repository)
-            let push = Background { try stage.tree.attempt("push", url, "main:ours") }
-            try wait(for: "the swap to be held") { stage.proxy.pending == 1 }
-            let rival = try stage.pushRival()
+            fixture.proxy.on("PUT", .pointer, .hold(gate))
+            fixture.proxy.on("PUT", .pointer, action)
+            let url = site.url(fixture.repository)
+            let push = Background { try fixture.tree.attempt("push", url, "main:ours") }
+            try wait(for: "the swap to be held") { fixture.proxy.pending == 1 }
+            let rival = try fixture.pushRival()
             gate.open()
             let result = try push.value()
             #expect(result.succeeded, "\(result)")
-            #expect(stage.proxy.pending == 0)
-            try rival.git("fetch", "-q", stage.tree.path, "main:refs/heads/ours")
-            try expectServed(stage.direct, stage.repository, equals: rival)
+            #expect(fixture.proxy.pending == 0)
+            try rival.git("fetch", "-q", fixture.tree.path, "main:refs/heads/ours")
+            try expectServed(fixture.direct, fixture.repository, equals: rival)
         }
 
         @Test func reappliedSwapWhoseAnswerIsLostIsASuccess() throws {
@@ -182,45 +182,45 @@ extension EndToEnd {
         }
 
         @Test func lateSwapCannotUndoAnotherPush() throws {
-            let stage = try Stage()
+            let fixture = try Fixture()
             let late = FaultProxy.LateDelivery()
             let gate = Gate()
-            stage.proxy.on("PUT", .pointer, .deliverLate(late))
-            stage.proxy.on("GET", .pointer, after: Self.swap, .hold(gate))
-            let push = Background { try stage.push() }
-            try wait(for: "the look after the lost answer") { stage.proxy.pending == 0 }
-            let rival = try stage.pushRival()
+            fixture.proxy.on("PUT", .pointer, .deliverLate(late))
+            fixture.proxy.on("GET", .pointer, after: Self.swap, .hold(gate))
+            let push = Background { try fixture.push() }
+            try wait(for: "the look after the lost answer") { fixture.proxy.pending == 0 }
+            let rival = try fixture.pushRival()
             late.make()
             gate.open()
             let result = try push.value()
             #expect(!result.succeeded && result.errors.contains("409"), "\(result)")
-            try expectServed(stage.direct, stage.repository, equals: rival)
+            try expectServed(fixture.direct, fixture.repository, equals: rival)
         }
 
         @Test func swapThatLandedAndCannotBeLookedAtIsNotCalledALossNorASuccess() throws {
-            let stage = try Stage()
-            stage.proxy.on("PUT", .pointer, .loseAnswer)
-            stage.proxy.on(
+            let fixture = try Fixture()
+            fixture.proxy.on("PUT", .pointer, .loseAnswer)
+            fixture.proxy.on(
                 "GET", .pointer, after: Self.swap, times: 1000, .answer(503, "ServiceUnavailable"))
-            let result = try stage.push()
+            let result = try fixture.push()
             #expect(!result.succeeded && result.errors.contains("503"), "\(result)")
             // A fetch shows that the swap had been applied.
-            stage.proxy.reset()
-            try expectServed(stage.direct, stage.repository, equals: stage.tree)
+            fixture.proxy.reset()
+            try expectServed(fixture.direct, fixture.repository, equals: fixture.tree)
         }
 
         @Test func undeterminedPushSaysThatItMayHaveLanded() throws {
-            let stage = try Stage()
-            let tip = try stage.tree.git("rev-parse", "main~1")
-            let next = try stage.tree.git("rev-parse", "main")
-            stage.proxy.on("PUT", .pointer, times: 1000, .loseAnswer)
-            stage.proxy.on(
+            let fixture = try Fixture()
+            let tip = try fixture.tree.git("rev-parse", "main~1")
+            let next = try fixture.tree.git("rev-parse", "main")
+            fixture.proxy.on("PUT", .pointer, times: 1000, .loseAnswer)
+            fixture.proxy.on(
                 "GET", .pointer, after: Self.swap, times: 1000, .answer(503, "ServiceUnavailable"))
-            let answer = try stage.site.push(
-                to: stage.repository,
+            let answer = try fixture.site.push(
+                to: fixture.repository,
                 PushBody(
                     [.init(old: tip, new: next, "refs/heads/main")],
-                    capabilities: "report-status", pack: try stage.tree.pack([next, "^\(tip)"])))
+                    capabilities: "report-status", pack: try fixture.tree.pack([next, "^\(tip)"])))
             #expect(answer.status == 503)
             #expect(answer.header("Retry-After") != nil)
             #expect(
@@ -228,19 +228,19 @@ extension EndToEnd {
         }
 
         @Test func undeterminedPushSaysSoAlsoOnceItsAnswerHasBegun() throws {
-            let stage = try Stage()
-            var setup = stage.site.setup
+            let fixture = try Fixture()
+            var setup = fixture.site.setup
             setup.options = ["--push-keepalive", "1"]
             let site = try Site(setup)
             let gate = Gate()
-            stage.proxy.on("PUT", .pack, .hold(gate))
-            stage.proxy.on("PUT", .pointer, times: 1000, .loseAnswer)
-            stage.proxy.on(
+            fixture.proxy.on("PUT", .pack, .hold(gate))
+            fixture.proxy.on("PUT", .pointer, times: 1000, .loseAnswer)
+            fixture.proxy.on(
                 "GET", .pointer, after: Self.swap, times: 1000, .answer(503, "ServiceUnavailable"))
-            let url = site.url(stage.repository)
-            let push = Background { try stage.tree.attempt("push", url, "main") }
+            let url = site.url(fixture.repository)
+            let push = Background { try fixture.tree.attempt("push", url, "main") }
             try wait(for: "the pack to be on its way") {
-                stage.proxy.entries.contains { $0.kind == FaultProxy.Kind("PUT", .pack) }
+                fixture.proxy.entries.contains { $0.kind == FaultProxy.Kind("PUT", .pack) }
             }
             let end = ContinuousClock.now + .seconds(2)
             try wait(for: "the keep-alive's time") { ContinuousClock.now >= end }
@@ -249,90 +249,90 @@ extension EndToEnd {
             #expect(!result.succeeded, "\(result)")
             #expect(result.errors.contains("[remote rejected]"), "\(result)")
             #expect(result.errors.contains("may have been applied"), "\(result)")
-            stage.proxy.reset()
-            try expectServed(stage.direct, stage.repository, equals: stage.tree)
+            fixture.proxy.reset()
+            try expectServed(fixture.direct, fixture.repository, equals: fixture.tree)
         }
 
         @Test func swapThatIsForbiddenChangesNothing() throws {
-            let stage = try Stage()
-            stage.proxy.on("PUT", .pointer, times: 1000, .answer(403, "AccessDenied"))
-            let result = try stage.push()
-            stage.proxy.reset()
-            try stage.expectUnchanged(result, says: "500")
+            let fixture = try Fixture()
+            fixture.proxy.on("PUT", .pointer, times: 1000, .answer(403, "AccessDenied"))
+            let result = try fixture.push()
+            fixture.proxy.reset()
+            try fixture.expectUnchanged(result, says: "500")
         }
 
         @Test(arguments: [FaultProxy.StoredKind.pack, .index, .manifest])
         func objectWhoseAnswerIsLostIsWrittenAgain(object: FaultProxy.StoredKind) throws {
-            let stage = try Stage()
-            stage.proxy.on("PUT", object, .loseAnswer)
-            try stage.expectPublished(try stage.push())
-            #expect(stage.proxy.counts["PUT \(object)"] == 2)
+            let fixture = try Fixture()
+            fixture.proxy.on("PUT", object, .loseAnswer)
+            try fixture.expectPublished(try fixture.push())
+            #expect(fixture.proxy.counts["PUT \(object)"] == 2)
         }
 
         @Test(arguments: [FaultProxy.StoredKind.pack, .manifest])
         func objectThatCannotBeWrittenFailsThePushBeforeTheSwap(
             object: FaultProxy.StoredKind
         ) throws {
-            let stage = try Stage()
-            stage.proxy.reset()
-            stage.proxy.on("PUT", object, times: 1000, .answer(503, "SlowDown"))
-            let result = try stage.push()
-            #expect(stage.proxy.counts["PUT pointer"] == nil)
-            stage.proxy.reset()
-            try stage.expectUnchanged(result, says: "503")
+            let fixture = try Fixture()
+            fixture.proxy.reset()
+            fixture.proxy.on("PUT", object, times: 1000, .answer(503, "SlowDown"))
+            let result = try fixture.push()
+            #expect(fixture.proxy.counts["PUT pointer"] == nil)
+            fixture.proxy.reset()
+            try fixture.expectUnchanged(result, says: "503")
         }
 
         @Test(arguments: [FaultProxy.StoredKind.pointer, .manifest, .pack])
         func readWhoseAnswerIsLostIsRepeated(object: FaultProxy.StoredKind) throws {
-            let stage = try Stage()
-            stage.proxy.on("GET", object, .loseAnswer)
-            let copy = try WorkTree.clone(stage.site.anonymousURL(stage.repository), "-q")
-            #expect(try copy.git("rev-parse", "HEAD") == stage.tree.git("rev-parse", "main~1"))
-            #expect(stage.proxy.pending == 0)
+            let fixture = try Fixture()
+            fixture.proxy.on("GET", object, .loseAnswer)
+            let copy = try WorkTree.clone(fixture.site.anonymousURL(fixture.repository), "-q")
+            #expect(try copy.git("rev-parse", "HEAD") == fixture.tree.git("rev-parse", "main~1"))
+            #expect(fixture.proxy.pending == 0)
         }
 
         @Test(arguments: [FaultProxy.StoredKind.pointer, .manifest, .pack, .index])
         func readThatIsCutShortIsRepeated(object: FaultProxy.StoredKind) throws {
-            let stage = try Stage()
-            stage.proxy.on("GET", object, .cutAnswer)
-            let tip = try stage.tree.git("rev-parse", "main~1")
-            let answer = try stage.site.fetch(stage.repository, [tip])
+            let fixture = try Fixture()
+            fixture.proxy.on("GET", object, .cutAnswer)
+            let tip = try fixture.tree.git("rev-parse", "main~1")
+            let answer = try fixture.site.fetch(fixture.repository, [tip])
             #expect(answer.status == 200)
-            #expect(stage.proxy.pending == 0)
-            #expect(stage.proxy.counts["GET \(object)"] == 2)
+            #expect(fixture.proxy.pending == 0)
+            #expect(fixture.proxy.counts["GET \(object)"] == 2)
         }
 
         @Test(arguments: [FaultProxy.StoredKind.pointer, .manifest, .pack])
         func objectThatIsAlteredOnItsWayIs500(object: FaultProxy.StoredKind) throws {
-            let stage = try Stage()
-            stage.proxy.on(
+            let fixture = try Fixture()
+            fixture.proxy.on(
                 "GET", object, times: 1000,
                 .alter { bytes in
                     var bytes = bytes
                     bytes[bytes.count / 2] ^= 1
                     return bytes
                 })
-            let tip = try stage.tree.git("rev-parse", "main~1")
-            #expect(try stage.site.fetch(stage.repository, [tip]).status == 500)
-            let next = try stage.tree.git("rev-parse", "main")
-            let push = try stage.site.push(
-                to: stage.repository,
+            let tip = try fixture.tree.git("rev-parse", "main~1")
+            #expect(try fixture.site.fetch(fixture.repository, [tip]).status == 500)
+            let next = try fixture.tree.git("rev-parse", "main")
+            let push = try fixture.site.push(
+                to: fixture.repository,
                 PushBody(
                     [.init(old: tip, new: next, "refs/heads/main")],
-                    capabilities: "report-status", pack: try stage.tree.pack([next, "^\(tip)"])))
+                    capabilities: "report-status", pack: try fixture.tree.pack([next, "^\(tip)"])))
             #expect(push.status == 500)
-            #expect(stage.proxy.counts["PUT pointer"] == nil)
+            #expect(fixture.proxy.counts["PUT pointer"] == nil)
         }
 
         @Test func storeThatCannotBeReachedIs503WithRetryAfter() throws {
-            let stage = try Stage()
-            stage.proxy.on("GET", .pointer, times: 1000, .loseRequest)
-            let answer = try stage.site.advertisement(stage.repository)
+            let fixture = try Fixture()
+            fixture.proxy.on("GET", .pointer, times: 1000, .loseRequest)
+            let answer = try fixture.site.advertisement(fixture.repository)
             #expect(answer.status == 503)
             #expect(answer.header("Retry-After") != nil)
             #expect(answer.header("Content-Type")?.hasPrefix("text/plain") == true)
-            stage.proxy.reset()
-            #expect(try stage.site.advertisement(stage.repository).status == 200)
+            fixture.proxy.reset()
+            #expect(try fixture.site.advertisement(fixture.repository).status == 200)
         }
     }
 }

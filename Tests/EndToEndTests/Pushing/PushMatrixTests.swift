@@ -6,10 +6,10 @@ extension EndToEnd {
     /// The subjects of git's t5541 and t5545.
     @Suite struct PushMatrixTests {
         @Test(arguments: fronts) func refusalsReadAsByGit(front: Front) throws {
-            try sameAsGit(front) { stage in
-                let repository = try stage.publish()
-                let tree = try stage.clone(repository, "-q")
-                let other = try stage.clone(repository, "-q")
+            try sameAsGit(front) { session in
+                let repository = try session.publish()
+                let tree = try session.clone(repository, "-q")
+                let other = try session.clone(repository, "-q")
                 try other.commit("theirs", "theirs")
                 try other.git("push", "-q", "origin", "main")
                 let served = try other.git("ls-remote", "origin")
@@ -33,16 +33,16 @@ extension EndToEnd {
                 ] {
                     let run = try tree.client.traced(["push"] + arguments, in: tree.path)
                     #expect(!run.succeeded, "\(run)")
-                    stage.note(run, ["push"] + arguments, tree)
+                    session.note(run, ["push"] + arguments, tree)
                 }
                 #expect(try other.git("ls-remote", "origin") == served)
             }
         }
 
         @Test(arguments: fronts) func everyKindOfPushEndsAsByGit(front: Front) throws {
-            try sameAsGit(front) { stage in
-                let repository = try stage.publish()
-                let tree = try stage.clone(repository, "-q", "--mirror")
+            try sameAsGit(front) { session in
+                let repository = try session.publish()
+                let tree = try session.clone(repository, "-q", "--mirror")
                 try tree.git("config", "--unset", "remote.origin.mirror")
                 let tip = try tree.git("rev-parse", "main")
                 try tree.git("branch", "grün", "main~1")
@@ -65,10 +65,10 @@ extension EndToEnd {
                     ["--verify", "origin", "main:refs/heads/4"],
                 ] {
                     let run = try tree.client.traced(["push"] + arguments, in: tree.path)
-                    stage.note(run, ["push"] + arguments, tree)
-                    stage.note("refs", try tree.git("ls-remote", "origin"))
+                    session.note(run, ["push"] + arguments, tree)
+                    session.note("refs", try tree.git("ls-remote", "origin"))
                 }
-                let copy = try stage.clone(repository, "-q", "--mirror")
+                let copy = try session.clone(repository, "-q", "--mirror")
                 let fsck = try copy.attempt("fsck", "--full", "--strict", "--no-dangling")
                 #expect(fsck.succeeded, "\(fsck)")
                 #expect(try copy.git("cat-file", "-t", "refs/tags/tree") == "tree")
@@ -80,14 +80,14 @@ extension EndToEnd {
             throws
         {
             for option in ["--all", "--mirror"] {
-                try sameAsGit(front, option) { stage in
-                    let repository = try stage.host.create()
+                try sameAsGit(front, option) { session in
+                    let repository = try session.host.create()
                     let source = try History.shared.get().tree
-                    let run = try source.traced("push", option, stage.host.url(repository))
-                    stage.note(run, ["push", option], source)
+                    let run = try source.traced("push", option, session.host.url(repository))
+                    session.note(run, ["push", option], source)
                     #expect(run.succeeded, "\(run)")
-                    let copy = try stage.clone(repository, "--mirror", "-q")
-                    stage.note("refs", try copy.git("for-each-ref"))
+                    let copy = try session.clone(repository, "--mirror", "-q")
+                    session.note("refs", try copy.git("for-each-ref"))
                     #expect(try copy.git("symbolic-ref", "HEAD") == "refs/heads/main")
                 }
             }
@@ -96,36 +96,36 @@ extension EndToEnd {
         /// receive-pack has no version 2, and the client requests none.
         @Test(arguments: fronts, 0...2)
         func versionsArePushedByAsByGit(front: Front, version: Int) throws {
-            try sameAsGit(front, "\(version)") { stage in
-                let repository = try stage.publish()
-                let tree = try stage.clone(repository, "-q")
+            try sameAsGit(front, "\(version)") { session in
+                let repository = try session.publish()
+                let tree = try session.clone(repository, "-q")
                 try tree.git("config", "protocol.version", "\(version)")
                 try tree.commit("new", "new")
-                let push = try stage.git(tree, "push", "origin", "main")
+                let push = try session.git(tree, "push", "origin", "main")
                 #expect(push.sentHeaders.contains("Git-Protocol: version=2") == false)
                 #expect(
                     push.sentHeaders.contains("Git-Protocol: version=1") == (version == 1))
-                stage.note(
+                session.note(
                     "the server's greeting", push.packets.filter { $0.contains("< version") })
             }
         }
 
         @Test(arguments: fronts, ["4096", "104857600"])
         func largePushComesInChunksOrWithItsLength(front: Front, buffer: String) throws {
-            try sameAsGit(front, buffer) { stage in
-                let repository = try stage.publish()
-                let tree = try stage.clone(repository, "-q")
+            try sameAsGit(front, buffer) { session in
+                let repository = try session.publish()
+                let tree = try session.clone(repository, "-q")
                 var random: UInt64 = 1
                 let bytes = (0..<300_000).map { _ in
                     random = random &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
                     return UInt8(truncatingIfNeeded: random >> 56)
                 }
                 try tree.commit("random", bytes: bytes)
-                let push = try stage.git(
+                let push = try session.git(
                     tree, "-c", "http.postBuffer=\(buffer)", "push", "origin", "main")
                 let isChunked = push.sentHeaders.contains("Transfer-Encoding: chunked")
                 #expect(isChunked == (buffer == "4096"), "\(push)")
-                let copy = try stage.clone(repository, "-q")
+                let copy = try session.clone(repository, "-q")
                 let blob = try copy.client.run(["cat-file", "blob", "HEAD:random"], in: copy.path)
                 #expect(blob.output == bytes)
             }
@@ -134,13 +134,13 @@ extension EndToEnd {
         /// A push may omit the base of a delta if the server has it; the published pack is complete
         /// nevertheless.
         @Test(arguments: fronts) func thinPushIsPublishedWhole(front: Front) throws {
-            try sameAsGit(front) { stage in
-                let repository = try stage.publish()
-                let tree = try stage.clone(repository, "-q")
+            try sameAsGit(front) { session in
+                let repository = try session.publish()
+                let tree = try session.clone(repository, "-q")
                 let big = try tree.git("show", "HEAD:big")
                 try tree.commit("big", big + "\none line more")
-                try stage.git(tree, "push", "--thin", "origin", "main")
-                let copy = try stage.clone(repository, "-q")
+                try session.git(tree, "push", "--thin", "origin", "main")
+                let copy = try session.clone(repository, "-q")
                 #expect(try copy.git("show", "HEAD:big") == big + "\none line more")
                 let fsck = try copy.attempt("fsck", "--full", "--strict", "--no-dangling")
                 #expect(fsck.succeeded, "\(fsck)")
@@ -221,9 +221,9 @@ extension EndToEnd {
         }
 
         @Test(arguments: fronts) func brokenObjectsAreRefusedInGitsWords(front: Front) throws {
-            try sameAsGit(front) { stage in
-                let repository = try stage.publish()
-                let tree = try stage.clone(repository, "-q")
+            try sameAsGit(front) { session in
+                let repository = try session.publish()
+                let tree = try session.clone(repository, "-q")
                 func commit(_ message: String) throws -> String {
                     let text = """
                         tree \(try tree.git("rev-parse", "main^{tree}"))
@@ -239,33 +239,33 @@ extension EndToEnd {
                 }
                 for author in ["nobody", "A <a@b> 99999999999999999999 +0000"] {
                     let broken = try commit(author)
-                    let run = try stage.attempt(
+                    let run = try session.attempt(
                         tree, "push", "origin", "\(broken):refs/heads/broken", "main:refs/heads/x")
                     #expect(run.errors.contains("unpacker error"), "\(run)")
                 }
-                stage.note("refs", try tree.git("ls-remote", "origin"))
+                session.note("refs", try tree.git("ls-remote", "origin"))
             }
         }
 
         @Test(arguments: fronts) func signedPushIsRefusedByTheClientUnlessItMayDoWithout(
             front: Front
         ) throws {
-            try sameAsGit(front) { stage in
-                let repository = try stage.publish()
-                let tree = try stage.clone(repository, "-q")
+            try sameAsGit(front) { session in
+                let repository = try session.publish()
+                let tree = try session.clone(repository, "-q")
                 try tree.commit("new", "new")
-                let signed = try stage.attempt(tree, "push", "--signed", "origin", "main")
+                let signed = try session.attempt(tree, "push", "--signed", "origin", "main")
                 #expect(!signed.succeeded)
                 #expect(
                     signed.errors.contains("the receiving end does not support --signed push"))
-                try stage.git(tree, "push", "--signed=if-asked", "origin", "main")
+                try session.git(tree, "push", "--signed=if-asked", "origin", "main")
             }
         }
 
         @Test(arguments: fronts) func twoThousandTagsArePushedAndFetched(front: Front) throws {
-            try sameAsGit(front) { stage in
-                let repository = try stage.publish()
-                let tree = try stage.clone(repository, "-q")
+            try sameAsGit(front) { session in
+                let repository = try session.publish()
+                let tree = try session.clone(repository, "-q")
                 let tags = (1...2000).map { number in
                     """
                     tag many-\(number)
@@ -278,18 +278,18 @@ extension EndToEnd {
                 try tree.git("fast-import", "--quiet", input: .bytes(Array(tags.joined().utf8)))
                 let push = try tree.traced("push", "-q", "--tags", "origin")
                 #expect(push.succeeded)
-                stage.note("push", stage.requests(push))
+                session.note("push", session.requests(push))
                 // The wants exceed the client's buffer.
                 for version in [0, 2] {
                     let (copy, clone) = try WorkTree.tracedClone(
-                        stage.host.url(repository),
+                        session.host.url(repository),
                         [
                             "-q", "--bare", "-c", "protocol.version=\(version)", "-c",
                             "http.postBuffer=70000",
                         ])
                     #expect(clone.succeeded)
                     #expect(clone.sentHeaders.contains("Transfer-Encoding: chunked"))
-                    stage.note("clone", stage.requests(clone))
+                    session.note("clone", session.requests(clone))
                     let tags = try copy.git("tag", "--list", "many-*").split(separator: "\n")
                     #expect(tags.count == 2000)
                 }

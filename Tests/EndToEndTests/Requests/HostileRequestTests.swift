@@ -7,7 +7,7 @@ extension EndToEnd {
         static let site = Result { try Site(.file) }
 
         /// A repository with one commit, and a push to it that would be accepted.
-        struct Ground {
+        struct Fixture {
             let site: Site
             let repository: String
             let tree: WorkTree
@@ -107,42 +107,42 @@ extension EndToEnd {
         // MARK: Who is who
 
         @Test func wrongPasswordIs401AndAGitPushWithItFails() throws {
-            let ground = try Ground()
-            let site = ground.site
-            let path = "/git/\(ground.repository).git"
+            let fixture = try Fixture()
+            let site = fixture.site
+            let path = "/git/\(fixture.repository).git"
             let headers: [[(name: String, value: String)]] = [
                 [], [Self.wrongPassword], [("Authorization", "Basic")],
                 [("Authorization", "Basic YWxpY2U=")], [("Authorization", "Basic YWxpY2U6")],
                 [("Authorization", "Bearer YWxpY2U6d29uZGVybGFuZA==")],
                 [("Authorization", "Basic bWFsbG9yeTp3b25kZXJsYW5k")],
             ]
-            try ground.expectUntouched("a push without the right password") {
+            try fixture.expectUntouched("a push without the right password") {
                 for header in headers {
                     let refs = try site.advertisement(
-                        ground.repository, service: "git-receive-pack", headers: header)
+                        fixture.repository, service: "git-receive-pack", headers: header)
                     #expect(refs.status == 401, "\(header): \(refs.start)")
                     #expect(refs.header("WWW-Authenticate")?.contains("Basic") == true)
                     let push = try site.http.send(
                         "POST", "\(path)/git-receive-pack", headers: header + [Self.pushType],
-                        body: .bytes(ground.goodPush.bytes))
+                        body: .bytes(fixture.goodPush.bytes))
                     #expect(push.status == 401, "\(header): \(push.start)")
                 }
                 for user in ["alice", "mallory", ""] {
-                    let url = site.url(ground.repository, user: user, password: "madhatter")
-                    #expect(try !ground.tree.attempt("push", url, "main").succeeded)
+                    let url = site.url(fixture.repository, user: user, password: "madhatter")
+                    #expect(try !fixture.tree.attempt("push", url, "main").succeeded)
                 }
-                let anonymous = site.anonymousURL(ground.repository)
-                #expect(try !ground.tree.attempt("push", anonymous, "main").succeeded)
+                let anonymous = site.anonymousURL(fixture.repository)
+                #expect(try !fixture.tree.attempt("push", anonymous, "main").succeeded)
             }
         }
 
         @Test func anyAuthorizationHeaderIsIgnoredWhereNoPasswordIsAskedFor() throws {
-            let ground = try Ground()
-            let refs = try ground.site.advertisement(
-                ground.repository, headers: [Self.wrongPassword])
+            let fixture = try Fixture()
+            let refs = try fixture.site.advertisement(
+                fixture.repository, headers: [Self.wrongPassword])
             #expect(refs.status == 200)
-            let fetch = try ground.site.fetch(
-                ground.repository, [ground.tip], headers: [Self.wrongPassword])
+            let fetch = try fixture.site.fetch(
+                fixture.repository, [fixture.tip], headers: [Self.wrongPassword])
             #expect(fetch.status == 200)
         }
 
@@ -173,19 +173,19 @@ extension EndToEnd {
         ]
 
         @Test func pushInDisguiseIsRefusedAndChangesNothing() throws {
-            let ground = try Ground()
+            let fixture = try Fixture()
             let named: [(name: String, value: String)] = [
                 Self.wrongPassword, ("Remote-User", "alice"), ("Remote_User", "alice"),
                 ("X-Remote-User", "alice"), ("X-HTTP-Method-Override", "POST"),
                 ("Proxy", "alice"),
             ]
-            try ground.expectUntouched("pushes in disguise") {
+            try fixture.expectUntouched("pushes in disguise") {
                 for target in Self.disguises {
-                    let target = target.replacing("NAME", with: ground.repository)
+                    let target = target.replacing("NAME", with: fixture.repository)
                     for method in ["POST", "GET", "PUT", "PATCH", "post"] {
-                        let answer = try ground.site.http.send(
+                        let answer = try fixture.site.http.send(
                             method, target, headers: named + [Self.pushType],
-                            body: .bytes(ground.goodPush.bytes))
+                            body: .bytes(fixture.goodPush.bytes))
                         #expect(
                             [400, 401, 403, 404, 405].contains(answer.status),
                             "\(method) \(target): \(answer.start)")
@@ -193,11 +193,11 @@ extension EndToEnd {
                 }
             }
             // With the right password and the plain path it succeeds, so the body was valid.
-            #expect(try ground.post(ground.goodPush.bytes).text.contains("ok refs/heads/main"))
+            #expect(try fixture.post(fixture.goodPush.bytes).text.contains("ok refs/heads/main"))
         }
 
         @Test func queryCannotAskForTwoServices() throws {
-            let ground = try Ground()
+            let fixture = try Fixture()
             let queries = [
                 "service=git-upload-pack&service=git-receive-pack",
                 "service=git-receive-pack&service=git-upload-pack",
@@ -211,14 +211,15 @@ extension EndToEnd {
             ]
             for query in queries {
                 for headers in [[Self.wrongPassword], [Site.authorization]] {
-                    let answer = try ground.site.http.send(
-                        "GET", "/git/\(ground.repository).git/info/refs?\(query)", headers: headers)
+                    let answer = try fixture.site.http.send(
+                        "GET", "/git/\(fixture.repository).git/info/refs?\(query)", headers: headers
+                    )
                     #expect([400, 401, 403].contains(answer.status), "\(query): \(answer.start)")
                 }
             }
-            let other = try ground.site.http.send(
+            let other = try fixture.site.http.send(
                 "GET",
-                "/git/\(ground.repository).git/info/refs?a=1&service=git-receive-pack&b",
+                "/git/\(fixture.repository).git/info/refs?a=1&service=git-receive-pack&b",
                 headers: [Self.wrongPassword])
             #expect(other.status == 401)
         }
@@ -243,9 +244,9 @@ extension EndToEnd {
         ]
 
         @Test func invalidNamesAreNotFoundOnEveryRoute() throws {
-            let ground = try Ground()
-            let site = ground.site
-            try ground.expectUntouched("bad names") {
+            let fixture = try Fixture()
+            let site = fixture.site
+            try fixture.expectUntouched("bad names") {
                 for name in Self.names {
                     let answers = [
                         try site.http.send(
@@ -255,12 +256,12 @@ extension EndToEnd {
                             headers: [Site.authorization]),
                         try site.http.send(
                             "POST", "/git/\(name)/git-upload-pack", headers: [Self.fetchType],
-                            body: .bytes(Site.wants([ground.tip]))),
+                            body: .bytes(Site.wants([fixture.tip]))),
                         try site.http.send(
                             "POST", "/git/\(name)/git-receive-pack",
                             headers: [Site.authorization, Self.pushType],
                             body: .bytes(
-                                ground.push([.init(old: nil, new: ground.next, "refs/heads/x")])
+                                fixture.push([.init(old: nil, new: fixture.next, "refs/heads/x")])
                                     .bytes)),
                         try site.http.send("GET", "/git/\(name)/HEAD"),
                         try site.http.send("GET", "/git/\(name)"),
@@ -277,7 +278,7 @@ extension EndToEnd {
         }
 
         @Test func pathsBesideTheThreeRoutesServeNothing() throws {
-            let ground = try Ground()
+            let fixture = try Fixture()
             let paths = [
                 "", "/", "/HEAD", "/config", "/objects/info/packs", "/objects/info/alternates",
                 "/objects/ab/cdef", "/objects/pack/pack-x.pack", "/refs/heads/main", "/packed-refs",
@@ -287,11 +288,11 @@ extension EndToEnd {
                 "/%2e%2e/%2e%2e/etc/passwd", "/git-upload-pack%00", "/info/refs%00",
                 "/info/refs%3fservice=git-upload-pack", "//info/refs/x",
             ]
-            try ground.expectUntouched("odd paths") {
+            try fixture.expectUntouched("odd paths") {
                 for path in paths {
                     for method in ["GET", "HEAD", "POST", "DELETE", "OPTIONS", "PROPFIND"] {
-                        let answer = try ground.site.http.send(
-                            method, "/git/\(ground.repository).git\(path)")
+                        let answer = try fixture.site.http.send(
+                            method, "/git/\(fixture.repository).git\(path)")
                         #expect(
                             [400, 403, 404, 405].contains(answer.status),
                             "\(method) \(path): \(answer.start)")
@@ -300,8 +301,8 @@ extension EndToEnd {
                 for method in [
                     "BREW", "get", "CONNECT", "TRACE", "A" + String(repeating: "B", count: 40),
                 ] {
-                    let answer = try ground.site.http.send(
-                        method, "/git/\(ground.repository).git/info/refs?service=git-upload-pack")
+                    let answer = try fixture.site.http.send(
+                        method, "/git/\(fixture.repository).git/info/refs?service=git-upload-pack")
                     #expect([400, 405].contains(answer.status), "\(method): \(answer.start)")
                 }
             }
@@ -310,8 +311,8 @@ extension EndToEnd {
         // MARK: Fetches
 
         @Test func badFetchRequestsAre400OrGitsOwnError() throws {
-            let ground = try Ground()
-            let tip = ground.tip
+            let fixture = try Fixture()
+            let tip = fixture.tip
             let long = String(repeating: "a", count: 64)
             func v2(_ lines: [String]) -> [UInt8] {
                 lines.flatMap { line in
@@ -351,21 +352,21 @@ extension EndToEnd {
                 ("garbage", Array("garbage, and more of it".utf8), 2),
             ]
             for (what, bytes, version) in bodies {
-                try ground.expectUntouched(what) {
-                    try ground.expectBadFetch("\(what), version \(version)", bytes, version)
+                try fixture.expectUntouched(what) {
+                    try fixture.expectBadFetch("\(what), version \(version)", bytes, version)
                 }
             }
         }
 
         @Test func gitProtocolHeaderReachesNoShell() throws {
-            let ground = try Ground()
+            let fixture = try Fixture()
             for value in [
                 "version=2:$(id)", "version=99", "version=2 version=1", "\";id",
                 "version=2:x=\u{e9}",
                 String(repeating: "x:", count: 2000) + "version=2",
             ] {
-                let answer = try ground.site.advertisement(
-                    ground.repository, headers: [("Git-Protocol", value)])
+                let answer = try fixture.site.advertisement(
+                    fixture.repository, headers: [("Git-Protocol", value)])
                 #expect([200, 400].contains(answer.status), "\(value.prefix(40)): \(answer.start)")
                 if answer.status == 200 { #expect(!answer.text.contains("uid="), "\(value)") }
             }

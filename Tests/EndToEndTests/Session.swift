@@ -8,7 +8,7 @@ let fronts = Front.distinct
 
 /// One server, and everything that git's client prints and requests, in words that do not depend on
 /// the server's address.
-final class Stage {
+final class Session {
     let host: any GitHost
     private(set) var transcript: [String] = []
 
@@ -108,21 +108,21 @@ final class Stage {
 /// - Parameter variant: distinguishes the cases of one function.
 func sameAsGit(
     _ front: Front, _ variant: String = "", function: String = #function,
-    sourceLocation: SourceLocation = #_sourceLocation, _ body: (Stage) throws -> Void
+    sourceLocation: SourceLocation = #_sourceLocation, _ body: (Session) throws -> Void
 ) throws {
     let key = "\(sourceLocation.fileID) \(function) \(variant)"
     let expected: [String]
     if let known = transcripts.withLock({ $0[key] }) {
         expected = known
     } else {
-        let stage = Stage(try HTTPBackendSite.shared())
-        try body(stage)
-        expected = stage.transcript
+        let session = Session(try HTTPBackendSite.shared())
+        try body(session)
+        expected = session.transcript
         transcripts.withLock { $0[key] = expected }
     }
-    let stage = Stage(try front.shared())
-    try body(stage)
-    let difference = stage.transcript.difference(from: expected).map { change in
+    let session = Session(try front.shared())
+    try body(session)
+    let difference = session.transcript.difference(from: expected).map { change in
         switch change {
         case .insert(_, let line, _): "ours: \(line)"
         case .remove(_, let line, _): "git's: \(line)"
