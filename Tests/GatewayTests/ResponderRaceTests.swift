@@ -201,7 +201,7 @@ import Testing
         }
     }
 
-    // MARK: Repositories that are not there
+    // MARK: Missing repositories
 
     @Test func missingRepositoryIsNotFound() throws {
         let site = try Site(creation: nil)

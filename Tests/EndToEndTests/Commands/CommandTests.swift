@@ -6,7 +6,7 @@ import Testing
 
 extension EndToEnd {
     @Suite struct CommandTests {
-        // MARK: What cannot be understood
+        // MARK: Invalid options
 
         /// N6: every command's error about an invalid name.
         private static let rule =

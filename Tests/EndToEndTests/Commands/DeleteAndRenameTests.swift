@@ -196,7 +196,7 @@ extension EndToEnd {
             for name in live { try expectServed(site, name, equals: tree) }
         }
 
-        // MARK: Asking
+        // MARK: Confirmation
 
         @Test func deletionWithoutATerminalTakesYes() throws {
             let place = try CommandPlace()

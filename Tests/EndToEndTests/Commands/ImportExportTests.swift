@@ -50,7 +50,7 @@ extension EndToEnd {
                 sourceLocation: sourceLocation)
         }
 
-        // MARK: There and back
+        // MARK: Round trips
 
         @Test(arguments: stores, ["sha1", "sha256"])
         func importedRepositoryIsServedAndExportedUnchanged(store: StoreUnderTest, format: String)
@@ -132,7 +132,7 @@ extension EndToEnd {
             #expect(answer.text.contains("PACK"))
         }
 
-        // MARK: What it costs
+        // MARK: Costs
 
         @Test func repeatedImportOfAGrownRepositoryStoresTheDifference() throws {
             var setup = ServerProcess.Setup(try StoreUnderTest.seaweed.makeBucket())
@@ -162,7 +162,7 @@ extension EndToEnd {
             try expect(path, equals: tree)
         }
 
-        // MARK: Cut off
+        // MARK: Interruptions
 
         /// Runs a command that kills itself at a fault point.
         private func die(at point: String, _ site: Site, _ arguments: [String]) throws {
@@ -246,7 +246,7 @@ extension EndToEnd {
             #expect(try site.advertisement(repository).status == 404)
         }
 
-        // MARK: Many
+        // MARK: Many repositories
 
         @Test func treeOfRepositoriesComesInAndGoesOut() throws {
             let site = try Site(.file)

@@ -63,7 +63,7 @@ extension EndToEnd {
             #expect(try Files.names(in: site.instance.stateDirectory + "/workspaces") == [])
         }
 
-        // MARK: Clients that go away
+        // MARK: Clients that disconnect
 
         /// The spool's size.
         enum Room: String, CaseIterable {

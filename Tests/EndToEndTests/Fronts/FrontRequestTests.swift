@@ -250,7 +250,7 @@ extension EndToEnd {
             try fixture.expectUnchanged()
         }
 
-        // MARK: Clients that go away
+        // MARK: Clients that disconnect
 
         /// With the body in the spool, and, if that has no room, while git receives it.
         @Test(arguments: Front.allCases, ["1G", "0"])

@@ -104,7 +104,7 @@ extension EndToEnd {
             name: "Authorization", value: "Basic YWxpY2U6bWFkaGF0dGVy"
         )
 
-        // MARK: Who is who
+        // MARK: Authentication
 
         @Test func wrongPasswordIs401AndAGitPushWithItFails() throws {
             let fixture = try Fixture()

@@ -201,7 +201,7 @@ extension EndToEnd {
             }
         }
 
-        // MARK: What is well
+        // MARK: Successes
 
         @Test func goodAnswersHaveTheirTypesAndAreNotCached() throws {
             let site = try Self.site.get()

@@ -279,7 +279,7 @@ package struct StoreContract: Sendable, CustomStringConvertible {
         try expect(try store.list(prefix: "no/such/", startingAfter: nil).isEmpty, "of nothing")
     }
 
-    // MARK: What is built on them
+    // MARK: Operations built on them
 
     @Sendable private static func repeatedWrites(_ store: any ObjectStore) throws {
         let pack = Array("pack \(Hex.random())".utf8)
