@@ -1,5 +1,5 @@
-/// Parses a number of bytes as people write it: with K, M, G or T (and an optional `iB`) for powers
-/// of 1024; nil if the text is anything else.
+/// Parses a number of bytes in the usual notation: with K, M, G or T (and an optional `iB`) for
+/// powers of 1024. nil for any other text.
 package func byteCount(_ text: String) -> Int64? {
     var digits = text[...]
     if digits.hasSuffix("iB") { digits = digits.dropLast(2) }

@@ -46,7 +46,7 @@ package struct SHA256: ~Copyable {
         hash.update(bytes)
     }
 
-    /// The digest of what was added.
+    /// The digest of the bytes that were added.
     package consuming func finish() -> Digest {
         guard let digest = Digest(raw: hash.finish()) else {
             preconditionFailure("a SHA-256 has 32 bytes")

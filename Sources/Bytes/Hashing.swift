@@ -33,7 +33,7 @@ package struct MessageDigest: ~Copyable {
         precondition(EVP_DigestUpdate(context, bytes.baseAddress, bytes.count) == 1)
     }
 
-    /// The raw hash of what was added.
+    /// The raw hash of the bytes that were added.
     package consuming func finish() -> [UInt8] {
         var raw = [UInt8](repeating: 0, count: length)
         precondition(EVP_DigestFinal_ex(context, &raw, nil) == 1)
@@ -60,7 +60,7 @@ package struct MD5: ~Copyable {
         EVP_MD_CTX_free(context)
     }
 
-    /// The 16 bytes for `bytes`; nil if libcrypto does not offer MD5.
+    /// The MD5 of `bytes`, 16 bytes; nil if libcrypto does not offer MD5.
     package static func hash(of bytes: [UInt8]) -> [UInt8]? {
         guard var hash = MD5() else { return nil }
         bytes.withUnsafeBytes { hash.update($0) }
@@ -72,7 +72,7 @@ package struct MD5: ~Copyable {
         precondition(EVP_DigestUpdate(context, bytes.baseAddress, bytes.count) == 1)
     }
 
-    /// The 16 bytes for what was added.
+    /// The MD5, 16 bytes, of the bytes that were added.
     package consuming func finish() -> [UInt8] {
         var raw = [UInt8](repeating: 0, count: 16)
         precondition(EVP_DigestFinal_ex(context, &raw, nil) == 1)
@@ -94,7 +94,7 @@ package enum HMACSHA256 {
     }
 }
 
-/// The SHA-256 of a file's bytes, and how many they are.
+/// The SHA-256 of a file's bytes, and their number.
 package struct FileDigest: Sendable {
     package let digest: Digest
     /// Bytes.

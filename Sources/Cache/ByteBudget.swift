@@ -15,8 +15,8 @@ final class ByteBudget: @unchecked Sendable {
         self.limit = limit
     }
 
-    /// Waits while the whole budget is in use. A thread that does not know yet how much it needs
-    /// should not begin then.
+    /// Waits while the whole budget is in use. Only a thread that does not know yet how much it
+    /// needs has to call this before it begins.
     func waitForSome() {
         monitor.locked {
             while !monitor.wait(atMost: .seconds(60), until: { inUse == 0 || inUse < limit }) {}

@@ -14,7 +14,7 @@ package final class CacheSpace: Sendable {
     let limit: Int64
     private let directories: [String]
     private let sizeFile: String
-    /// Bytes that this process added and could not record; nil if there are none yet.
+    /// The bytes that this process added and could not record; nil if there are none.
     private let uncounted = Mutex<Int64?>(nil)
 
     /// - Parameter directories: the directories whose files are counted, and may be removed.

@@ -2,7 +2,7 @@ package import Git
 package import ObjectStore
 package import Repository
 
-// The values on both sides know nothing of each other: git's files of no store, a manifest of no git.
+// Neither side knows the other: git's files know no store, and a manifest knows no git.
 
 extension PackedRefs {
     /// The refs of a state.
@@ -13,13 +13,13 @@ extension PackedRefs {
 }
 
 extension HashedFile {
-    /// The body that the file is stored as.
+    /// The file as the body of an object.
     package var body: ObjectBody { .file(path: path, size: size, digest: digest) }
 }
 
 extension VerifiedPack {
-    /// The body that the pack is stored as.
+    /// The pack as the body of an object.
     package var pack: ObjectBody { packFile.body }
-    /// The body that its index is stored as.
+    /// The pack's index as the body of an object.
     package var index: ObjectBody { indexFile.body }
 }

@@ -18,8 +18,8 @@ package struct LocalCache: Sendable {
         self.init(in: state, size: size, files: .system)
     }
 
-    /// - Parameter patience: how long the download of a pack by another request is waited for while
-    ///   it makes no progress.
+    /// - Parameter patience: how long to wait for another request's download of a pack that makes
+    ///   no progress.
     package init?(
         in state: String, size: Int64, files: FileLink, patience: Duration = .seconds(600)
     ) {

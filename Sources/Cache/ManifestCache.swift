@@ -76,7 +76,7 @@ package final class ManifestCache: ManifestCaching {
         let manifest = try parsing.with(cost) { try parse(bytes) }
         let dropped = memory.withLock { $0.remember(manifest, cost: cost, as: digest) }
         if cost + dropped >= Self.large { Memory.giveBack() }
-        // The superseded manifest is not needed any more, unless pushes race.
+        // The superseded manifest is no longer needed, unless pushes race.
         if let parent = manifest.parent { unlink(path(parent)) }
         return manifest
     }

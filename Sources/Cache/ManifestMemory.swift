@@ -5,7 +5,7 @@ import Repository
 /// The most recently used parsed manifests, bounded, and the most recently used one that is larger than
 /// the bound, since it costs most to parse.
 struct ManifestMemory {
-    /// Bytes, about.
+    /// The approximate maximum size in bytes.
     private let limit: Int
     private var entries: [Digest: Entry] = [:]
     /// The size of the entries within the bound.
@@ -15,11 +15,11 @@ struct ManifestMemory {
     struct Entry {
         let manifest: Manifest
         var packedRefs: [UInt8]?
-        /// The approximate bytes of the manifest alone.
+        /// The approximate size in bytes of the manifest without its `packed-refs` file.
         let manifestCost: Int
         fileprivate var lastUse: Int
 
-        /// Bytes, about.
+        /// The approximate size in bytes.
         var cost: Int { manifestCost + (packedRefs?.count ?? 0) }
     }
 

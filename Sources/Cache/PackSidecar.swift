@@ -67,7 +67,7 @@ package enum PackSidecar: CaseIterable {
 }
 
 extension PackCache {
-    /// What the cache knows of a pack's sidecar.
+    /// The state of a pack's sidecar, as far as the cache knows it.
     package enum SidecarKnowledge {
         case kept(path: String)
         /// The store had none within the last hour.
@@ -83,7 +83,7 @@ extension PackCache {
         Self.remove(base(of: pack), PackSidecar.allCases.map(\.absenceSuffix))
     }
 
-    /// Returns what is known without a request to the store.
+    /// Returns the known state, without a request to the store.
     package func look(for sidecar: PackSidecar, of pack: Digest) -> SidecarKnowledge {
         let base = base(of: pack)
         var status = stat()

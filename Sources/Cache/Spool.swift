@@ -10,14 +10,14 @@ package final class SpoolSpace: Sendable {
     private let used = Mutex<Int64>(0)
 
     /// - Parameters:
-    ///   - limit: bytes of all files.
+    ///   - limit: the maximum size in bytes of all files together.
     ///   - directory: where to create them; it may be removed at any time.
     package init(limit: Int64, in directory: @escaping @Sendable () throws -> String) {
         self.limit = limit
         self.directory = directory
     }
 
-    /// Reserves bytes; whether there is room for them.
+    /// Reserves bytes. Returns whether there was room for them.
     fileprivate func reserve(_ bytes: Int64) -> Bool {
         used.withLock { used in
             guard used + bytes <= limit else { return false }
@@ -32,16 +32,16 @@ package final class SpoolSpace: Sendable {
 /// Bytes on their way from git to a client: git writes as fast as it can, and the client reads at its
 /// own speed.
 ///
-/// The first ones are kept in memory, more in a file without a name. Without room for them, git waits
-/// until the client has read what there is.
+/// The first bytes are kept in memory, and further ones in a file without a name. If there is no
+/// room for them, git waits until the client has read what was stored.
 ///
 /// One thread writes, and one reads.
 package final class Spool: @unchecked Sendable {
     /// The largest number of bytes in memory.
     private static let memoryLimit = 1 << 20
 
-    // The variables are read and written with the monitor's lock held; the file by the writer behind
-    // `end`, and by the reader before it.
+    // The variables are accessed with the monitor's lock held. The file is not: the writer accesses
+    // it after `end`, and the reader before it.
     private let monitor = Monitor()
     private let space: SpoolSpace
     /// The bytes after `start`; the file has those that follow.
@@ -54,7 +54,7 @@ package final class Spool: @unchecked Sendable {
     private var hasEnded = false
     private var isAbandoned = false
 
-    /// The reader has gone.
+    /// The reader has abandoned the stream.
     package struct Abandoned: Error {}
 
     package init(in space: SpoolSpace) {
@@ -131,7 +131,7 @@ package final class Spool: @unchecked Sendable {
         return count
     }
 
-    /// Where the next bytes are.
+    /// The place where the next bytes are stored.
     private enum Place {
         case end
         case copied(Int)

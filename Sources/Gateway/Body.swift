@@ -2,8 +2,8 @@ import GitProtocol
 import Posix
 import Synchronization
 
-/// A request's body as git shall read it: decoded, within its limits, and ending properly or not
-/// at all.
+/// A request's body as git will read it: decoded, within its limits, and ending properly or with an
+/// error.
 ///
 /// Read by one thread at a time: by the worker up to the pack, then by the feeder of git.
 final class Body: ByteStream, @unchecked Sendable {
@@ -104,8 +104,8 @@ final class Body: ByteStream, @unchecked Sendable {
         return bytes
     }
 
-    /// Whether the body is the client's probe, a lone `0000`, which it sends before a large body
-    /// to learn whether it is let in. Otherwise nothing is taken from it.
+    /// Whether the body is the client's probe, a lone `0000`, which it sends before a large body to
+    /// check that it is authorized. Otherwise nothing is taken from it.
     func isProbe() throws -> Bool {
         let head = try read(exactly: 5)
         pushedBack = head + pushedBack
@@ -122,7 +122,7 @@ final class Body: ByteStream, @unchecked Sendable {
     /// Returns bytes that were read, to be read again.
     func putBack(_ bytes: [UInt8]) { pushedBack = bytes + pushedBack }
 
-    /// Reads pkt-lines from the body; what was read is put back if that comes to nothing.
+    /// Reads pkt-lines from the body. If `body` returns nil, they are put back.
     func peek<Value>(_ body: (PktLineReader) throws -> Value?) throws -> Value? {
         var taken: [UInt8] = []
         let reader = PktLineReader { count in
@@ -137,7 +137,7 @@ final class Body: ByteStream, @unchecked Sendable {
 
     private func decodedBytes(into buffer: UnsafeMutableRawBufferPointer) throws -> Int {
         if gzip == nil { return try encodedBytes(into: buffer) }
-        // gzip can go on without ever yielding a byte.
+        // gzip can continue without ever producing a byte.
         while true {
             if inputRange.isEmpty {
                 let count = try input.withUnsafeMutableBytes { try encodedBytes(into: $0) }
@@ -157,7 +157,7 @@ final class Body: ByteStream, @unchecked Sendable {
         }
     }
 
-    /// Bytes as they came, checked against the length that was announced.
+    /// Bytes as they arrive, checked against the declared length.
     private func encodedBytes(into buffer: UnsafeMutableRawBufferPointer) throws -> Int {
         var target = buffer
         if case .known(let length) = contentLength {

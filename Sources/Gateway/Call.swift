@@ -4,7 +4,7 @@ import Logging
 import ObjectStore
 import Policy
 
-/// One request on its way through the server: its requester, its answer, and its line in the log.
+/// One request in progress: its requester, its answer, and its line in the log.
 ///
 /// Used by the thread that serves the request.
 final class Call {
@@ -74,16 +74,16 @@ final class Call {
         if !request.address.isEmpty { log[metadataKey: "client.address"] = "\(request.address)" }
     }
 
-    /// Notes the route and the repository.
+    /// Records the route and the repository.
     func take(_ route: RouteName, of repository: RepositoryName) {
         self.route = route
         log[metadataKey: "repo.name"] = "\(repository)"
     }
 
-    /// Notes that a fetch requests nothing but refs.
+    /// Records that a fetch requests only refs.
     func isLsRefs() { route = .lsRefs }
 
-    /// Notes git's messages to the client of a push, which contain its reasons.
+    /// Records git's messages to the client of a push, which contain its reasons.
     func hear(_ words: ArraySlice<UInt8>) {
         self.words = Array((self.words + words).suffix(GitWords.limit))
     }
@@ -95,13 +95,14 @@ final class Call {
         lastMark = now
     }
 
-    /// Notes the error that ended the request, and its answer, even if that comes too late to be sent.
-    /// Only the first one counts: later ones, such as a client that has gone away, follow from it.
+    /// Records the error that ended the request, and its answer, even if that is too late to be
+    /// sent. Only the first error counts: later ones, such as a client that has disconnected,
+    /// follow from it.
     func fail(_ error: any Error, _ answer: ErrorAnswer) {
         if failure == nil { failure = (error, answer) }
     }
 
-    /// Notes an error after the answer has begun.
+    /// Records an error after the answer has begun.
     func fail(_ error: any Error) {
         fail(error, ErrorTable.answer(to: error))
     }
@@ -111,7 +112,7 @@ final class Call {
         route == .push ? "push.user" : "request.user"
     }
 
-    /// Writes the request's one line.
+    /// Writes the request's only line.
     func end() {
         var fields: Logger.Metadata = [
             "request.route": "\(route.rawValue)",
@@ -147,7 +148,7 @@ final class Call {
         }
     }
 
-    /// With three decimals.
+    /// Seconds with three decimals.
     private static func seconds(_ time: Duration) -> String {
         let (seconds, attoseconds) = time.components
         let thousandths = "\(attoseconds / 1_000_000_000_000_000)"

@@ -1,9 +1,9 @@
 import Repository
 import Synchronization
 
-/// One request's bytes in and out, however the web server is connected.
+/// The body and the answer of one request, whatever the kind of connection to the web server.
 ///
-/// Reading and writing may happen on two threads at once; each alone is sequential.
+/// Reading and writing may happen on two threads at once; each of them is sequential.
 package protocol Connection: AnyObject, Sendable {
     /// Reads bytes of the body; blocks for at least one.
     ///
@@ -50,7 +50,7 @@ extension Connection {
     }
 }
 
-/// A connection that counts what is read from it.
+/// A connection that counts the bytes that are read from it.
 final class CountedConnection: Connection {
     private let inner: any Connection
     private let count = Atomic<Int64>(0)

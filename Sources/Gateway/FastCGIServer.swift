@@ -23,8 +23,8 @@ package struct FastCGIServer: ~Copyable {
     }
 
     /// Serves until SIGTERM, SIGINT, SIGHUP or SIGUSR1; then accepts no more connections, finishes
-    /// the running requests, and returns. A second such signal ends these too: it kills their git
-    /// processes, and neither waits for a git process nor for the rest of a body any more.
+    /// the running requests, and returns. A second such signal ends these as well: it kills their
+    /// git processes, and ends all waits for a git process and for the rest of a body.
     package consuming func run() throws(SystemError) {
         FCGX_Init()
         // libfcgi takes over some signals; a broken connection must stay an error of write(2).
@@ -36,7 +36,7 @@ package struct FastCGIServer: ~Copyable {
         let socket = listener.descriptor.raw
         let responder = responder
         let log = log
-        // All workers meet the same trouble at once, and the log needs one to say so.
+        // All workers have the same problem at once, and the log needs only one line about it.
         let failures = LineLimiter(perSecond: 1)
         let threads = ThreadGroup()
         for _ in 0..<workers {
@@ -61,7 +61,7 @@ package struct FastCGIServer: ~Copyable {
         responder.verifier?.stop()
     }
 
-    /// One worker: waits for a connection, answers its request, and again.
+    /// One worker: repeatedly waits for a connection and answers its request.
     private static func work(
         _ socket: Int32, _ waking: Int32, _ responder: Responder, _ watch: BodyWatch,
         _ failures: LineLimiter, _ log: Logger
@@ -89,8 +89,8 @@ package struct FastCGIServer: ~Copyable {
         }
     }
 
-    /// Another worker was faster, or the client gave up; without descriptors or memory there is
-    /// nothing to do but to wait for others to finish.
+    /// Logs that accept(2) failed for lack of descriptors or memory, and pauses so that others can
+    /// finish. After other errors another worker was faster, or the client disconnected.
     private static func reportFailedAccept(
         _ error: SystemError, _ failures: LineLimiter, _ log: Logger
     ) {

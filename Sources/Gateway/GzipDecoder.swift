@@ -1,6 +1,6 @@
 import CZlib
 
-/// Decodes a gzip stream as it passes by. RFC 1952; several members in a row are one stream.
+/// Decodes a gzip stream piece by piece. RFC 1952; several members in a row are one stream.
 struct GzipDecoder: ~Copyable {
     private let stream: UnsafeMutablePointer<z_stream>
     private var isBetweenMembers = true
@@ -25,7 +25,7 @@ struct GzipDecoder: ~Copyable {
 
     /// Decodes from `input` into `output`.
     ///
-    /// - Returns: how many bytes were taken, and how many came out.
+    /// - Returns: the number of bytes read, and of bytes written.
     mutating func decode(
         _ input: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer
     ) throws(RequestError) -> (taken: Int, made: Int) {
@@ -51,7 +51,7 @@ struct GzipDecoder: ~Copyable {
         )
     }
 
-    /// Says that the input has ended.
+    /// Checks that the stream is complete, at the end of the input.
     func end() throws(RequestError) {
         if !isBetweenMembers || isAtStart { throw .badGzip("it is cut short") }
     }

@@ -1,7 +1,7 @@
 import Synchronization
 
-/// Bounds how often a line is logged that somebody could cause at will: a log that rotates or drops
-/// lines must not lose the others.
+/// Limits the rate of log lines that clients could cause at will: a log that rotates or drops lines
+/// must not lose the others.
 final class LineLimiter: Sendable {
     private struct State {
         var began: ContinuousClock.Instant?
@@ -12,7 +12,7 @@ final class LineLimiter: Sendable {
     private let state = Mutex(State())
     private let perSecond: Int
 
-    /// - Parameter perSecond: lines.
+    /// - Parameter perSecond: the number of lines per second.
     init(perSecond: Int) {
         self.perSecond = perSecond
     }

@@ -3,8 +3,8 @@ import Glibc
 package import Logging
 import Posix
 
-/// Writes each event as one line to standard error, in which nothing that a client chose can pass
-/// for anything else. ``LogLine`` says how.
+/// Writes each event as one line to standard error, in the format of ``LogLine``. Text from clients
+/// cannot imitate any other part of the line.
 package struct LineLogHandler: LogHandler {
     package var metadata: Logger.Metadata = [:]
     package var metadataProvider: Logger.MetadataProvider?
@@ -37,10 +37,10 @@ package struct LineLogHandler: LogHandler {
         write(line.bytes)
     }
 
-    /// One write(2) for each line: those of several threads, and of several processes that share a
-    /// pipe, do not mix up to PIPE_BUF.
+    /// Writes each line with one write(2), so that lines of several threads, and of several
+    /// processes that share a pipe, do not mix up to PIPE_BUF.
     package static func writeToStandardError(_ line: [UInt8]) {
-        // A log that nobody can read any more must not stop the work.
+        // A log that nobody can read anymore must not stop the work.
         try? writeAll(STDERR_FILENO, line)
     }
 
@@ -57,13 +57,13 @@ package struct LineLogHandler: LogHandler {
 
 /// A line of the log: `TIME LEVEL LABEL: KEY=VALUE … [SOURCE] MESSAGE`, keys in their order.
 ///
-/// Printable ASCII alone. Keys and messages are constants of the program; values are written as
-/// ``PrintableText/logValue(_:limit:)``.
+/// It contains only printable ASCII. Keys and messages are constants of the program; values are
+/// written as ``PrintableText/logValue(_:limit:)``.
 struct LogLine {
-    /// With its end.
+    /// Includes the newline.
     let bytes: [UInt8]
 
-    /// PIPE_BUF: a write(2) of so much to a pipe is never mixed with another.
+    /// PIPE_BUF: a write(2) of up to this size to a pipe is never mixed with another one.
     static let wholeSize = 4096
 
     /// The size in bytes of one value; less if there are so many values that the line would be too
@@ -87,7 +87,7 @@ struct LogLine {
             ?? line(Self.valueLimits[Self.valueLimits.count - 1])
     }
 
-    /// A key has letters, digits, `.`, `_` and `-`.
+    /// A key consists of letters, digits, `.`, `_` and `-`.
     private static func key(_ text: String) -> String {
         let bytes = text.utf8.prefix(64).map { byte in
             switch byte {
@@ -100,7 +100,7 @@ struct LogLine {
         return String(decoding: bytes, as: UTF8.self)
     }
 
-    /// A message is never quoted: it is all that follows.
+    /// A message is never quoted, since it extends to the end of the line.
     private static func plain(_ message: String) -> String {
         let isPlain =
             message.utf8.count <= 200 && message.utf8.allSatisfy { (0x20...0x7e).contains($0) }

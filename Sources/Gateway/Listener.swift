@@ -1,7 +1,7 @@
 import Glibc
 package import Posix
 
-/// Where the web server connects.
+/// The socket to which the web server connects.
 package struct Listener: ~Copyable, Sendable {
     let descriptor: OwnedDescriptor
     /// The path of a Unix socket that this process created, to be removed at the end.
@@ -9,7 +9,7 @@ package struct Listener: ~Copyable, Sendable {
 
     /// An address to listen on.
     package enum Address: Equatable, Sendable {
-        /// A socket that listens already, as descriptor 0: mod_fcgid, spawn-fcgi, systemd.
+        /// A socket that is already listening, as descriptor 0: mod_fcgid, spawn-fcgi, systemd.
         case inherited
         case unix(String, SocketAccess = SocketAccess())
         case tcp(host: String, port: String)
@@ -33,7 +33,7 @@ package struct Listener: ~Copyable, Sendable {
         }
     }
 
-    /// Several workers wait for one connection, and only one gets it.
+    /// Several workers wait for a connection, and only one of them gets it.
     private static func nonBlocking(
         _ socket: consuming OwnedDescriptor, removing path: String? = nil
     ) throws(SystemError) -> Listener {
@@ -43,7 +43,7 @@ package struct Listener: ~Copyable, Sendable {
         return Listener(socket, removing: path)
     }
 
-    /// Whether descriptor 0 is a listening socket, which tells FastCGI from CGI. socket(7),
+    /// Whether descriptor 0 is a listening socket, which distinguishes FastCGI from CGI. socket(7),
     /// SO_ACCEPTCONN.
     package static var isInherited: Bool {
         var value: Int32 = 0
@@ -51,10 +51,10 @@ package struct Listener: ~Copyable, Sendable {
         return getsockopt(0, SOL_SOCKET, SO_ACCEPTCONN, &value, &size) == 0 && value != 0
     }
 
-    /// Whether an address is of this machine alone.
+    /// Whether an address is a loopback address.
     package static func isLoopback(_ host: String) -> Bool {
         if ["localhost", "::1", "[::1]"].contains(host) { return true }
-        // A host name may begin with '127.', too.
+        // A host name can begin with '127.', too.
         var address = in_addr()
         return inet_pton(AF_INET, host, &address) == 1 && host.hasPrefix("127.")
     }
@@ -90,7 +90,7 @@ package struct Listener: ~Copyable, Sendable {
         return socket
     }
 
-    /// Removes a socket that nobody listens on any more; one that is in use is EADDRINUSE.
+    /// Removes a socket that nobody listens on; one that is in use is EADDRINUSE.
     private static func removeStale(
         _ path: String, _ address: inout sockaddr_un
     ) throws(SystemError) {
@@ -105,7 +105,8 @@ package struct Listener: ~Copyable, Sendable {
                 probe.raw, UnsafeRawPointer(pointer).assumingMemoryBound(to: sockaddr.self),
                 socklen_t(MemoryLayout<sockaddr_un>.size))
         }
-        // Only a refusal says that nobody listens; a full backlog or a permission does not.
+        // Only ECONNREFUSED proves that nobody listens; a full backlog or missing permission does
+        // not.
         guard connected != 0, errno == ECONNREFUSED else {
             throw SystemError("bind", path, code: EADDRINUSE)
         }

@@ -14,10 +14,10 @@ final class PushAnswer: @unchecked Sendable {
     private let reporting: PushReporting
     /// The client's commands, for the order of the report's lines.
     private let commands: CommandList
-    /// Progress that waits for the answer to begin.
+    /// Progress that is kept until the answer begins.
     private var pending: [UInt8] = []
     private var isDone = false
-    /// Whether the end was written, or tried: a second one could contradict it.
+    /// Whether the end was written, or was attempted: a second one could contradict it.
     private var isFinished = false
     private var failure: RequestError?
 

@@ -1,10 +1,10 @@
-/// One request as the web server passes it. RFC 3875 (CGI), and the variables that
-/// git-http-backend(1) names.
+/// One request with the variables that the web server passes: those of RFC 3875 (CGI) and of
+/// git-http-backend(1).
 package struct Request: Sendable {
     package let method: String
     /// `PATH_INFO`, percent-decoded by the web server.
     package let path: String
-    /// `QUERY_STRING`, as it came.
+    /// `QUERY_STRING`, unchanged.
     package let query: String
     package let contentType: String
     package let contentLength: ContentLength
@@ -14,10 +14,10 @@ package struct Request: Sendable {
     /// `REMOTE_USER`, which the web server vouches for; nil if it is empty or absent.
     package let user: String?
     package let address: String
-    /// Names the request in its answer and in the log.
+    /// Identifies the request in its answer and in the log.
     package let identifier: String
 
-    /// How long the body is.
+    /// The length of the body.
     package enum ContentLength: Equatable, Sendable {
         /// Bytes.
         case known(Int64)
@@ -26,7 +26,7 @@ package struct Request: Sendable {
         case invalid(String)
     }
 
-    /// Whether the request may have a body: a GET has none unless it announces one.
+    /// Whether the request may have a body: a GET has none unless it declares one.
     var mayHaveBody: Bool {
         switch contentLength {
         case .known(let length): length > 0
@@ -34,7 +34,7 @@ package struct Request: Sendable {
         }
     }
 
-    /// Takes the request's variables.
+    /// Reads the request's variables.
     package init(variables: [String: String], identifier: String) {
         func variable(_ name: String) -> String { variables[name] ?? "" }
         method = variable("REQUEST_METHOD")

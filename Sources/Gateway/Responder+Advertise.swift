@@ -46,7 +46,7 @@ extension Responder {
         try response.write(body)
     }
 
-    /// Advertises with git, if the manifest does not contain what its refs peel to.
+    /// Advertises with git, if the manifest lacks peeled values.
     private func advertiseByGit(
         _ service: GitService, _ snapshot: Snapshot, _ gitLimits: GitLimits, _ call: Call
     ) throws -> [UInt8] {

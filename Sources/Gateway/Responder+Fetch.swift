@@ -41,7 +41,7 @@ extension Responder {
             try response.begin(type: type)
             return try response.write(answer)
         }
-        // A slow client occupies a worker, but none of the few git processes.
+        // A slow client occupies a worker, but no slot for git.
         let spooled = try SpooledBody(body, in: spools)
         call.mark(.body)
         try answer(spooled, from: snapshot, type: type, call)
@@ -51,7 +51,7 @@ extension Responder {
     private func answer(
         _ body: SpooledBody, from snapshot: Snapshot, type: String, _ call: Call
     ) throws {
-        // A slow store must hold up nobody else.
+        // A slow store must not delay other repositories.
         var early: HydratedWorkspace?
         if hydration.fillsCache(for: snapshot.manifest) { early = try hydrate(snapshot, call) }
         let client = client(of: call.request)
@@ -68,7 +68,7 @@ extension Responder {
             }
         }
         call.mark(.git)
-        // The client may need longer, but no git.
+        // The client may need longer, but git has finished.
         _ = consume slot
         defer { call.mark(.sent) }
         switch run {
@@ -92,8 +92,8 @@ extension Responder {
         return workspace
     }
 
-    /// Reports a git that failed. If the answer has begun, the client gets a truncated one, and the log
-    /// gets the cause.
+    /// Reports a failure of git. If the answer has begun, the client gets a truncated answer, and
+    /// the log gets the cause.
     private func report(_ ending: GitEnding, _ isClients: Bool, _ call: Call) throws {
         guard call.response.hasBegun else {
             if isClients { throw ProtocolError.badPktLine("git does not understand the request") }

@@ -46,8 +46,8 @@ extension Responder {
         }
         body.onEnd = { answer.arm() }
         do {
-            // A slow client occupies a worker, but none of the few git processes; and when its body is
-            // in, keep-alives can bridge the wait for one.
+            // A slow client occupies a worker, but no slot for git. Once its body has arrived,
+            // keep-alives can bridge the wait for a slot.
             let spooled = try SpooledBody(body, in: spools)
             call.mark(.body)
             let ending = try push.run(spooled) { commands in
@@ -55,7 +55,7 @@ extension Responder {
                     rule: rule, repository: name, requester: call.requester,
                     asked: commands.commands.compactMap(\.update))
             } progress: { words in
-                // They are also why git refuses a push.
+                // They also contain the reasons for git's refusals.
                 call.hear(words)
                 try answer.progress(words)
             }
@@ -64,7 +64,7 @@ extension Responder {
             // The keep-alives must not write into the answer, whatever it is.
             let hasBegun = answer.stop()
             let told = ErrorTable.answer(to: error)
-            // git shows its user a report, but only the number of a status.
+            // git shows a report to its user, but only the number of a status.
             let isShown =
                 told.status == 413 && commands.capabilities.reporting.report == .wanted
             guard hasBegun || isShown else { throw error }
@@ -90,7 +90,7 @@ extension Responder {
         }
     }
 
-    /// Answers a push that has ended.
+    /// Sends the answer to a push that has ended.
     private func finish(
         _ answer: PushAnswer, _ ending: consuming PushEnding, of commands: PushCommands,
         to name: RepositoryName, _ call: Call
@@ -102,8 +102,8 @@ extension Responder {
             call.refusal = reason
             throw RequestError.notAllowed(reason)
         case .lost(let lost):
-            // People understand git's own report. Programs that requested none, or want to know that
-            // the attempts are used up, understand a status.
+            // git's own report is for people. Programs that requested no report, or need to know
+            // that all attempts were used, get a status.
             let isTold =
                 lost.cause != .attemptsUsedUp && commands.capabilities.reporting.report == .wanted
             call.refusal = lost.report.refusal
@@ -114,7 +114,7 @@ extension Responder {
         }
     }
 
-    /// Answers a push that published nothing with git's report, and notes the reason.
+    /// Answers a push that published nothing with git's report, and records the reason.
     private func finish(
         _ answer: PushAnswer, unpublished report: PushReport, _ call: Call
     ) throws {
@@ -152,7 +152,7 @@ extension Responder {
 }
 
 extension Responder {
-    /// Whether the request of a client that may not push is the probe that git sends before a large
+    /// Whether the request of a client that cannot push is the probe that git sends before a large
     /// push, a body of exactly `0000`.
     ///
     /// git 2.46 and some later releases send it without their token, and abandon the push at any answer

@@ -18,13 +18,14 @@ package struct Responder: Sendable {
     package struct Limits: Sendable {
         /// The number of concurrent git processes.
         package var git: Int
-        /// The size of a request's body in bytes; 0 for no limit but the web server's.
+        /// The maximum size of a request's body in bytes; 0 for no limit other than the web
+        /// server's.
         package var body: Int64
         /// The longest wait for a git process.
         package var queueTime: Duration
         /// The time limit for git in one request, without the time in which it waits for the client.
         package var gitTime: Duration
-        /// Bytes on the disk of answers and bodies that are on their way.
+        /// The maximum disk space in bytes for bodies and answers in progress.
         package var spool: Int64
         /// The time after which a running push is kept alive; zero for never.
         package var pushKeepAlive: Duration
@@ -91,7 +92,7 @@ package struct Responder: Sendable {
         answers = ManifestAnswers(LearnedCapabilities(git: hydration.git, state: hydration.state))
     }
 
-    /// Answers one request, even if with an error, and logs it in one line.
+    /// Answers one request, possibly with an error, and logs it in one line.
     package func respond(to request: Request, on connection: any Connection) {
         let call = Call(request, on: connection, lines: lines)
         StoreMeter.$current.withValue(call.meter) {
@@ -117,7 +118,7 @@ package struct Responder: Sendable {
         call.end()
     }
 
-    /// Throws the reason of a denial.
+    /// Throws the reason if the verdict is a denial.
     func authorize(_ verdict: Verdict) throws(RequestError) {
         if case .deny(let reason) = verdict { throw .notAllowed(reason) }
     }
@@ -148,7 +149,7 @@ package struct Responder: Sendable {
         let answer = ErrorTable.answer(to: error)
         call.fail(error, answer)
         guard !call.response.hasBegun else { return }
-        // After a timeout the body has been waited for already.
+        // After a timeout the server has already waited for the body.
         if answer.status != 408 { drain(call) }
         do {
             try call.response.begin(

@@ -6,9 +6,9 @@ final class Response {
     private let request: Request
     /// The status in the head; nil if the head was not sent yet.
     private(set) var status: Int?
-    /// Bytes of the body that were sent.
+    /// The number of bytes of the body that were sent.
     private(set) var bytes: Int64 = 0
-    /// Whether the head is out: no status can be said any more.
+    /// Whether the head was sent, so that the status can no longer change.
     var hasBegun: Bool { status != nil }
 
     init(to request: Request, on connection: any Connection) {

@@ -10,7 +10,7 @@ package enum Route: Equatable, Sendable {
     /// `POST /OWNER/REPO/git-receive-pack`.
     case push(RepositoryName)
 
-    /// How the URL of a repository ends.
+    /// The suffix of a repository's URL.
     package enum Suffix: String, CaseIterable, Sendable {
         /// `OWNER/REPO.git`.
         case git
@@ -22,7 +22,7 @@ package enum Route: Equatable, Sendable {
 
     /// Finds the route of a request.
     ///
-    /// - Parameter suffix: which spelling of a repository's URL is found.
+    /// - Parameter suffix: the accepted suffix of a repository's URL.
     package init(_ request: Request, suffix: Suffix = .both) throws(RequestError) {
         guard let (name, tail) = Self.split(request.path, suffix) else { throw .notFound }
         switch tail {
@@ -71,8 +71,8 @@ package enum Route: Equatable, Sendable {
         if request.contentType != type { throw .wrongContentType(expected: type) }
     }
 
-    /// The one `service` of a query. Two of them could mean one to the web server, which decides
-    /// on the password, and the other to us.
+    /// The only `service` of a query. If there were two, the web server, which decides whether a
+    /// password is needed, could use another one than this program.
     private static func service(_ query: String) throws(RequestError) -> GitService {
         let values = query.split(separator: "&").filter { $0.hasPrefix("service=") }
             .map { $0.dropFirst("service=".count) }

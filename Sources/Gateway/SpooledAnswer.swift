@@ -10,10 +10,10 @@ final class SpooledAnswer: @unchecked Sendable {
     private let response: Response
     private let type: String
     private let thread = ThreadGroup()
-    /// What ended the sending too early.
+    /// The error that ended the sending early.
     private let failure = Mutex<(any Error)?>(nil)
 
-    /// Starts to send what comes; the head goes out with the first bytes.
+    /// Starts to send bytes as they are added; the head is sent with the first ones.
     init(_ response: Response, type: String, through space: SpoolSpace) throws(SystemError) {
         self.response = response
         self.type = type
@@ -24,7 +24,7 @@ final class SpooledAnswer: @unchecked Sendable {
     /// Adds bytes of the answer.
     ///
     /// - Parameter wait: runs its argument, which waits for the client, because there is no room.
-    /// - Throws: the reason why the client gets no more, ``SystemError``.
+    /// - Throws: the reason why the client can get no more, or ``SystemError``.
     func append(
         _ bytes: UnsafeRawBufferPointer, wait: (() -> Void) throws -> Void
     ) throws {
@@ -37,14 +37,14 @@ final class SpooledAnswer: @unchecked Sendable {
 
     /// Waits until the client has everything.
     ///
-    /// - Throws: the reason why it has not.
+    /// - Throws: the reason why the client cannot get everything.
     func finish() throws {
         spool.finish()
         thread.join()
         if let error = failure.withLock({ $0 }) { throw error }
     }
 
-    /// Sends no more.
+    /// Stops sending.
     func abort() {
         spool.abandon()
         thread.join()

@@ -1,7 +1,7 @@
 import Cache
 import Posix
 
-/// A body that is taken from the client before a git process is needed for it.
+/// A body that is received from the client before git is started.
 ///
 /// Read by one thread at a time.
 final class SpooledBody: ByteStream, @unchecked Sendable {
@@ -9,7 +9,7 @@ final class SpooledBody: ByteStream, @unchecked Sendable {
     private let spool: Spool
     private var isSpooled = true
 
-    /// Takes the body from the client, or as much of it as there is room for.
+    /// Receives the body from the client, or as much of it as there is room for.
     ///
     /// - Throws: as ``Body/read(into:)``.
     init(_ body: Body, in space: SpoolSpace) throws {

@@ -1,14 +1,14 @@
 /// A line in which clients wait in turn, and the requests of one client in their order, so that many
 /// requests of one client do not keep others waiting.
 ///
-/// Those that come back, because they had lent what they wait for, are served first.
+/// Those that return because they had lent their slot are served first.
 struct FairLine {
     /// A place in the line.
     struct Ticket: Hashable {
         fileprivate let number: Int
         fileprivate let client: String?
 
-        /// Whether it comes back for what it had lent.
+        /// Whether it returns after it had lent its slot.
         var isReturning: Bool { client == nil }
     }
 
@@ -24,7 +24,7 @@ struct FairLine {
 
     /// Adds a request.
     ///
-    /// - Parameter client: whose request it is; nil for one that comes back.
+    /// - Parameter client: the client that sent it; nil for a request that returns.
     mutating func join(_ client: String?) -> Ticket {
         last += 1
         count += 1
@@ -38,9 +38,9 @@ struct FairLine {
         return ticket
     }
 
-    /// Removes the request whose turn it is; nil if none waits.
+    /// Removes the request whose turn it is; nil if there is none.
     ///
-    /// - Parameter onlyReturning: whether only those that come back are served.
+    /// - Parameter onlyReturning: whether only requests that return are served.
     mutating func next(onlyReturning: Bool) -> Ticket? {
         if let ticket = returning.first {
             returning.removeFirst()
@@ -56,7 +56,7 @@ struct FairLine {
         return ticket
     }
 
-    /// Removes a request that waits no longer.
+    /// Removes a request that no longer waits.
     ///
     /// - Returns: whether it was still waiting.
     mutating func leave(_ ticket: Ticket) -> Bool {

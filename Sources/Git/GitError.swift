@@ -1,6 +1,6 @@
 /// The reason why a run of git has no result.
 package enum GitError: Error, CustomStringConvertible, Sendable {
-    /// git failed, and not because of the client.
+    /// git failed for a reason other than the client.
     case failed(step: String, reason: String)
     /// git exceeded its time limit.
     case timedOut(step: String)

@@ -57,7 +57,7 @@ struct GitProcess: ~Copyable {
 
     /// Runs git to its end.
     ///
-    /// - Parameter take: takes git's standard output as it arrives.
+    /// - Parameter take: called with git's standard output as it arrives.
     consuming func finish(_ take: (UnsafeRawBufferPointer) throws -> Void) throws -> GitEnding {
         do {
             var limits = run.limits
@@ -82,7 +82,7 @@ struct GitProcess: ~Copyable {
 
     /// Passes on git's output until git has closed its pipes.
     ///
-    /// The time that `take` needs, which waits for the client, does not count.
+    /// The time that `take` spends waiting for the client does not count.
     private func relay(
         to take: (UnsafeRawBufferPointer) throws -> Void, within limits: inout GitLimits
     ) throws {
@@ -113,7 +113,7 @@ struct GitProcess: ~Copyable {
         }
     }
 
-    /// Waits for git, which ends soon after it has closed its pipes, unless it hangs.
+    /// Waits for git, which usually ends soon after it has closed its pipes.
     private func awaitEnd(within limits: GitLimits) throws {
         if child.hasEnded { return }
         guard let end = child.endDescriptor() else {
@@ -198,7 +198,7 @@ private final class Feeder {
         state.feed.withLock { if case .running = $0 { true } else { false } }
     }
 
-    /// Ends the feeding of a git that has been ended.
+    /// Stops feeding, after git was killed.
     func abort() {
         body.cancel()
         thread.join()
@@ -212,8 +212,8 @@ private final class Feeder {
         if case .failed(let error) = state.feed.withLock({ $0 }) { throw .badBody(error) }
     }
 
-    /// Feeds git until the body ends. After git has stopped reading, the rest is read and dropped:
-    /// a client that is still sending would not see the answer otherwise.
+    /// Feeds git until the body ends. If git stops reading earlier, the rest is read and dropped,
+    /// because a client that is still sending would not see the answer otherwise.
     private static func feed(
         _ preamble: [UInt8], _ body: any ByteStream, to writing: consuming OwnedDescriptor,
         counting fed: ByteCounter
@@ -285,12 +285,12 @@ private final class ErrorReader {
     /// The pipe to read; negative if it is a file.
     var pipe: Int32 { progress == nil ? -1 : reading.raw }
 
-    /// Closes the pipe's writing end, which git has now.
+    /// Closes this process's copy of the pipe's writing end, after git has inherited it.
     func closeGitsEnd() { writing = nil }
 
     func take(_ bytes: ArraySlice<UInt8>) { progress?.take(bytes) }
 
-    /// The words of this run, after it has ended.
+    /// The messages of this run, after it has ended.
     func words() throws(SystemError) -> GitWords {
         if let words = progress?.finish() { return words }
         let raw = reading.raw

@@ -9,7 +9,7 @@ package struct GitProgram: Sendable {
     /// The way in which it checks the objects of pushes.
     package internal(set) var pushCheck = PushObjectCheck.strict
 
-    /// Takes the first `git` on a search path such as `$PATH`'s; nil if there is none.
+    /// Finds the first `git` in a search path such as `$PATH`; nil if there is none.
     package init?(searching searchPath: String) {
         let candidates = searchPath.split(separator: ":").map { "\($0)/git" }
         let found = candidates.first { access($0, X_OK) == 0 }
@@ -35,7 +35,7 @@ package struct GitProgram: Sendable {
     ///
     /// ``PushObjectCheck`` adds to it.
     ///
-    /// `core.fsync=none`: a workspace is disposable, and the store syncs what counts.
+    /// `core.fsync=none`: a workspace is disposable, and published objects are synced by the store.
     /// `receive.unpackLimit` and `transfer.unpackLimit`: a push is kept as the pack in which it
     /// arrived, however small. `uploadpack.allowAnySHA1InWant`: the objects that a partial clone
     /// fetches later are not tips, and protocol v2 allows this anyway. The allowed filters are

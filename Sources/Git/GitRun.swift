@@ -4,7 +4,7 @@ package import Posix
 /// One run of git in a workspace.
 package struct GitRun {
     let arguments: [String]
-    /// What git is run for; it completes "git failed to …".
+    /// The purpose of the run; it completes "git failed to …".
     let step: String
     let limits: GitLimits
     var settings: GitSettings
@@ -34,17 +34,17 @@ package struct GitRun {
     /// git's standard input.
     package enum Input {
         case none
-        /// Few enough to be written to a file of the workspace first.
+        /// Bytes that are few enough to be written to a file of the workspace first.
         case bytes([UInt8])
-        /// A stream that another thread feeds to git, and bytes that come before it.
+        /// Bytes, and after them a stream that another thread feeds to git.
         case stream(any ByteStream, after: [UInt8])
     }
 
-    /// Where git's standard error goes.
+    /// The destination of git's standard error.
     package enum Errors {
-        /// To a file of the workspace, of which the run returns what it added.
+        /// A file of the workspace. The run returns the part that it added.
         case kept
-        /// To a pipe: lines of progress are shown, the other ones are returned.
+        /// A pipe. Lines of progress are shown, and the others are returned.
         case progress(Progress, title: String)
     }
 
@@ -55,7 +55,7 @@ package struct GitRun {
         case low = 10
     }
 
-    /// A run for an operator's command, with which it ends.
+    /// A run for an operator's command, which ends together with the command.
     package static func foreign(
         _ arguments: [String], on subject: GitSettings.Subject = .workspace, to step: String,
         input: Input = .none, errors: Errors = .kept
@@ -78,13 +78,13 @@ package struct GitRun {
     }
 }
 
-/// When a run of git must end, even if git has not finished.
+/// When git must end, even if it has not finished.
 package struct GitLimits: Sendable {
     /// nil if no time limit applies.
     private(set) var deadline: ContinuousClock.Instant?
     let cancellation: Cancellation?
 
-    /// For an operator's command, whose git ends with the command.
+    /// For an operator's command, together with which git ends.
     package static let none = GitLimits(deadline: nil, cancellation: nil)
 
     /// For a request, which has a time limit.
@@ -97,7 +97,7 @@ package struct GitLimits: Sendable {
         GitLimits(deadline: nil, cancellation: cancellation)
     }
 
-    /// Leaves time in which git was waiting out of account.
+    /// Excludes a time in which git waited from the limit.
     package mutating func extend(by time: Duration) {
         if let deadline { self.deadline = deadline + time }
     }
@@ -112,7 +112,7 @@ package struct GitLimits: Sendable {
 /// How a run of git ended.
 package struct GitEnding: Sendable {
     package let status: ChildProcess.Ending
-    /// What this run wrote to standard error.
+    /// The messages of this run on standard error.
     package let words: GitWords
     private let step: String
     private let isForeign: Bool
@@ -126,15 +126,15 @@ package struct GitEnding: Sendable {
 
     package var succeeded: Bool { status == .exited(0) }
 
-    /// Why git failed, in its own words, or else how it ended.
+    /// The reason why git failed: its own message, or else how it ended.
     package var reason: String { words.isEmpty ? "\(status)" : words.text }
 
-    /// The failure of a git that should have succeeded. An operator is shown git's words alone.
+    /// The failure of a run that should have succeeded. An operator sees only git's message.
     package var failure: GitError {
         .failed(step: step, reason: isForeign ? reason : "\(status): \(words.text)")
     }
 
-    /// Returns if git succeeded. A non-zero status is an error only where a caller says so.
+    /// Returns if git succeeded. A non-zero status is an error only if a caller requires success.
     package func require() throws(GitError) {
         if !succeeded { throw failure }
     }
@@ -155,9 +155,9 @@ package struct GitOutput: Sendable {
 extension GitProgram {
     /// Runs git to its end.
     ///
-    /// - Parameter output: takes git's standard output as it arrives.
-    /// - Throws: ``GitError``, ``Cancellation/Cancelled``, ``SystemError``, and what `output` throws;
-    ///   git and all its children have ended then.
+    /// - Parameter output: called with git's standard output as it arrives.
+    /// - Throws: ``GitError``, ``Cancellation/Cancelled``, ``SystemError``, and the errors of
+    ///   `output`; git and all its children have ended then.
     package func run(
         _ run: GitRun, in workspace: borrowing Workspace,
         output: (UnsafeRawBufferPointer) throws -> Void
@@ -168,7 +168,7 @@ extension GitProgram {
 
     /// Runs git to its end, line by line.
     ///
-    /// - Parameter line: takes each line of git's standard output, without the newline.
+    /// - Parameter line: called with each line of git's standard output, without the newline.
     /// - Throws: as ``run(_:in:output:)``.
     package func lines(
         _ run: GitRun, in workspace: borrowing Workspace, line: (ArraySlice<UInt8>) throws -> Void

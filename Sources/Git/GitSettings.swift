@@ -4,16 +4,17 @@ package enum GitSettings: Sendable {
     case serving
     /// For packing in the background, with additional configuration, each as `name=value`.
     case packing([String])
-    /// For a repository elsewhere, whose data is used but whose settings are not obeyed.
+    /// For another repository, whose data is used but whose settings are ignored.
     ///
-    /// It is specified by `GIT_DIR`, so that its owner does not matter and git does not search for one
-    /// above it. Its configuration can redirect nothing: hooks and the file system monitor are pinned,
-    /// and no transport may start, which a missing object of a partial clone would cause.
+    /// It is specified by `GIT_DIR`, so that its owner does not matter and git does not search
+    /// parent directories. Its configuration can redirect nothing: hooks and the file system
+    /// monitor are pinned, and no transport can start, as it would for a missing object of a
+    /// partial clone.
     case foreign(Subject)
 
     /// The repository that an operator's command works on.
     package enum Subject: Sendable {
-        /// The workspace that git runs in.
+        /// The workspace in which git runs.
         case workspace
         /// A repository that is only read, by its git directory; it may have a work tree.
         case source(String)

@@ -1,26 +1,26 @@
 import Glibc
 import Posix
 
-/// The git processes that may work at the same time. Requests that need one wait in a fair line, each
-/// client in its turn.
+/// Bounds the number of git processes that work at the same time. Requests that need one wait in a
+/// fair line, in which clients take turns.
 ///
-/// A git that waits for its client lends its slot to others; so more processes may exist than work.
+/// A git that waits for its client lends its slot to others, so more processes may exist than work.
 package final class GitSlots: @unchecked Sendable {
     // All variables are read and written with the monitor's lock held.
     private let monitor = Monitor()
     private var free: Int
-    /// Slots that are held or lent.
+    /// The number of slots that are held or lent.
     private var processes = 0
     private var line = FairLine()
-    /// Those whose turn has come, and who do not know it yet.
+    /// The requests that have been served, but whose threads have not noticed yet.
     private var served: Set<FairLine.Ticket> = []
     private var isClosed = false
     private let maximumProcesses: Int
     private let patience: Duration
 
-    /// The number of processes that may exist for each that may work.
+    /// The number of processes that may exist for each one that may work.
     private static let processesPerSlot = 4
-    /// The time between two looks at whether a client is still there.
+    /// The interval in which a waiting thread checks that its client is still connected.
     private static let interval = Duration.milliseconds(200)
 
     /// - Parameter patience: the longest time that a request waits in the line.
@@ -30,7 +30,7 @@ package final class GitSlots: @unchecked Sendable {
         self.patience = patience
     }
 
-    /// A slot, which its owner gives back when it is destroyed.
+    /// A slot, which is released when this value is destroyed.
     package struct Slot: ~Copyable {
         private let slots: GitSlots
 
@@ -38,8 +38,8 @@ package final class GitSlots: @unchecked Sendable {
 
         deinit { slots.giveBack(ending: true) }
 
-        /// Lets others have the slot while `body` waits for a client, and then waits until it is free
-        /// again: before all that have not begun, and for as long as that takes.
+        /// Lends the slot to others while `body` waits for a client, and then waits until a slot is
+        /// free again, however long that takes. Requests that have not begun are served later.
         package func lend<Value>(_ body: () throws -> Value) rethrows -> Value {
             slots.giveBack(ending: false)
             defer { slots.takeBack() }
@@ -50,7 +50,7 @@ package final class GitSlots: @unchecked Sendable {
     /// The number of requests in the line.
     package var waiting: Int { monitor.locked { line.count } }
 
-    /// Sends everyone in the line away, now and later, because the process is ending.
+    /// Refuses all waiting and all future requests, because the process is ending.
     package func close() {
         monitor.locked {
             isClosed = true
@@ -61,7 +61,7 @@ package final class GitSlots: @unchecked Sendable {
     /// Waits for a slot.
     ///
     /// - Parameters:
-    ///   - client: whose request it is: its user, or else its address.
+    ///   - client: the client that sent the request: its user, or else its address.
     ///   - hangup: a descriptor that hangs up when the client goes away; nil if there is none.
     /// - Throws: ``GitError/busy`` if its turn did not come in time, ``GitError/clientGone``.
     package func take(
@@ -104,7 +104,7 @@ package final class GitSlots: @unchecked Sendable {
         }
     }
 
-    /// Serves those whose turn it is. Called with the lock held.
+    /// Serves the requests whose turn it is. Called with the lock held.
     private func serve() {
         var isServed = false
         while free > 0,

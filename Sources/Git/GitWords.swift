@@ -1,16 +1,16 @@
 package import GitProtocol
 import Glibc
 
-/// What a run of git wrote to standard error, and the only place that knows git's messages.
+/// The messages of a run of git on standard error. No other place knows git's messages.
 ///
-/// git quotes its clients, who can so choose much of it: nothing that must not be chosen by a client
-/// may depend on these words. Each message cites the file of git's source that it is from; they
-/// were compared with git 2.39.5 and 2.55.
+/// git quotes its clients, who can therefore choose much of the text: it must not decide anything
+/// that a client must not decide. Each message cites the file of git's source that contains it;
+/// they were compared with git 2.39.5 and 2.55.
 package struct GitWords: Equatable, Sendable {
-    /// In one line.
+    /// The text, in one line.
     package let text: String
 
-    /// The bytes and the lines that are kept of a git that prints many.
+    /// The number of bytes, and of lines, that are kept of a longer output.
     package static let limit = 2000
     private static let lineLimit = 5
 
@@ -18,14 +18,14 @@ package struct GitWords: Equatable, Sendable {
         text = lines.suffix(Self.lineLimit).joined(separator: "; ")
     }
 
-    /// Takes the end of standard error.
+    /// Parses the end of standard error.
     init(_ bytes: [UInt8]) {
         let end = String(decoding: bytes.suffix(Self.limit), as: UTF8.self)
         self.init(lines: end.split(separator: "\n").map(String.init))
     }
 
-    /// Takes the end of git's messages to a client, without progress, whose lines contain carriage
-    /// returns. progress.c.
+    /// Parses the end of git's messages to a client, and omits progress, whose lines contain
+    /// carriage returns. progress.c.
     package init(toClient bytes: [UInt8]) {
         let end = String(decoding: bytes.suffix(Self.limit), as: UTF8.self)
         self.init(
@@ -77,7 +77,7 @@ package struct GitWords: Equatable, Sendable {
 
     // MARK: A push
 
-    /// Reasons that receive-pack reports, as they are, for a ref whose objects it cannot read.
+    /// The exact reasons that receive-pack reports for a ref whose objects it cannot read.
     /// builtin/receive-pack.c.
     private static let unreadable = [
         "missing necessary objects", "failed to update ref", "bad ref",
@@ -88,8 +88,8 @@ package struct GitWords: Equatable, Sendable {
 
     // MARK: Packing and checking
 
-    /// Whether git found no space or memory, by the text of the error: strerror(3), which usage.c
-    /// appends.
+    /// Whether git ran out of disk space or memory, according to the error text: strerror(3), which
+    /// usage.c appends.
     package var reportLocalFailure: Bool {
         [ENOSPC, EDQUOT, EFBIG, ENOMEM].contains { text.contains(String(cString: strerror($0))) }
     }
@@ -98,7 +98,7 @@ package struct GitWords: Equatable, Sendable {
     /// builtin/index-pack.c, builtin/unpack-objects.c.
     package var reportBadObject: Bool { text.contains("fsck error") }
 
-    /// The message of git-fsck(1) with which an object was refused; nil if there is none. fsck.c:
+    /// The message id of git-fsck(1) for which an object was refused; nil if there is none. fsck.c:
     /// `object <id>: <message>: <words>`.
     package var refusedMessage: String? {
         let words = text.split(separator: " ")
@@ -109,7 +109,7 @@ package struct GitWords: Equatable, Sendable {
     }
 }
 
-/// Separates progress from messages: git ends a line that it will write over with a carriage return,
+/// Separates progress from messages: git ends a line that it will overwrite with a carriage return,
 /// and the last line of a step with `, done.`. progress.c.
 struct ProgressLines {
     private let progress: Progress
@@ -118,10 +118,10 @@ struct ProgressLines {
     private var lines: [String] = []
     private var isOverwritten = false
 
-    /// Bytes of a line that are kept.
+    /// The number of bytes of a line that are kept.
     private static let lineLimit = 4096
     private static let end = Array(", done.".utf8)
-    /// The lines that are kept of a git that prints many.
+    /// The number of lines that are kept of a longer output.
     private static let limit = 5
 
     init(progress: Progress, title: String) {

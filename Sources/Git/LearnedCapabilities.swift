@@ -6,7 +6,7 @@ import Synchronization
 
 /// The advertisements of the installed git, learned from it under the pinned configuration and
 /// stored in the state directory under git's path, size and time. None is written by hand, since
-/// another git has others.
+/// they differ between versions of git.
 package final class LearnedCapabilities: Sendable {
     private let git: GitProgram
     private let state: StateDirectory
@@ -17,7 +17,7 @@ package final class LearnedCapabilities: Sendable {
         self.state = state
     }
 
-    /// The repository that an advertisement is learned from.
+    /// The repository from which an advertisement is learned.
     private enum Scratch: String {
         /// A repository without refs.
         case empty

@@ -3,16 +3,16 @@ import Glibc
 import Posix
 
 /// The directory of a process below `workspaces/`. It belongs to the process as long as the process
-/// holds the lock of the directory itself, whatever happens to the files in it. A directory whose
-/// lock is free was left by a process that died. systemd-tmpfiles(8) skips a locked directory as
-/// well.
+/// holds the lock on the directory itself, whatever happens to the files in it. A directory whose
+/// lock is free was left behind by a process that died. systemd-tmpfiles(8) skips a locked
+/// directory as well.
 ///
 /// Its users hold references, and the last one removes it. flock(2).
 final class ProcessDirectory: Sendable {
     let path: String
     private let directory: OwnedDescriptor
-    /// The lock of a file in it. An earlier version of the program checks only that, and may run on
-    /// the same state directory during an upgrade.
+    /// The lock on a file in the directory. An earlier version of the program checks only this
+    /// lock, and may use the same state directory during an upgrade.
     private let file: OwnedDescriptor
 
     private init(
@@ -27,25 +27,26 @@ final class ProcessDirectory: Sendable {
         if isInPlace { Files.removeTree(path) }
     }
 
-    /// Whether the path still leads to the directory that is locked.
+    /// Whether the path still leads to the locked directory.
     var isInPlace: Bool { Files.isNamed(directory.raw, path) }
 
-    /// What the name of a directory begins with that is locked by itself. The earlier version has no
-    /// `2`, and sweeps all that does not begin with `live-`.
+    /// The prefix for directories that are locked themselves. The earlier version's names lack the
+    /// `2`, and it sweeps all names that do not begin with `live-`.
     private static let prefix = "live-2-"
 
     private static let lockName = "/lock"
 
-    /// Attempts to make a directory, where somebody clears the state directory all the time.
+    /// The number of attempts to create a directory while another process keeps clearing the state
+    /// directory.
     private static let attempts = 20
 
-    /// Makes a directory for this process, with all that is missing above it.
+    /// Creates a directory for this process, with all missing parents.
     static func claim(in workspaces: String) throws(SystemError) -> ProcessDirectory {
         for _ in 1..<attempts {
             do throws(SystemError) {
                 if let claimed = try attempt(in: workspaces) { return claimed }
             } catch {
-                // Cleared between two steps.
+                // The state directory was cleared between two steps.
                 if error.code != ENOENT { throw error }
             }
         }
@@ -55,9 +56,9 @@ final class ProcessDirectory: Sendable {
         return claimed
     }
 
-    /// Makes a directory under a name of its own, locks it, and gives it its real name.
+    /// Creates a directory under a temporary name, locks it, and renames it.
     ///
-    /// - Returns: nil if a sweep came first.
+    /// - Returns: nil if another process swept it before it was locked.
     private static func attempt(
         in workspaces: String
     ) throws(SystemError) -> ProcessDirectory? {
@@ -82,8 +83,8 @@ final class ProcessDirectory: Sendable {
 
     private enum Lock { case taken, held, unsupported }
 
-    /// Tries to lock a directory. NFS has no locks for what cannot be opened for writing: there
-    /// the lock of the file decides alone.
+    /// Tries to lock a directory. NFS cannot lock a file that is not open for writing, so there
+    /// only the lock on the file counts.
     private static func lock(_ directory: borrowing OwnedDescriptor, _ path: String) -> Lock {
         do {
             return try Files.lock(directory.raw, waiting: .never, path) ? .taken : .held
@@ -94,29 +95,29 @@ final class ProcessDirectory: Sendable {
 
     // MARK: Sweeping
 
-    /// Seconds after which a directory that never got its lock is left over. A process that is
-    /// slower finds that out, and makes another one.
+    /// The age in seconds from which on a directory that was never locked is swept. A slower
+    /// process notices that, and creates another one.
     private static let startTime = 600
 
-    /// Seconds after which a directory of the earlier version is left over that has no lock: its
-    /// process may live, and have lost the file.
+    /// The age in seconds from which on an unlocked directory of the earlier version is swept: its
+    /// process may still run, and have lost the file.
     private static let lockLossTime = 7 * 86_400
 
-    /// Removes what dead processes left.
+    /// Removes the directories of dead processes.
     static func sweep(_ workspaces: String) {
-        // Not there: nothing to sweep.
+        // Nothing to sweep.
         guard let names = try? Files.names(in: workspaces) else { return }
         for name in names {
             let path = "\(workspaces)/\(name)"
-            // Not a directory, or gone.
+            // It is not a directory, or no longer exists.
             guard
                 let directory = try? OwnedDescriptor.open(
                     path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
             else { continue }
-            // Held until the directory is gone: nobody can begin to use it.
+            // The lock is held until the directory is gone, so that nobody can start to use it.
             defer { _ = directory }
             let hasStarted = name.hasPrefix("live-")
-            // Not even locked for a moment: its process is about to lock it.
+            // It is too new to be swept: its process is about to lock it.
             if !hasStarted, age(of: directory) <= startTime { continue }
             let lock = lock(directory, path)
             if lock == .held { continue }
@@ -137,7 +138,7 @@ final class ProcessDirectory: Sendable {
 
     private enum FileLockState { case held, free, missing, unknown }
 
-    /// What the lock of the file says. What cannot be opened is somebody's.
+    /// The state of the lock on the file. A file that cannot be opened counts as locked.
     private static func fileLock(in path: String) -> FileLockState {
         do {
             let file = try OwnedDescriptor.open(path + lockName, O_RDWR | O_NOFOLLOW)
@@ -147,7 +148,7 @@ final class ProcessDirectory: Sendable {
         }
     }
 
-    /// Seconds since something was made or removed in a directory, by the clock as it is now.
+    /// The seconds since an entry was created or removed in a directory, by the current clock.
     private static func age(of directory: borrowing OwnedDescriptor) -> Int {
         var status = stat()
         return fstat(directory.raw, &status) == 0 ? time(nil) - status.st_mtim.tv_sec : 0

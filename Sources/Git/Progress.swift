@@ -1,34 +1,34 @@
-/// Tells a person how far a long command has come, a line at a time, each in place of the last.
+/// Reports the progress of a long command to a person, one line at a time, each replacing the last.
 package struct Progress: Sendable {
     private let show: (@Sendable (String, Weight) -> Void)?
 
-    /// Whether a line may be passed over where they come too fast to be read.
+    /// Whether a line may be dropped if lines arrive too fast to be read.
     package enum Weight: Sendable {
-        /// A new step, which may take long: it may not.
+        /// A new step, which may take long: never dropped.
         case step
-        /// How far a step has come.
+        /// The progress within a step.
         case count
     }
 
-    /// Nobody watches.
+    /// No progress is reported.
     package static let none = Progress(show: nil)
 
-    /// - Parameter show: takes each line, without an end; may be called often.
+    /// - Parameter show: called with each line, without a newline; may be called often.
     package init(_ show: @escaping @Sendable (String, Weight) -> Void) {
         self.init(show: show)
     }
 
     private init(show: (@Sendable (String, Weight) -> Void)?) { self.show = show }
 
-    /// Whether anyone watches. Information that only they need is not requested otherwise.
+    /// Whether anyone is watching. Information that only they need is not requested otherwise.
     package var isWatched: Bool { show != nil }
 
-    /// Announces the next step.
+    /// Reports the beginning of the next step.
     package func begin(_ line: @autoclosure () -> String) {
         if let show { show(line(), .step) }
     }
 
-    /// Reports how far the step has come.
+    /// Reports the progress within the current step.
     package func count(_ line: @autoclosure () -> String) {
         if let show { show(line(), .count) }
     }

@@ -27,17 +27,17 @@ package struct PushObjectCheck: Equatable, Sendable {
 
     package static let strict = PushObjectCheck(.strict, accepting: [])
 
-    /// The corresponding part of git's configuration.
+    /// The corresponding settings of git.
     var configuration: [String] {
         let isOn = level != .off
         return ["receive.fsckObjects=\(isOn)", "transfer.fsckObjects=\(isOn)"]
             + accepted.map { "receive.fsck.\($0)=warn" }
     }
 
-    /// A message that the installed git does not know, or does not let pass.
+    /// A message that the installed git does not know, or that it never accepts.
     package struct BadMessage: Error, Equatable, CustomStringConvertible {
         package let message: String
-        /// In git's words.
+        /// git's own error message.
         let reason: String
 
         package var description: String {
@@ -62,7 +62,8 @@ extension GitProgram {
         case .off: git.pushCheck = PushObjectCheck(.off, accepting: [])
         case .strict:
             let unknown = accepted.isEmpty ? [] : Set(accepted).subtracting(try messages(in: state))
-            // The list is asked first because it is kept; what it lacks has a reason of git's.
+            // The list is checked first because it is cached; for other messages git gives a
+            // reason.
             for message in unknown.sorted() {
                 if let reason = try refusal(of: message, in: state) {
                     throw PushObjectCheck.BadMessage(message: message, reason: reason)
@@ -103,12 +104,12 @@ extension GitProgram {
         let prefix = "receive.fsck."
         return try Self.words(result.bytes).filter { $0.hasPrefix(prefix) }
             .map { String($0.dropFirst(prefix.count)) }
-            // A file of objects, which is no message.
+            // It specifies a file of objects, and is not a message.
             .filter { $0 != "skipList" }
             .filter { try refusal(of: $0, in: state) == nil }
     }
 
-    /// The reason, in git's words, why a message cannot be a warning; nil if it can.
+    /// git's reason why a message cannot be a warning; nil if it can.
     private func refusal(of message: String, in state: StateDirectory) throws -> String? {
         let workspace = try Workspace.scratch(.sha1, in: state)
         let ending = try output(

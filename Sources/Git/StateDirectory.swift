@@ -4,8 +4,8 @@ package import Posix
 import Synchronization
 
 /// The local directory of this program, for workspaces and data that is kept between requests. It
-/// is never the truth; an empty one is as good. Anything in it may be removed at any time: a
-/// request that loses its workspace fails, and later ones create what they need again.
+/// is never the truth, and can be replaced by an empty one. Anything in it may be removed at any
+/// time: a request that loses its workspace fails, and later ones create what they need again.
 ///
 /// Each process has a ``ProcessDirectory`` of its own below `workspaces/`. The directories of dead
 /// processes are removed by the next process that starts, and by any that finds the disk full.
@@ -14,7 +14,7 @@ package final class StateDirectory: Sendable {
     package let path: String
     private let workspaces: String
     private let place: Mutex<Place>
-    /// Whether the directory was this user's alone when the process started.
+    /// Whether only this user could write to the directory when the process started.
     private let isPrivate: Bool
 
     /// The directory for this process's workspaces.
@@ -24,7 +24,7 @@ package final class StateDirectory: Sendable {
         case closed(String)
     }
 
-    /// Creates the directory if it is missing, and removes what dead processes left.
+    /// Creates the directory if it is missing, and removes what dead processes left behind.
     package init(path: String) throws(SystemError) {
         self.path = path
         workspaces = path + "/workspaces"

@@ -4,7 +4,7 @@ import Posix
 /// The refs of a workspace, as git reads them.
 package struct WorkspaceRefs {
     package private(set) var ids: [RefName: ObjectID]
-    /// Annotated tag ref → what it fully peels to.
+    /// Annotated tag ref → the object that it fully peels to.
     package private(set) var peeled: [RefName: ObjectID]
 
     init(ids: [RefName: ObjectID] = [:], peeled: [RefName: ObjectID] = [:]) {

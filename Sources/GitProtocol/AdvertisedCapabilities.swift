@@ -26,8 +26,8 @@ package struct AdvertisedCapabilities: Equatable, Sendable {
         self.preface = preface
     }
 
-    /// The list for a repository whose HEAD resolves to `head`, nil if it does not resolve; in
-    /// git's order, with the `symref` in its place.
+    /// The list for a repository whose HEAD resolves to `head`, or to nothing if that is nil; in
+    /// git's order, including the position of `symref`.
     func list(head: RefName?) -> [UInt8] {
         let symref = Array("symref=".utf8)
         let words = self.words.compactMap { word -> [UInt8]? in

@@ -25,7 +25,7 @@ package struct CommandList: RandomAccessCollection, Equatable, Sendable {
             rawName: Array(line.dropFirst(2 * length + 2)))
     }
 
-    /// Bytes in memory, without what the buffers have in reserve.
+    /// The size in memory in bytes, without the spare capacity of the buffers.
     var storedBytes: Int { bytes.count + ends.count * MemoryLayout<UInt32>.stride }
 
     /// Returns a command's line without capabilities and newline.

@@ -9,14 +9,14 @@ package struct LsRefsRequest: Equatable, Sendable {
     /// The number of prefixes from which on all of them are ignored: git's `TOO_MANY_PREFIXES`.
     private static let tooManyPrefixes = 65_536
 
-    /// The largest request in bytes, some 65,536 prefixes. The request is held in memory, and
-    /// anybody can send one.
+    /// The largest request in bytes, enough for 65,536 prefixes. The request is held in memory, and
+    /// anyone can send one.
     private static let maximumSize = 4 << 20
 
     /// Reads a request.
     ///
     /// - Returns: nil for another command, and for an unusual request, such as one that is too
-    ///   long, which git has to answer in its own words.
+    ///   long: git has to answer these itself.
     package static func read(
         from reader: PktLineReader, format: ObjectFormat
     ) throws -> LsRefsRequest? {
@@ -92,7 +92,7 @@ package struct LsRefsRequest: Equatable, Sendable {
     }
 
     /// Whether the request includes a name. Only the last prefix that does not sort after the name
-    /// can be its beginning: many prefixes and many refs must not multiply.
+    /// can be its beginning. So many prefixes and many refs do not multiply the time.
     func matches(_ name: [UInt8]) -> Bool {
         if prefixes.isEmpty { return true }
         var (low, high) = (0, prefixes.count)

@@ -41,7 +41,7 @@ package struct PushReport: Equatable, Sendable {
         }
     }
 
-    /// Reads git's report.
+    /// Parses git's report.
     package init(parsing bytes: [UInt8]) throws {
         var rest = bytes[...]
         let reader = PktLineReader { count in
@@ -113,7 +113,8 @@ package struct PushReport: Equatable, Sendable {
     private init(unpackError: String?, lines: [Line]) {
         var bytes: [UInt8] = []
         func add(_ text: [UInt8]) {
-            // A name or reason longer than a line would break the framing; neither can be.
+            // A name or reason longer than a line would break the framing, but neither can be that
+            // long.
             PktLine.append(
                 text.prefix(PktLine.maximumPayload - 1) + [UInt8(ascii: "\n")], to: &bytes)
         }
@@ -136,8 +137,8 @@ package struct PushReport: Equatable, Sendable {
         rejected = Self.rejected(in: lines)
     }
 
-    /// The same report, but with these refs refused: an `ok` of theirs becomes `ng`, and what the
-    /// report does not speak of is added.
+    /// The same report, but with these refs refused: `ok` becomes `ng`, and refs that the report
+    /// does not contain are added.
     package func rejecting(_ rejections: [Rejection]) -> PushReport {
         if rejections.isEmpty { return self }
         let reasons = Dictionary(
@@ -157,14 +158,14 @@ package struct PushReport: Equatable, Sendable {
         for line in lines.reversed() { waiting[line.rawName, default: []].append(line) }
         var arranged = commands.compactMap { waiting[$0.rawName]?.popLast() }
         if arranged.count < lines.count {
-            // Lines about refs that no command names stay at the end.
+            // Lines about refs that are not in the commands stay at the end.
             let names = Set(commands.lazy.map(\.rawName))
             arranged += lines.filter { !names.contains($0.rawName) }
         }
         return PushReport(unpackError: unpackError, lines: arranged)
     }
 
-    /// What was refused first, in a sentence that is still to be made printable; nil: nothing.
+    /// The first refusal, as a sentence that is not yet printable; nil if nothing was refused.
     package var refusal: String? {
         if let unpackError { return "The push could not be unpacked: \(unpackError)." }
         guard let first = rejected.first else { return nil }
@@ -176,7 +177,7 @@ package struct PushReport: Equatable, Sendable {
         PrintableText.shortened(String(decoding: bytes, as: UTF8.self), to: limit)
     }
 
-    /// The report as the body of an answer to a client that talks like `reporting`.
+    /// The report as the body of an answer to a client that requested it in this form.
     package func body(for reporting: PushReporting) -> [UInt8] {
         switch (reporting.report, reporting.sideBand) {
         case (.unwanted, .none): return []

@@ -1,12 +1,13 @@
-/// A repository's refs as git's services tell them, without git.
+/// A repository's refs in the form in which git's services send them, created without git.
 package struct RefListing: Sendable {
     private let head: RefName
     private let refs: [RefName: ObjectID]
     private let peeled: [RefName: ObjectID]
-    /// What HEAD's branch names; nil where it is unborn.
+    /// The object id of HEAD's branch; nil if the branch is unborn.
     private let headID: ObjectID?
 
-    /// - Parameter peeled: annotated tag ref → what it fully peels to; others do not peel.
+    /// - Parameter peeled: annotated tag ref → the object that it fully peels to; others do not
+    ///   peel.
     package init(head: RefName, refs: [RefName: ObjectID], peeled: [RefName: ObjectID]) {
         self.head = head
         self.refs = refs
@@ -16,14 +17,15 @@ package struct RefListing: Sendable {
 
     package var isEmpty: Bool { refs.isEmpty }
 
-    /// Those whose names `isWanted`, sorted by name: a few of many are found before they are sorted.
+    /// The wanted refs, sorted by name. They are selected first, since often only few of many are
+    /// wanted.
     private func sorted(
         where isWanted: (RefName) -> Bool = { _ in true }
     ) -> [(name: RefName, id: ObjectID)] {
         refs.filter { isWanted($0.key) }.map { ($0.key, $0.value) }.sorted { $0.name < $1.name }
     }
 
-    /// What `git upload-pack` advertises in v0 and v1; there must be refs.
+    /// The advertisement of `git upload-pack` in v0 and v1; there must be refs.
     package func uploadPackAdvertisement(_ capabilities: AdvertisedCapabilities) -> [UInt8] {
         var lines: [[UInt8]] = []
         if let headID { lines.append(Self.line(headID, Array("HEAD".utf8))) }
@@ -37,7 +39,7 @@ package struct RefListing: Sendable {
             lines, capabilities.beginning, capabilities.list(head: headID == nil ? nil : head))
     }
 
-    /// What `git receive-pack` advertises in v0 and v1.
+    /// The advertisement of `git receive-pack` in v0 and v1.
     package func receivePackAdvertisement(_ capabilities: AdvertisedCapabilities) -> [UInt8] {
         var lines = sorted().map { Self.line($0.id, $0.name.bytes) }
         if lines.isEmpty {
@@ -47,7 +49,7 @@ package struct RefListing: Sendable {
         return Self.advertisement(lines, capabilities.beginning, capabilities.list(head: nil))
     }
 
-    /// What protocol v2's `ls-refs` answers. gitprotocol-v2(5).
+    /// The answer to protocol v2's `ls-refs`. gitprotocol-v2(5).
     package func answer(to request: LsRefsRequest) -> [UInt8] {
         var bytes: [UInt8] = []
         let headName = Array("HEAD".utf8)

@@ -1,23 +1,23 @@
-/// A safe ref name: what `git check-ref-format` accepts, under `refs/`, in valid UTF-8, of at most
-/// ``maximumLength`` bytes.
+/// A safe ref name: one that `git check-ref-format` accepts, under `refs/`, in valid UTF-8, of at
+/// most ``maximumLength`` bytes.
 ///
 /// Names are bytes. Swift strings compare by canonical equivalence, which would make one ref of
 /// two forms of `é`; this type hashes, compares and sorts by the bytes.
 package struct RefName: Hashable, Comparable, Sendable, CustomStringConvertible {
     package let bytes: [UInt8]
 
-    /// Bytes. A name must fit a pkt-line several times over, and as a path below a workspace stay
-    /// under PATH_MAX, or what git makes of it could not be removed again.
+    /// Bytes. Several names must fit into a pkt-line. As a path below a workspace, a name must not
+    /// exceed PATH_MAX, or else the files that git creates for it could not be removed.
     package static let maximumLength = 1024
 
-    /// Takes a name; nil if it is not a safe one.
+    /// Validates a name; nil if it is not safe.
     package init?(_ bytes: some Collection<UInt8>) {
         let bytes = Array(bytes)
         guard Self.fault(of: bytes) == nil else { return nil }
         self.bytes = bytes
     }
 
-    /// Takes a name; nil if it is not a safe one.
+    /// Validates a name; nil if it is not safe.
     package init?(_ string: String) {
         self.init(string.utf8)
     }
@@ -34,12 +34,12 @@ package struct RefName: Hashable, Comparable, Sendable, CustomStringConvertible 
         left.bytes.lexicographicallyPrecedes(right.bytes)
     }
 
-    /// Whether this is a branch, the only kind of ref that cannot name a tag object.
+    /// Whether this is a branch, the only kind of ref that cannot point to a tag object.
     package var isBranch: Bool { bytes.starts(with: "refs/heads/".utf8) }
 
     package var description: String { String(decoding: bytes, as: UTF8.self) }
 
-    /// Why a name is not a safe one.
+    /// The reason why a name is not safe.
     package enum Fault: Equatable, Sendable {
         /// git refuses it as well.
         case funny
@@ -63,7 +63,7 @@ package struct RefName: Hashable, Comparable, Sendable, CustomStringConvertible 
         return name.count > maximumLength ? .tooLong : nil
     }
 
-    /// git-check-ref-format(1), rules 1 to 10, and `refs/`.
+    /// git-check-ref-format(1), rules 1 to 10, and the prefix `refs/`.
     private static func isWellFormed(_ name: [UInt8]) -> Bool {
         guard name.starts(with: "refs/".utf8), name.last != dot,
             name.allSatisfy({ isAllowed($0) })

@@ -6,15 +6,15 @@ package import ObjectStore
 import Posix
 package import Repository
 
-/// A workspace with the packs of a state, and the cache that they came from.
+/// A workspace with the packs of a state, and the cache from which they came.
 ///
-/// Only ``Hydration`` makes one.
+/// Only ``Hydration`` creates one.
 package struct HydratedWorkspace: ~Copyable, Sendable {
     package let workspace: Workspace
     private let format: ObjectFormat
     private let state: StateDirectory
-    /// The cache that its packs came from and new ones go to; nil if nothing is kept between
-    /// requests.
+    /// The cache from which its packs came and to which new ones are added; nil if nothing is kept
+    /// between requests.
     private let cache: PackCache?
 
     init(
@@ -67,7 +67,7 @@ package struct HydratedWorkspace: ~Copyable, Sendable {
     }
 
     /// Removes the files of dead processes, and half of the cache, if the file system has no room
-    /// for the bytes that were fed to git. By now git has removed what it wrote before it failed.
+    /// for the bytes that were fed to git. git has already removed what it wrote before it failed.
     private func lookForFullDisk() {
         // If the free space is unknown, nothing is done.
         guard let space = try? DiskSpace(at: state.path), space.isShort(of: workspace.fed.count)
@@ -82,7 +82,7 @@ package struct HydratedWorkspace: ~Copyable, Sendable {
 /// A workspace to push into, with the state that it was hydrated from, so that the swap can only be
 /// predicated on that.
 ///
-/// Only ``Hydration`` makes one.
+/// Only ``Hydration`` creates one.
 package struct WriteWorkspace: ~Copyable, Sendable {
     package let hydrated: HydratedWorkspace
     package let base: Base

@@ -19,9 +19,9 @@ extension Hydration {
     /// descriptor.
     private static let batch = 64
 
-    /// Places packs and their indexes in a workspace: from the cache; else from the store through
-    /// the cache, so that only one of all requests for a pack downloads it; or directly from the
-    /// store.
+    /// Places packs and their indexes in a workspace, from the cache if it has them. Others are
+    /// downloaded through the cache, so that only one of all requests for a pack downloads it, or
+    /// directly if the cache cannot be used.
     func place(
         _ packs: [Digest], _ format: ObjectFormat, in workspace: borrowing Workspace, log: Logger,
         limits: GitLimits

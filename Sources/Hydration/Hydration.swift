@@ -10,7 +10,7 @@ package import Repository
 
 /// Creates workspaces: bare repositories with exactly the contents of a snapshot.
 package struct Hydration: Sendable {
-    /// The states of the store that repositories are read from.
+    /// The states of the repositories in the store.
     package let manifests: Manifests
     /// The cache of this machine; nil if everything is downloaded into the workspace, and removed
     /// with it.
@@ -65,8 +65,8 @@ package struct Hydration: Sendable {
 
     /// Whether hydrating downloads packs into the cache.
     ///
-    /// Without a cache each workspace has packs of its own, and only those that need it at once may
-    /// have one.
+    /// Each workspace has its own packs if there is no cache. Then only a request that needs one at
+    /// once may create a workspace.
     package func fillsCache(for manifest: Manifest) -> Bool {
         guard let packs = cache?.packs else { return false }
         return !manifest.packs.allSatisfy(packs.has)

@@ -1,5 +1,6 @@
-/// What a backend supports, checks and keeps beyond the required guarantees. The conformance probe
-/// detects it, the admission record stores it, and the admitted store uses it.
+/// The features of a backend beyond the required guarantees: what it supports, checks and keeps.
+/// The conformance probe detects them, the admission record stores them, and the admitted store
+/// uses them.
 package struct Dialect: OptionSet, Hashable, Sendable {
     package let rawValue: UInt8
 

@@ -40,7 +40,7 @@ package enum ObjectWrite: Sendable {
     }
 }
 
-/// What a create found.
+/// The result of a create.
 enum CreateResult: Sendable {
     case created(ETag?)
     case present

@@ -18,7 +18,7 @@ package protocol ObjectStore: Sendable {
     /// The conformance probe determines this.
     var checksBodies: Bool { get }
 
-    /// What the backend supports and checks, as far as this store uses it.
+    /// The features and checks of the backend, as far as this store uses them.
     var dialect: Dialect { get }
 
     /// The server software that has answered so far; empty for a store without a server.

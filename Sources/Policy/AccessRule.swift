@@ -14,13 +14,13 @@ package struct Requester: Hashable, Sendable {
 /// The decision of a rule.
 package enum Verdict: Equatable, Sendable {
     case allow
-    /// Carries the reason, which the user is shown.
+    /// Contains the reason, which the user is shown.
     case deny(String)
 }
 
 /// The default rule: anyone can read, and every named user can push.
 ///
-/// A web server that wants to hide a repository must not pass requests for it on.
+/// A web server that wants to hide a repository must not pass on requests for it.
 package struct AccessRule: Sendable {
     package init() {}
 

@@ -9,7 +9,7 @@ package struct PolicyBridge: PreReceiveBridge {
     private let rule: AccessRule
     private let repository: RepositoryName
     private let requester: Requester
-    /// The updates that the request contains: no others can be allowed.
+    /// The updates that the request contains: no others are allowed.
     private let asked: Set<RefUpdate>
 
     package init(
@@ -23,7 +23,7 @@ package struct PolicyBridge: PreReceiveBridge {
 
     package func serve(_ channel: consuming OwnedDescriptor) -> [RefUpdate]? {
         let channel = BridgeChannel(channel)
-        // A channel that fails or ends has not allowed anything.
+        // If the channel fails or ends, nothing is allowed.
         guard let question = try? channel.receive(), question.kind == .question else { return nil }
         let (word, allowed) = answer(question.bytes)
         do {

@@ -80,7 +80,7 @@ package struct ChildProcess: ~Copyable {
     /// The children that have not been waited for; their process ids cannot be reused yet.
     private static let running = Mutex<Set<pid_t>>([])
 
-    /// Kills every child of this process with its group, for a process that was told to end.
+    /// Kills every child of this process with its group, for a process that has to end.
     package static func endAll() {
         running.withLock { for child in $0 { _ = kill(-child, SIGKILL) } }
     }

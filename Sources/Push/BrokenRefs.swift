@@ -39,7 +39,7 @@ struct BrokenRefs: Sendable {
         return missing.isEmpty ? [:] : state.refs.filter { missing.contains($0.value) }
     }
 
-    /// Those of some objects that no pack contains, by the packs' indexes.
+    /// The given objects that no pack contains, according to the packs' indexes.
     private static func missing(
         _ ids: Set<ObjectID>, in workspace: borrowing Workspace, _ state: Manifest
     ) throws -> Set<ObjectID> {
@@ -56,7 +56,7 @@ struct BrokenRefs: Sendable {
 
     // MARK: Receiving without them
 
-    /// Takes them out of the workspace.
+    /// Removes them from the workspace.
     func hide(in workspace: borrowing Workspace, _ state: Manifest) throws {
         if ids.isEmpty { return }
         var rest = state
@@ -67,9 +67,9 @@ struct BrokenRefs: Sendable {
         try Files.write(refs, to: path)
     }
 
-    /// The push as git gets it. Deletions stay as they are: git deletes a ref that does not exist,
-    /// except HEAD's branch. An update that begins elsewhere than at the published value gets an old value
-    /// that git will refuse.
+    /// The commands for git. Deletions are unchanged: git deletes a ref that does not exist, except
+    /// HEAD's branch. An update whose old value is not the published one gets an old value that git
+    /// will refuse.
     func commandsForGit(_ commands: PushCommands) -> PushCommands {
         if ids.isEmpty { return commands }
         return commands.withOldValues { update in
@@ -91,7 +91,7 @@ struct BrokenRefs: Sendable {
             bridge: bridge, lines: Dictionary(pairs, uniquingKeysWith: { first, _ in first }))
     }
 
-    /// Puts back those that the push did not change.
+    /// Restores the refs that the push did not change.
     ///
     /// - Parameter accepted: the refs that git reports `ok`.
     func restore(

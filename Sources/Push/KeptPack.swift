@@ -12,8 +12,8 @@ extension ReceivedPush {
     /// objects as soon as a ref changes, completes it if it is thin, and never keeps an empty one.
     ///
     /// - Parameters:
-    ///   - streamed: what came through to git. A push that only deletes brings no pack, and git does
-    ///     not read what may follow.
+    ///   - streamed: the body that git was given. A push that only deletes brings no pack, and git
+    ///     does not read anything after its commands.
     ///   - hydrated: the names in the pack directory before git ran.
     /// - Returns: nil if the push contained no objects.
     /// - Throws: ``PushError`` for anything else.
@@ -59,7 +59,7 @@ extension ReceivedPush {
         return header.objects
     }
 
-    /// The packs that appeared. Other new objects would not be stored, and are refused.
+    /// The packs that were added. Other new objects would not be stored, and are refused.
     private static func addedPacks(
         in workspace: borrowing Workspace, besides hydrated: Set<String>
     ) throws -> [String] {

@@ -10,8 +10,8 @@ import Posix
 import Repository
 import Synchronization
 
-/// A push whose refs have not moved, but which git has to receive again on top of the state that is
-/// published now, for example because its packs were merged.
+/// A push whose refs have not moved, but which git has to receive again on top of the currently
+/// published state, for example because its packs were merged.
 struct OvertakenPush: ~Copyable {
     /// Holds the pack that was kept.
     private let workspace: WriteWorkspace
@@ -68,7 +68,7 @@ struct OvertakenPush: ~Copyable {
         return try KeptPackBody(pack, hangup: hangup)
     }
 
-    /// A pack without objects: version 2, their number, the hash of that. gitformat-pack(5).
+    /// A pack without objects: version 2, their number, and the hash. gitformat-pack(5).
     private static func emptyPack(_ format: ObjectFormat) -> [UInt8] {
         let head = Array("PACK".utf8) + [0, 0, 0, 2, 0, 0, 0, 0]
         var hash = MessageDigest(format == .sha1 ? .sha1 : .sha256)

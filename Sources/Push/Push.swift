@@ -27,7 +27,7 @@ package struct Push {
 
         /// - Parameters:
         ///   - queue: the queue of the repository.
-        ///   - mark: notes the end of a phase.
+        ///   - mark: called at the end of each phase.
         package init(
             hydration: Hydration, slots: GitSlots, queue: PublicationQueue,
             client: GitProgram.Client, limits: Limits, log: Logger,
@@ -57,7 +57,7 @@ package struct Push {
         }
     }
 
-    /// A part of a push, for those who measure its time.
+    /// A part of a push, for measuring times.
     package enum Phase: Sendable {
         /// Waiting for a git process to be free.
         case slot
@@ -92,7 +92,7 @@ package struct Push {
     /// - Parameters:
     ///   - body: the request's body after the commands.
     ///   - bridge: answers git's hook about those of the commands that git receives.
-    ///   - progress: takes band 2 of git's output, as it arrives.
+    ///   - progress: called with band 2 of git's output, as it arrives.
     /// - Throws: ``StoreError/undetermined(_:reason:)`` if the push may have been published; after any
     ///   other error it has not.
     package func run(
@@ -103,7 +103,7 @@ package struct Push {
         case .refuse(let report):
             return .unchanged(report)
         case .receive(let refused):
-            // A slow store must hold up nobody else.
+            // A slow store must not delay other repositories.
             var early: WriteWorkspace?
             if context.hydration.fillsCache(for: base.manifest) {
                 early = try hydrate(context.newLimits)
@@ -219,8 +219,8 @@ extension Push.Context {
 }
 
 extension Base {
-    /// The base of a push to what a name resolves to. A new repository gets the object format that
-    /// the client specifies.
+    /// The base of a push to a resolved name. A new repository gets the object format that the
+    /// client specifies.
     fileprivate init(
         of commands: PushCommands, to name: RepositoryName, _ resolution: Snapshot.Resolution
     ) {

@@ -18,8 +18,8 @@ struct PushCheck {
         case refuse(PushReport)
     }
 
-    /// Looks for refs that are refused on their own: an unsafe name, a name that several commands
-    /// have, and a deletion of another value than the ref has.
+    /// Finds refs that are refused on their own: an unsafe name, a name in several commands, and a
+    /// deletion of another value than the ref has.
     ///
     /// - Throws: ``ProtocolError`` if the ids are not in the repository's object format.
     func verdict(on commands: PushCommands) throws -> Verdict {
@@ -30,7 +30,7 @@ struct PushCheck {
         if commands.capabilities.allowsParts, refused.count < commands.commands.count {
             return .receive(without: refused)
         }
-        // git's words for the refs of an atomic push that have no fault of their own.
+        // git's reason for the refs of an atomic push that have no fault of their own.
         let reason = Array("atomic push failure".utf8)
         let others = commands.commands.lazy.map(\.rawName).filter { !names.contains($0) }.map {
             PushReport.Rejection(rawName: $0, reasonBytes: reason)

@@ -1,13 +1,13 @@
 package import GitProtocol
 
-/// How a push ended, as far as it is known; not known is an error.
+/// How a push ended, if that is known; an unknown outcome is an error.
 package enum PushEnding: ~Copyable {
     /// Nothing was published, as the report says: all refs were refused, or nothing had to change.
     case unchanged(PushReport)
     case published(PublishedPush)
     case lost(LostPush)
-    /// Nothing was published, because git refused a part for this reason, and the client requested no
-    /// report, from which it could learn the parts.
+    /// Nothing was published, because git refused a ref for this reason, and the client requested
+    /// no report that could list the others.
     case refused(String)
 }
 

@@ -1,4 +1,4 @@
-/// Why a push cannot be published.
+/// The reason why a push cannot be published.
 package enum PushError: Error, CustomStringConvertible, Sendable {
     /// The workspace did not change as git and the bridge report; nothing was published.
     case unproven(String)

@@ -5,7 +5,7 @@ import Hydration
 import ObjectStore
 package import Repository
 
-/// How publishing a received push ended, as far as it is known; not known is an error.
+/// How publishing a received push ended, if that is known; an unknown outcome is an error.
 enum Publication: ~Copyable {
     case published(PublishedPush)
     /// Another writer's state is published instead, without any of the push.
@@ -14,9 +14,9 @@ enum Publication: ~Copyable {
     case overtaken(OvertakenPush)
 }
 
-/// A push whose swap was won, so that the pointer specified its manifest.
+/// A push whose swap was won, so that the pointer pointed to its manifest.
 ///
-/// Only ``ReceivedPush/publish(in:attempts:)`` makes one, and only this holds git's `ok`.
+/// Only ``ReceivedPush/publish(in:attempts:)`` creates one, and only this value holds git's `ok`.
 package struct PublishedPush: ~Copyable {
     private let report: PushReport
     package let state: PublishedState
@@ -53,7 +53,7 @@ extension ReceivedPush {
         if let pack, !stored.contains(pack.pack.digest) {
             writes += [.pack(pack.pack), .packIndex(of: pack.pack.digest, pack.index)]
         }
-        // A push without rivals saves a step by storing its manifest here.
+        // A push without competitors saves a step by storing its manifest here.
         var body: ObjectBody?
         if queue.isFree(for: parent) {
             let alone = ObjectBody.bytes(try manifest.bytesToPublish())
@@ -88,7 +88,7 @@ extension ReceivedPush {
         commands.capabilities.allowsParts ? .refByRef : .allOrNothing
     }
 
-    /// Git's own words are "failed to update ref".
+    /// git's own reason is "failed to update ref".
     private func rejections(of moved: Set<RefName>) -> [PushReport.Rejection] {
         report.accepted.filter { name in RefName(name).map(moved.contains) ?? false }.map {
             PushReport.Rejection(

@@ -9,10 +9,10 @@ import Repository
 
 /// A push that git and the bridge accepted in a workspace, to be published or dropped.
 ///
-/// Only ``receive(_:body:in:git:client:bridge:limits:rejected:stored:progress:)`` makes one: it
+/// Only ``receive(_:body:in:git:client:bridge:limits:rejected:stored:progress:)`` creates one. It
 /// proves that the workspace changed as the commands, git's report and the bridge agree.
 package struct ReceivedPush: ~Copyable {
-    /// Holds the kept pack until it is stored, and the state that the push was received on.
+    /// Contains the pack until it is stored, and the state on which the push was received.
     let workspace: WriteWorkspace
     /// The commands that git received.
     let commands: PushCommands
@@ -49,7 +49,7 @@ package struct ReceivedPush: ~Copyable {
     /// - Parameters:
     ///   - rejected: refs of the push that were refused before, for the report.
     ///   - stored: packs that were stored when the push was received before.
-    ///   - progress: takes band 2 of git's output, as it arrives.
+    ///   - progress: called with band 2 of git's output, as it arrives.
     /// - Throws: ``PushError``, ``GitError`` and others; nothing has been stored.
     package static func receive(
         _ commands: PushCommands, body: any ByteStream, in target: consuming WriteWorkspace,
@@ -152,7 +152,7 @@ struct ReceivePackOutput {
         self.sideBand = sideBand
     }
 
-    /// Takes the next bytes of git's output.
+    /// Processes the next bytes of git's output.
     mutating func take(
         _ bytes: UnsafeRawBufferPointer, progress: (ArraySlice<UInt8>) throws -> Void
     ) throws {

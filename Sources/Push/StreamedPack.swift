@@ -2,10 +2,10 @@ import Git
 import Posix
 import Synchronization
 
-/// The body of a push on its way to git, read for what the pack's header announces.
+/// The body of a push while git receives it, with the pack's header.
 ///
-/// What came through here is what git was given. It decides which pack must exist afterward, so that
-/// nothing has to be inferred from files that do not exist.
+/// The header decides which pack must exist afterward, so that nothing has to be inferred from
+/// files that do not exist.
 final class StreamedPack: ByteStream {
     private let body: any ByteStream
     private let beginning = Mutex<[UInt8]>([])
@@ -25,6 +25,6 @@ final class StreamedPack: ByteStream {
         return count
     }
 
-    /// The header of the pack that git was given; nil if none came, or not all of it.
+    /// The header of the pack that git was given; nil if it did not arrive completely.
     var header: PackHeader? { beginning.withLock { PackHeader($0) } }
 }

@@ -8,7 +8,7 @@ import Posix
 /// A manifest is stored under the SHA-256 of its canonical bytes, and never changed. The bytes are
 /// those of ``ManifestFields``; this is their validated meaning.
 package struct Manifest: Equatable, Sendable {
-    /// What a pointer to this manifest says about the repository.
+    /// The state of a repository whose pointer points to this manifest.
     package enum Kind: Equatable, Sendable {
         /// Version 1.
         case live

@@ -1,7 +1,7 @@
 package import ObjectStore
 
 /// The repositories whose pointers a store contains, in the byte order of their keys. Deleted ones
-/// are included, as their pointers stay.
+/// are included, as their pointers remain.
 ///
 /// The listing is read page by page during the iteration, so a store may contain any number.
 /// Repositories that are created in the meantime may or may not be included.

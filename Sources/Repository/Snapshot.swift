@@ -17,7 +17,7 @@ package struct Snapshot: Sendable {
         self.manifest = manifest
     }
 
-    /// What a name resolves to.
+    /// The result of resolving a name.
     package enum Resolution: Sendable {
         /// No repository of this name ever existed.
         case absent

@@ -40,11 +40,11 @@ package struct Swap: Sendable {
         }
     }
 
-    /// Stores a state and what it needs, at once, and then swaps the pointer.
+    /// Stores a state and the objects that it needs, in parallel, and then swaps the pointer.
     ///
     /// - Parameters:
     ///   - state: its `parent` is set here.
-    ///   - writes: packs and what is derived from them.
+    ///   - writes: packs and the objects derived from them.
     /// - Throws: ``StoreError/undetermined(_:reason:)`` if the swap may have been applied; after any
     ///   other error it has not.
     package func publish(_ state: Manifest, with writes: [ObjectWrite] = []) throws -> Outcome {
@@ -72,7 +72,7 @@ package struct Swap: Sendable {
         package var digest: Digest { body.digest }
     }
 
-    /// Puts a state on top of the base; stores nothing.
+    /// Creates a state on top of the base; stores nothing.
     package func prepare(_ state: Manifest) throws -> Prepared {
         var manifest = state
         manifest.parent = parent
@@ -81,8 +81,8 @@ package struct Swap: Sendable {
 
     /// Swaps the pointer to a state that is stored.
     ///
-    /// - Parameter published: further states that were published before this one was first sent; its
-    ///   ancestors are not looked for behind them.
+    /// - Parameter published: further states that were published before this one was first sent;
+    ///   the search for ancestors ends at them.
     package func advance(
         to digest: Digest, after published: Set<Digest?> = []
     ) throws -> PointerAdvance {

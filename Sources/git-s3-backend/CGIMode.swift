@@ -5,7 +5,7 @@ import Glibc
 import Logging
 import Posix
 
-/// One request by CGI, configured by variables alone. RFC 3875.
+/// Answers one request by CGI, configured only by variables. RFC 3875.
 enum CGIMode {
     /// Answers the request.
     ///
@@ -35,7 +35,7 @@ enum CGIMode {
             let head = "Status: 503 Service Unavailable\r\nRetry-After: 10\r\n"
             let text =
                 "Content-Type: text/plain\r\n\r\nThe server is not set up; see its log.\n"
-            // The client may be gone already; the log has the cause.
+            // The client may have disconnected; the log has the cause.
             try? writeAll(STDOUT_FILENO, Array((head + text).utf8))
             return 1
         }

@@ -46,7 +46,8 @@ struct Setup {
     }
 }
 
-/// What a command needs that works on packs: an admitted store, git, and a directory for workspaces.
+/// The tools of a command that works on packs: an admitted store, git, and a directory for
+/// workspaces.
 struct Tools {
     let hydration: Hydration
     let line: ProgressLine
@@ -61,7 +62,7 @@ struct Tools {
 protocol StoreCommand: ParsableCommand {
     var storeOptions: StoreOptions { get }
 
-    /// Does the work. An error that it throws is the command's failure.
+    /// Performs the command. An error that it throws is the command's failure.
     func run(_ setup: Setup) throws
 }
 

@@ -21,8 +21,8 @@ enum Failure {
         }
     }
 
-    /// Writes a sentence to standard error, with control characters replaced: it may quote names, and
-    /// words of git or the store, that somebody else has chosen.
+    /// Writes a sentence to standard error, with control characters replaced: it may quote names,
+    /// and messages of git or the store, that someone else has chosen.
     static func say(_ sentence: String) {
         let text = "git-s3-backend: \(PrintableText.sentence(sentence))\n"
         // If standard error is closed, the exit status still reports the failure.
@@ -113,7 +113,7 @@ struct Tally {
     var unchanged = 0
     var failed = 0
 
-    /// - Parameter verb: what was done, as a participle.
+    /// - Parameter verb: the action, as a participle.
     func sentence(_ verb: String) -> String {
         "\(done) \(verb), \(unchanged) up to date, \(failed) failed."
     }

@@ -1,16 +1,16 @@
 import TestSupport
 import Testing
 
-/// Everything here drives the built program by real clients. The suites share servers and two
-/// cores, so one test runs at a time.
+/// All of these suites drive the built program with real clients. They share servers and two cores,
+/// so one test runs at a time.
 @Suite(.serialized, .timeLimit(.minutes(10)), .tags(.slow))
 enum EndToEnd {}
 
-/// The stores, shortly.
+/// Shorthand for all stores.
 let stores = StoreUnderTest.allCases
 
-/// Expects a fresh clone to pass fsck, and the served branches and tags to be, byte for byte, those
-/// of `source`, peeled values included.
+/// Expects that a fresh clone passes fsck, and that the served branches and tags, with their peeled
+/// values, equal those of `source` byte for byte.
 func expectServed(
     _ site: any GitHost, _ repository: String, equals source: WorkTree,
     sourceLocation: SourceLocation = #_sourceLocation
@@ -40,7 +40,7 @@ func expectServed(
     }
 }
 
-/// Bytes as text, for a message.
+/// Bytes as text, for messages.
 func text(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }
 
 /// A repository with one commit on `main`, and the tree that it was pushed from.

@@ -1,7 +1,7 @@
 import Synchronization
 import TestSupport
 
-/// A small history with something of everything, and the same ids each time.
+/// A small history with an example of everything, and with the same ids each time.
 ///
 /// `main` has eight commits, a day apart, and `topic` leaves it after the fourth. Every commit
 /// changes `small` and adds a file below `dir/`; `big`, of 2 KB, changes with the fifth. Tags: `v1`
@@ -11,10 +11,10 @@ final class History: Sendable {
     static let shared = Result { try History() }
 
     let tree: WorkTree
-    /// Where it has been published, by the server's port.
+    /// The repositories to which it has been published, by the server's port.
     private let places = Mutex<[UInt16: String]>([:])
 
-    /// When commit `number` of `main` was made, in seconds: before all that ``WorkTree`` makes.
+    /// The time of commit `number` of `main`, in seconds: earlier than the commits of ``WorkTree``.
     static func time(_ number: Int) -> Int { 1_699_000_000 + number * 86_400 }
 
     private init() throws {
@@ -30,14 +30,14 @@ final class History: Sendable {
         try tree.git("update-ref", "refs/changes/1", "topic")
     }
 
-    /// Pushes all of it to a new repository.
+    /// Pushes the whole history to a new repository.
     func publish(to host: any GitHost) throws -> String {
         let repository = try host.create()
         try tree.git("push", "-q", "--mirror", host.url(repository))
         return repository
     }
 
-    /// A repository that has all of it, for tests that change nothing.
+    /// A repository with the whole history, for tests that change nothing.
     func published(on host: any GitHost) throws -> String {
         try places.withLock { places in
             if let repository = places[host.port] { return repository }

@@ -73,7 +73,7 @@ extension EndToEnd {
             try other.commit("theirs")
             try other.git("push", "-q", "origin", "main")
 
-            // The client does not know of the other's commit: only the server can refuse.
+            // The client does not know the other's commit, so only the server can refuse.
             try tree.commit("ours")
             try tree.git("branch", "new")
             let old = try tree.git("rev-parse", "main~1")
@@ -294,7 +294,7 @@ extension EndToEnd {
                 withUnsafeBytes(of: random.next()) { Array($0) }
             }
             try tree.commit("random", bytes: bytes)
-            // The client sends its probe first, and then a body without a length.
+            // The client sends a probe first, and then a body without a length.
             try tree.git("-c", "http.postBuffer=65536", "push", "-q", "origin", "main")
             try expectServed(site, repository, equals: tree)
         }

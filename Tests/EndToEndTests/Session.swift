@@ -3,11 +3,11 @@ import Synchronization
 import TestSupport
 import Testing
 
-/// The fronts, shortly.
+/// Shorthand for the fronts.
 let fronts = Front.distinct
 
-/// One server, and all that git's client shows and does before it, in words that do not depend on
-/// where the server is.
+/// One server, and everything that git's client prints and requests, in words that do not depend on
+/// the server's address.
 final class Session {
     let host: any GitHost
     private(set) var transcript: [String] = []
@@ -17,22 +17,22 @@ final class Session {
     /// A repository that has ``History``, for a test that changes it.
     func publish() throws -> String { try History.shared.get().publish(to: host) }
 
-    /// The same for a test that only reads.
+    /// The same, for a test that only reads.
     func published() throws -> String { try History.shared.get().published(on: host) }
 
-    /// Notes a value.
+    /// Adds a value to the transcript.
     func note(_ name: String, _ value: some CustomStringConvertible) {
         transcript.append("\(name): \(Self.plain("\(value)", host))")
     }
 
-    /// Clones as `alice`, which must succeed, and notes it.
+    /// Clones as `alice`, which must succeed, and adds the run to the transcript.
     func clone(_ repository: String, _ options: String...) throws -> WorkTree {
         let (tree, run) = try attemptClone(repository, options)
         try run.result.checked()
         return tree
     }
 
-    /// Clones as `alice`, however it ends, and notes it.
+    /// Clones as `alice`, whether or not it succeeds, and adds the run to the transcript.
     func attemptClone(
         _ repository: String, _ options: [String]
     ) throws -> (WorkTree, TracedRun) {
@@ -41,7 +41,7 @@ final class Session {
         return (tree, run)
     }
 
-    /// Runs git, which must succeed, and notes it.
+    /// Runs git, which must succeed, and adds the run to the transcript.
     @discardableResult
     func git(
         _ tree: WorkTree, _ arguments: String..., environment: [String: String] = [:]
@@ -52,7 +52,7 @@ final class Session {
         return run
     }
 
-    /// Runs git, however it ends, and notes it.
+    /// Runs git, whether or not it succeeds, and adds the run to the transcript.
     @discardableResult
     func attempt(_ tree: WorkTree, _ arguments: String...) throws -> TracedRun {
         let run = try tree.client.traced(arguments, in: tree.path)
@@ -60,10 +60,10 @@ final class Session {
         return run
     }
 
-    /// A run's requests, without what stands before the repository's own paths.
+    /// The requests of a run, without the part of their URLs that precedes the repository's paths.
     func requests(_ run: TracedRun) -> [String] { run.requests.map { Self.plain($0, host) } }
 
-    /// Notes what a run of git did.
+    /// Adds a run of git to the transcript.
     func note(_ run: TracedRun, _ arguments: [String], _ tree: WorkTree) {
         func plain(_ text: some StringProtocol) -> String {
             Self.plain(String(text).replacing(tree.path, with: "TREE"), host)
@@ -71,14 +71,14 @@ final class Session {
         transcript.append("$ git " + plain(arguments.joined(separator: " ")))
         transcript += run.requests.map { plain($0) }
         transcript += run.text.split(separator: "\n").map { "| " + plain($0) }
-        // What the server says and what the client does come by two ways, in no sure order.
+        // The messages of the server and of the client arrive separately, in no fixed order.
         transcript += run.errors.split { $0 == "\n" || $0 == "\r" || $0 == "\r\n" }
             .compactMap { Self.message(plain($0)).map { "! " + $0 } }.sorted()
         transcript.append("= \(run.result.ending)")
     }
 
-    /// A line of a client's standard error; nil for progress that is not over. How large and how
-    /// fast something was, and how the server packed it, is left out.
+    /// A line of a client's standard error; nil for unfinished progress. Sizes, speeds and details
+    /// of how the server packed objects are left out.
     private static func message(_ line: String) -> String? {
         var line = line.replacing(/\ +$/, with: "").replacing(/\x1b\[K/, with: "")
         if line.firstMatch(of: /[0-9]+%|objects: [0-9]+$/) != nil, !line.hasSuffix("done.") {
@@ -89,7 +89,7 @@ final class Session {
         return passing.contains { line.contains($0) } ? nil : line
     }
 
-    /// Progress that is shown only where git's server chose to make deltas, or where it takes long.
+    /// Progress that is shown only if git's server creates deltas, or if it takes long.
     private static let passing = [
         "deltas: ", "Compressing objects", "Checking connectivity", "Updating files",
     ]
@@ -102,8 +102,8 @@ final class Session {
     }
 }
 
-/// Runs `body` before a front and before `git http-backend`, with its expectations, and expects
-/// that the client is shown, and asks for, the same.
+/// Runs `body` with its expectations on a front and on `git http-backend`, and expects that the
+/// client prints and requests the same.
 ///
 /// - Parameter variant: distinguishes the cases of one function.
 func sameAsGit(
@@ -132,5 +132,5 @@ func sameAsGit(
         difference.isEmpty, "\(difference.joined(separator: "\n"))", sourceLocation: sourceLocation)
 }
 
-/// What was seen before `git http-backend`.
+/// The transcripts of `git http-backend`.
 private let transcripts = Mutex<[String: [String]]>([:])

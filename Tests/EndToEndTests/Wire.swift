@@ -15,14 +15,14 @@ enum PktLines {
     static func line(_ payload: String) -> [UInt8] { line(Array(payload.utf8)) }
 }
 
-/// The body of a push: commands, options left out, and a pack.
+/// The body of a push: commands, push options left out, and a pack.
 struct PushBody {
     struct Command {
         let old: String?
         let new: String?
         let name: [UInt8]
 
-        /// nil stands for no object: a ref that is made, or deleted.
+        /// nil stands for no object: the ref is created or deleted.
         init(old: String?, new: String?, _ name: [UInt8]) {
             self.old = old
             self.new = new
@@ -56,7 +56,7 @@ struct PushBody {
 }
 
 extension WorkTree {
-    /// A pack of what these revisions reach, `^` excluding.
+    /// A pack of the objects that these revisions reach; `^` excludes.
     func pack(_ revisions: [String]) throws -> [UInt8] {
         try client.run(
             ["pack-objects", "--revs", "--stdout", "-q"], in: path,
@@ -66,10 +66,10 @@ extension WorkTree {
 }
 
 extension Site {
-    /// `Authorization` of somebody who may push.
+    /// `Authorization` of a user who can push.
     static let authorization = (name: "Authorization", value: "Basic YWxpY2U6d29uZGVybGFuZA==")
 
-    /// The body of a protocol v0 fetch of everything that `ids` reach.
+    /// The body of a protocol v0 fetch of all objects that `ids` reach.
     static func wants(_ ids: [String]) -> [UInt8] {
         ids.enumerated().flatMap { number, id in
             PktLines.line("want \(id)\(number == 0 ? " no-progress" : "")\n")
@@ -87,7 +87,7 @@ extension GitHost {
             ], body: .bytes(body.bytes))
     }
 
-    /// Posts a protocol v0 fetch of everything that `ids` reach.
+    /// Posts a protocol v0 fetch of all objects that `ids` reach.
     func fetch(
         _ repository: String, _ ids: [String], headers: [(name: String, value: String)] = [],
         body: ([UInt8]) -> HTTPClient.Body = { .bytes($0) }
@@ -98,7 +98,7 @@ extension GitHost {
             body: body(Site.wants(ids)))
     }
 
-    /// The advertisement for a service.
+    /// The advertisement of a service.
     func advertisement(
         _ repository: String, service: String = "git-upload-pack",
         headers: [(name: String, value: String)] = []

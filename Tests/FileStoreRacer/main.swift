@@ -11,13 +11,13 @@ import TestSupport
 //     FileStoreRacer limited <location> <name> <bytes> write in every way, with files limited to that
 //     FileStoreRacer supervise                         start what a test starts, until killed
 //
-// Each line of the output is a write that was reported as done.
+// Each line of the output is a write that has been reported as successful.
 
 func say(_ line: some CustomStringConvertible, to descriptor: Int32 = 1) {
     do {
         try writeAll(descriptor, Array("\(line)\n".utf8))
     } catch {
-        // Nobody listens any more.
+        // Nobody reads the output anymore.
         exit(3)
     }
 }
@@ -79,7 +79,7 @@ do {
             if case .stored = put(store, "\(getpid())", key, .ifAbsent) { say(index) }
         }
     case "churn":
-        // Whole or not: every state is one character, repeated as often as its number says.
+        // Complete or not: every state is one character, repeated as often as its number says.
         while true {
             let (text, etag) = try current(store, key)
             guard
@@ -91,7 +91,7 @@ do {
             if case .stored = put(store, body, key, .ifMatch(etag)) { say(next) }
         }
     case "limited":
-        // What a full disk does, without filling one: a write(2) that ends half-way.
+        // Simulates a full disk: a write(2) that stops half-way.
         signal(SIGXFSZ, SIG_IGN)
         var limit = rlimit(rlim_cur: rlim_t(number), rlim_max: rlim_t(number))
         setrlimit(__rlimit_resource_t(1), &limit)  // RLIMIT_FSIZE

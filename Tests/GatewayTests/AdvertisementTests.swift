@@ -15,10 +15,10 @@ import Testing
 @testable import Hydration
 @testable import Repository
 
-/// What is answered of a repository's refs, held against what the installed git answers for a
-/// repository with the same refs, byte for byte.
+/// The advertisement of a repository's refs, compared byte for byte with that of the installed git
+/// for a repository with the same refs.
 @Suite struct AdvertisementTests {
-    /// A responder with generated repositories, and git's own beside it.
+    /// A responder with generated repositories, and a git repository for each of them.
     private final class Comparison {
         let pool: ObjectPool
         let memory = MemoryStore()
@@ -43,7 +43,7 @@ import Testing
             try Files.write(pool.index, to: scratch.path + "/idx")
         }
 
-        /// How git's own repository keeps its refs.
+        /// How git's repository stores its refs.
         enum Backend { case loose, packed }
 
         /// git's own repository.
@@ -53,7 +53,7 @@ import Testing
             let base = workspace.packDirectory + "/pack-\(Digest(of: pool.pack))"
             try check("link", base) { link(scratch.path + "/pack", base + ".pack") }
             try check("link", base) { link(scratch.path + "/idx", base + ".idx") }
-            // git is to find out what they peel to.
+            // Without peeled values, so that git has to determine them.
             let unpeeled = Manifest(
                 head: generated.head, refs: generated.refs, peeled: nil, objectFormat: pool.format)
             switch backend {
@@ -68,8 +68,8 @@ import Testing
             return workspace
         }
 
-        /// Publishes the state that a push which left these refs would publish, or the one that an
-        /// older writer would.
+        /// Publishes the state that a push of these refs would publish, or that an older release
+        /// would have published.
         func publish(
             _ generated: GeneratedRefs, peeled: [RefName: ObjectID]?, as name: String
         ) throws {
@@ -87,7 +87,7 @@ import Testing
             memory.plant(Digest(of: bytes).bytes, at: .pointer(of: name))
         }
 
-        /// The responder's advertisement, without its heading.
+        /// The responder's advertisement, without its first pkt-line.
         func advertisement(
             of name: String, _ service: GitService, _ version: ProtocolVersion
         ) throws -> [UInt8] {
@@ -151,7 +151,7 @@ import Testing
             return Array(parts.dropFirst())
         }
 
-        /// git's answer to a request; nil if it refuses it.
+        /// git's answer to a request; nil if git refuses it.
         func gitAnswer(to body: [UInt8], in workspace: borrowing Workspace) throws -> [UInt8]? {
             let run = try Self.uploadPack(
                 ["--stateless-rpc"], in: workspace.path, input: body
@@ -167,7 +167,7 @@ import Testing
                 environment: ["GIT_PROTOCOL": "version=2", "GIT_NO_REPLACE_OBJECTS": "1"])
         }
 
-        /// Cuts pkt-lines after each flush.
+        /// Splits pkt-lines after each flush.
         private static func parts(of bytes: [UInt8]) throws -> [[UInt8]] {
             var parts: [[UInt8]] = []
             var (start, end) = (0, 0)
@@ -190,7 +190,7 @@ import Testing
         sourceLocation: SourceLocation = #_sourceLocation
     ) {
         guard ours != gits else { return }
-        // The first line that differs, not thousands that do not.
+        // Only the first line that differs: there can be thousands.
         let (our, git) = (ours.split(separator: 0x0a), gits.split(separator: 0x0a))
         let index =
             zip(our, git).enumerated().first { $1.0 != $1.1 }?.offset
@@ -203,7 +203,7 @@ import Testing
             sourceLocation: sourceLocation)
     }
 
-    /// 320 sets of refs, 16 in each case.
+    /// 320 sets of refs, 16 for each case.
     @Test(arguments: 0..<20)
     func answersEqualGitsForGeneratedRepositories(chunk: Int) throws {
         let format: ObjectFormat = chunk % 4 == 3 ? .sha256 : .sha1
@@ -217,7 +217,7 @@ import Testing
             let name = "owner/r\(seed)"
             try comparison.publish(refs, peeled: peeled, as: name)
 
-            // Another version of the protocol is another word in front, and version 2 has no refs.
+            // Version 1 only adds a line in front, and version 2 advertises no refs.
             let versions: [ProtocolVersion] = seed % 8 == 0 ? [.v0, .v1, .v2] : [.v0]
             for version in versions {
                 for service in [GitService.uploadPack, .receivePack] {

@@ -3,7 +3,7 @@ import Testing
 
 @testable import Gateway
 
-/// How long a client may be silent.
+/// The time limits for a client that sends nothing.
 @Suite struct BodyPatienceTests {
     // C5
     @Test func timeLimitsMatchTheShippedConfigurations() throws {
@@ -12,7 +12,7 @@ import Testing
         let nginx = try Documentation.file("nginx/git-s3-backend.conf")
         #expect(nginx.contains("    client_body_timeout 60s;"))
         #expect(nginx.contains("        client_body_timeout 5m;"))
-        // Apache knows one number for a virtual host.
+        // Apache has one time limit for a virtual host.
         let apache = try Documentation.file("apache/git-s3-backend-access.conf")
         #expect(apache.contains("\nTimeout 300\n"))
         #expect(apache.contains("RequestReadTimeout body=300,"))

@@ -130,7 +130,7 @@ import Testing
         for bad in [text, packed + [1], packed + text, [0x1f, 0x8b, 9] + packed] {
             #expect(throws: RequestError.self) { try readAll(try open([bad], encoding: "gzip")) }
         }
-        // The checksum and the length at its end.
+        // The trailing checksum and length.
         for offset in packed.count - 8..<packed.count {
             var flipped = packed
             flipped[offset] ^= 1
@@ -184,7 +184,7 @@ import Testing
                 try readAll(try open([Array(bad.utf8)], framing: .pktLines))
             }
         }
-        // What was looked at ahead is not counted twice.
+        // Bytes that were read ahead are not counted twice.
         let body = try open([good], framing: .pktLines)
         #expect(try !body.isProbe())
         #expect(try readAll(body) == good)

@@ -3,7 +3,7 @@ import Synchronization
 
 @testable import Gateway
 
-/// A connection in memory: what a request brings, and what is answered.
+/// A connection in memory: the request's body, and the answer.
 final class FakeConnection: Connection {
     private struct State {
         var chunks: [[UInt8]]
@@ -14,12 +14,12 @@ final class FakeConnection: Connection {
     }
 
     private let state: Mutex<State>
-    /// What reading ends with.
+    /// The error with which reading ends.
     private let end: RequestError?
-    /// Which writes fail, from 0.
+    /// Which writes fail, counted from 0.
     private let failing: @Sendable (Int) -> Bool
 
-    /// - Parameter chunks: what one read gives at most, each.
+    /// - Parameter chunks: each is the most that one read returns.
     init(
         _ chunks: [[UInt8]] = [], end: RequestError? = nil,
         failing: @escaping @Sendable (Int) -> Bool = { _ in false }
@@ -32,10 +32,10 @@ final class FakeConnection: Connection {
     var output: [UInt8] { state.withLock { $0.output } }
     var text: String { String(decoding: output, as: UTF8.self) }
     var writes: Int { state.withLock { $0.writes } }
-    /// Whether everything that came was read.
+    /// Whether the whole body was read.
     var isDrained: Bool { state.withLock { $0.chunks.isEmpty } }
 
-    /// The status of the answer; nil: there is no answer.
+    /// The status of the answer; nil if there is no answer.
     var status: Int? {
         if output.isEmpty { return nil }
         let line = text.split(separator: "\r\n").first { $0.hasPrefix("Status: ") }
@@ -43,7 +43,7 @@ final class FakeConnection: Connection {
         return Int(line.dropFirst(8).prefix(3))
     }
 
-    /// The answer behind its head.
+    /// The body of the answer.
     var body: [UInt8] {
         let mark = Array("\r\n\r\n".utf8)
         let output = output
@@ -52,7 +52,7 @@ final class FakeConnection: Connection {
     }
 
     var hangupDescriptor: Int32? { nil }
-    /// How long reading may go on, where it is limited.
+    /// The time limit for reading; nil if there is none.
     var readingTime: Duration? { state.withLock { $0.readingTime } }
     func endReading(after time: Duration) { state.withLock { $0.readingTime = time } }
     func allow(_ patience: BodyPatience) {}

@@ -3,11 +3,12 @@ import ObjectStore
 import TestSupport
 import Testing
 
-/// Objects of every kind that a ref can name, in one pack that generated repositories share.
+/// Objects of every kind that a ref can point to, in one pack that the generated repositories
+/// share.
 final class ObjectPool: Sendable {
     let format: ObjectFormat
     let commits: [String]
-    /// Everything: commits, trees, blobs, and tags of each of them, of tags, and of tags of tags.
+    /// All of them: commits, trees, blobs, and tags of each of these, of tags, and of tags of tags.
     let all: [String]
     let pack: [UInt8]
     let index: [UInt8]
@@ -31,10 +32,10 @@ final class ObjectPool: Sendable {
     }
 }
 
-/// The refs of a repository, made up from a seed.
+/// The refs of a repository, generated from a seed.
 struct GeneratedRefs {
     let head: RefName
-    /// No name is a directory of another.
+    /// No name is a directory of another one.
     let refs: [RefName: ObjectID]
     /// The names, sorted.
     private let names: [RefName]
@@ -54,7 +55,7 @@ struct GeneratedRefs {
 
     init(seed: UInt64, from pool: ObjectPool) throws {
         var random = SplitMix64(seed: seed)
-        // A few have none, most have some, two have thousands.
+        // A few repositories have no refs, most have some, two have thousands.
         let share = seed % 20 == 0 ? 0 : random.next() % 7
         var names: [String] = []
         func add(_ name: String) {
@@ -94,7 +95,7 @@ struct GeneratedRefs {
             : try #require(RefName("refs/heads/" + chosen))
     }
 
-    /// The bodies of protocol v2 requests for these refs, with arguments of all sorts.
+    /// The bodies of protocol v2 requests for these refs, with arguments of every kind.
     func requests(
         _ count: Int, format: ObjectFormat, random: inout SplitMix64
     ) -> [[UInt8]] {
@@ -108,7 +109,7 @@ struct GeneratedRefs {
             if format != .sha1 || random.next() % 3 > 0 {
                 line(Array("object-format=\(format.rawValue)".utf8))
             }
-            // Without arguments there may be no delimiter either.
+            // Without arguments the delimiter may be missing, too.
             if number % 7 == 6 { return body + PktLine.flushBytes }
             body += Array("0001".utf8)
             var arguments = ["peel", "symrefs", "unborn"].filter { _ in random.next() % 3 > 0 }
@@ -133,7 +134,7 @@ struct GeneratedRefs {
             return Array(Self.prefixes[Int(random.next() % UInt64(Self.prefixes.count))].utf8)
         }
         guard let name = names.randomElement(using: &random) else { return [] }
-        // Cut anywhere, in the middle of a character, too.
+        // Truncated anywhere, even inside a character.
         return Array(name.bytes.prefix(Int(random.next() % UInt64(name.bytes.count)) + 1))
     }
 }

@@ -8,7 +8,7 @@ import Testing
 
 @testable import Gateway
 
-/// A git that hangs ends within the time limit of its request, whatever it was to do.
+/// A git that hangs ends within the time limit of its request, whatever its task.
 @Suite struct HangingGitTests {
     private typealias Site = ResponderPushTests.Site
 
@@ -50,8 +50,8 @@ import Testing
         #expect(try seed.manifest() == before)
     }
 
-    /// Repeats a request with more time until git is reached: on a busy machine even what precedes it
-    /// can exceed a short limit.
+    /// Repeats a request with a longer limit until git is reached: on a busy machine even the steps
+    /// before it can exceed a short limit.
     private func withHangingGit(
         in command: String, _ request: (GitProgram, Duration) throws -> FakeConnection
     ) throws {

@@ -5,7 +5,7 @@ import Testing
 
 @testable import Gateway
 
-/// Where the web server connects.
+/// The socket to which the web server connects.
 @Suite struct ListenerTests {
     @Test func onlyAddressesOfThisMachineAreLoopback() {
         for host in ["localhost", "::1", "[::1]", "127.0.0.1", "127.1.2.3"] {
@@ -50,7 +50,7 @@ import Testing
             try check("stat", path) { stat(path, &status) }
             return status.st_mode & 0o7777
         }
-        // As between bind(2) and listen(2).
+        // As between the calls of bind(2) and listen(2).
         let socket = OwnedDescriptor(
             taking: try check("socket") { Glibc.socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0) })
         let bound = scratch.path + "/bound"

@@ -26,7 +26,7 @@ import Testing
                 keepAlive: keepAlive)
         }
 
-        /// The bands of the answer so far, empty keep-alives left out.
+        /// The packets of the answer so far, without empty keep-alives.
         func bands() throws -> (packets: [(Band, String)], hasEnded: Bool) {
             var splitter = BandSplitter()
             var packets: [(Band, String)] = []

@@ -5,7 +5,7 @@ import Testing
 @testable import Push
 @testable import Repository
 
-/// What is refused before git starts.
+/// Pushes that are refused before git starts.
 @Suite struct PushCheckTests {
     private static let zero = String(repeating: "0", count: 40)
     private static let one = String(repeating: "1", count: 40)
@@ -51,7 +51,7 @@ import Testing
 
     private static let long = "refs/heads/" + String(repeating: "a", count: 1014)
 
-    /// Unsafe names and git's or our reason.
+    /// Unsafe names, each with git's reason or ours.
     private static let unsafeNames: [(name: [UInt8], reason: String)] =
         ["HEAD", "refs/heads/a b", "refs/../x", "refs/heads/a..b", "main", ""].map {
             (Array($0.utf8), "funny refname")

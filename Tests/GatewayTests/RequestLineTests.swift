@@ -11,7 +11,7 @@ import Testing
 
 @testable import Gateway
 
-/// What is logged of requests, and that a body that is refused is taken in.
+/// Log lines about requests, and that the body of a refused request is read.
 @Suite struct RequestLineTests {
     private typealias Site = ResponderPushTests.Site
 
@@ -55,7 +55,7 @@ import Testing
             return logger
         }
 
-        /// What was logged since the last look.
+        /// The lines that were logged since the last call.
         func take() -> [Line] {
             taken.withLock { taken in
                 defer { taken = [] }
@@ -73,7 +73,7 @@ import Testing
         try Site(attempts: attempts, log: lines.logger(level), around: around)
     }
 
-    /// The one line of the last request.
+    /// The only line about the last request.
     private func theLine(
         _ message: String, _ level: Logger.Level, sourceLocation: SourceLocation = #_sourceLocation
     ) throws -> [String: String] {
@@ -140,7 +140,7 @@ import Testing
         #expect(fields["response.bytes"] == "\(answer.body.count)" && !answer.body.isEmpty)
         #expect(fields["request.bytes"] == "\(wants.count)")
         #expect(fields["time.git"] != nil && fields["time.swapped"] == nil)
-        // G4: as git http-backend.
+        // G4: as `git http-backend` does.
         #expect(!answer.text.contains("Status:"))
     }
 
@@ -167,11 +167,11 @@ import Testing
         ] {
             let (_, funny) = try site.request(
                 capabilities, to: ["refs/heads/a b", "refs/heads/fine"])
-            // git's own refusal of a value that the ref does not have.
+            // git itself refuses an old value that the ref does not have.
             let (_, old) = try site.request(
                 capabilities, to: ["refs/heads/new\(told)", "refs/heads/x"], old: stale)
             var pushes = [(funny, "'refs/heads/a b' was refused: funny refname.")]
-            // Of an atomic push git refuses the other ref first.
+            // git refuses the other ref of an atomic push first.
             if !capabilities.contains("atomic") {
                 pushes.append((old, "'refs/heads/x' was refused: "))
             }
@@ -284,7 +284,7 @@ import Testing
                 #expect(answer.readingTime == (user.isEmpty ? .seconds(10) : .seconds(300)))
             }
         }
-        // Without a length a GET has no body, and a terminal would be waited for.
+        // Without a length a GET has no body: reading from a terminal would block.
         let answer = request(site, "GET", "/owner/repo/x", [:], FakeConnection(chunks))
         #expect(answer.status == 404 && answer.readingTime == nil)
     }

@@ -35,7 +35,7 @@ import Testing
         #expect(Request.with([:]).user == nil)
         #expect(Request.with(["REMOTE_USER": ""]).user == nil)
         #expect(Request.with(["REMOTE_USER": "a"]).user == "a")
-        // A header that the web server passes on is not what it vouches for.
+        // A header that the web server passes on is not a variable that it vouches for.
         #expect(
             Request.with(["HTTP_REMOTE_USER": "a", "HTTP_AUTHORIZATION": "Basic eDp5"]).user == nil)
     }

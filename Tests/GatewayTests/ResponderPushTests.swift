@@ -14,8 +14,8 @@ import Testing
 
 @testable import Gateway
 
-/// From a request to its answer, with real git on a store in memory: success is said of what is
-/// published, and of nothing else.
+/// From a request to its answer, with real git on a store in memory: success is reported only for
+/// refs that are published.
 @Suite struct ResponderPushTests {
     private static let pointer: @Sendable (ObjectKey) -> Bool = { $0.path.hasSuffix("/pointer") }
 
@@ -98,7 +98,7 @@ import Testing
             return connection
         }
 
-        /// `info/refs` of a service.
+        /// Requests the `info/refs` of a service.
         func advertisement(of service: String, user: String = "somebody") -> FakeConnection {
             let connection = FakeConnection()
             responder.respond(
@@ -216,7 +216,7 @@ import Testing
             capabilities, to: ["refs/heads/main", "refs/heads/b"], old: stale)
         #expect(site.push(body).status == 403)
         #expect(try site.manifest().refs.isEmpty)
-        // A report contains it, ref by ref.
+        // With a report each ref has its own result.
         let (commit, told) = try site.request(
             "report-status", to: ["refs/heads/main", "refs/heads/b"], old: stale)
         let answer = site.push(told)

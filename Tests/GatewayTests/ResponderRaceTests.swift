@@ -10,11 +10,11 @@ import Testing
 
 @testable import Gateway
 
-/// The answer to a push that lost to another writer.
+/// The answer to a push that lost the race to another writer.
 @Suite(.tags(.race)) struct ResponderRaceTests {
     private typealias Site = ResponderPushTests.Site
 
-    /// Lets something happen just before a site's swaps, the first ones of them.
+    /// Runs a closure just before the first swaps of a site.
     private final class Rival: Sendable {
         private let action = Mutex<(@Sendable () throws -> Void)?>(nil)
         private let limit: Int
@@ -51,7 +51,7 @@ import Testing
         "report-status", "report-status side-band-64k", "side-band-64k", "",
     ]
 
-    /// A site with `main`, at which another writer moves `main` to another commit before a swap.
+    /// A site with `main`, which another writer moves to another commit before a swap.
     private func contested(
         _ rival: Rival, keepAlive: Duration = .zero, attempts: Int = 5
     ) throws -> (site: Site, main: String) {
@@ -60,7 +60,7 @@ import Testing
         #expect(site.push(body).status == 200)
         rival.act { [main = RefName.main] in
             try site.publish {
-                // The id of no object: nobody will read it.
+                // No object has this id, but nobody will read it.
                 $0.refs[main] = ObjectID(Array(String(Hex.random().prefix(40)).utf8))
             }
         }
@@ -111,7 +111,7 @@ import Testing
             #expect(site.push(first).status == 200)
             let commit = try site.source.commit(Hex.random())
             let zero = String(repeating: "0", count: 40)
-            // Of an object that git does not know, and so would delete.
+            // git does not know this object, and so would delete the ref.
             let other = try site.source.commit(Hex.random())
             var body: [UInt8] = []
             PktLine.append(
@@ -201,7 +201,7 @@ import Testing
         }
     }
 
-    // MARK: Repositories that are not there
+    // MARK: Missing repositories
 
     @Test func missingRepositoryIsNotFound() throws {
         let site = try Site(creation: nil)

@@ -51,7 +51,7 @@ import Testing
         #expect(second.source == .record)
         // The store that was handed out accepts its own tokens.
         #expect(try probe.run(on: second.store).report.dialect.contains(.bareETags))
-        // One that has no bare form cannot go by that record.
+        // A store without the bare form cannot use that record.
         #expect(try admit(Renamed(memory, location: store.location)).source == .probe)
     }
 
@@ -75,7 +75,7 @@ import Testing
         for bytes in damaged {
             try Files.write(bytes, to: path)
             memory.resetCounts()
-            // Refused at once by a store that fails: only the record could have admitted it.
+            // This store fails at once: only the record could have admitted it.
             let store = Renamed(
                 FaultyStore(wrapping: memory, [FaultRule(.denied)]), location: memory.location)
             #expect(throws: ProbeFailure.self) { try admit(store) }
@@ -111,7 +111,7 @@ import Testing
     }
 }
 
-/// Another store under a store's name.
+/// A store with the location of another one.
 private struct Renamed: ObjectStore {
     let inner: any ObjectStore
     let location: String

@@ -6,7 +6,7 @@ import Testing
     let memory = MemoryStore()
     let probe = ConformanceProbe(width: 8, rounds: 2)
 
-    /// The phase that a store with these faults fails in; nil: admitted.
+    /// The phase in which a store with these faults fails; nil if it is admitted.
     func failingPhase(_ rules: [FaultRule]) -> ProbeFailure.Phase? {
         do {
             _ = try probe.run(on: FaultyStore(wrapping: memory, rules))
@@ -52,7 +52,7 @@ import Testing
             failingPhase([FaultRule(.ignoreCondition, condition: Self.isSwap)]) == .sequential)
         #expect(
             failingPhase([FaultRule(.ignoreCondition, condition: Self.isCreate)]) == .sequential)
-        // As some MinIO releases have it.
+        // As in some MinIO releases.
         #expect(failingPhase([FaultRule(.ignoreCondition, keys: Self.isMissing)]) == .sequential)
     }
 
@@ -73,7 +73,7 @@ import Testing
             failingPhase([FaultRule(.strayETag, on: [.put], condition: { $0 == .always })])
                 == .etagConsistency)
         #expect(failingPhase([FaultRule(.strayETag, on: [.put])]) == .etagConsistency)
-        // A constant token on GET: the swap that names it fails at once.
+        // A constant token on GET: the swap that specifies it fails at once.
         #expect(failingPhase([FaultRule(.strayETag, on: [.get])]) == .sequential)
     }
 
@@ -112,8 +112,9 @@ import Testing
                 let (_, report) = try probe.run(on: store)
                 #expect(report.transportDrops > 0)
             } catch {
-                // All that were answered may have lost to one who was not, and whose write was
-                // not made either: then nobody won. That is no conduct to admit, and named.
+                // All writers that got an answer may have lost to one that got none, and whose
+                // write was not applied either: then nobody won. Such a store is not admitted, and
+                // the error says why.
                 Issue.record("\(error) \(store.story)")
             }
         }
@@ -137,7 +138,8 @@ import Testing
     }
 
     @Test func secondWinnerOfARaceIsFound() {
-        // Eight plain writes, one of them unheard: two have won, or the last one covers it up.
+        // Eight plain writes, one of them without an answer: two have won, or the last one hides
+        // it.
         let isRace: @Sendable (ObjectKey) -> Bool = { $0.path.contains("create-race") }
         let rules = [
             FaultRule(.dropReply, keys: isRace, limit: 1),
@@ -147,7 +149,8 @@ import Testing
     }
 
     @Test func aWinnerWhoseBytesAreNotThereIsFound() {
-        // One gets the answer that it won, and nothing was written; another has won without an answer.
+        // One writer is told that it won, but nothing was written; another one has won without an
+        // answer.
         let isRace: @Sendable (ObjectKey) -> Bool = { $0.path.contains("create-race") }
         let rules = [
             FaultRule(.pretend, keys: isRace, limit: 1),

@@ -5,7 +5,7 @@ import Posix
 import TestSupport
 import Testing
 
-/// Other processes at the same file store, and processes that die.
+/// Other processes that use the same file store, and processes that die.
 @Suite(.serialized, .tags(.slow, .race)) struct FileStoreProcessTests {
     let scratch: TemporaryDirectory
     let store: FileStore
@@ -35,7 +35,7 @@ import Testing
             try Programs.buildDirectory() + "/FileStoreRacer", [mode, store.location] + arguments)
     }
 
-    /// Runs a racer to its end.
+    /// Runs a racer until it ends.
     ///
     /// - Returns: the lines that it wrote.
     func run(_ mode: String, _ name: String, _ count: Int) throws -> [String] {
@@ -51,7 +51,7 @@ import Testing
         let steps = 100
         let written = try concurrently(6) { racer in
             if racer < 4 { return try run("count", "counter", steps) }
-            // Two threads of this process, beside four others.
+            // Two threads of this process, along with four others.
             var won: [String] = []
             while won.count < steps {
                 let object = try #require(try store.get(key("counter"), limit: 100))
@@ -90,8 +90,8 @@ import Testing
         #expect(try Files.names(in: scratch.path + "/store/.tmp").isEmpty)
     }
 
-    /// Kills a writer again and again: what it reported is stored, every object is complete, and
-    /// nobody waits for a dead writer's lock.
+    /// Kills a writer repeatedly: all writes that it reported are stored, every object is complete,
+    /// and nobody waits for the lock of a dead writer.
     @Test func aKilledWriterLeavesAWholeStateAndNoLock() throws {
         let key = key("churned")
         try put("0 ", key, .ifAbsent)
@@ -112,7 +112,7 @@ import Testing
             if let last = lines(killed).last.flatMap({ Int($0) }) {
                 #expect(number == last || number == last + 1, "round \(round)")
             }
-            // The lock is free, and what was left half-way is swept.
+            // The lock is free, and unfinished files are swept.
             let next = try FileStore(location: store.location)
             let etag = try #require(try next.get(key, limit: 1 << 20)?.etag)
             let again = "\(number + 1) " + String(repeating: "x", count: (number + 1) * 97 % 5000)

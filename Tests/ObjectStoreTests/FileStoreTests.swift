@@ -47,7 +47,7 @@ import Testing
         ("file:///a%20b/%25", "/a b/%"), ("file:///%C3%A9", "/é"), ("file:///a%3Fb", "/a?b"),
     ])
     func locationsAreTakenApart(_ location: String, _ path: String) throws {
-        // The parent is not there: the sentence names the decoded path.
+        // The parent does not exist: the error contains the decoded path.
         let deep = location.hasSuffix("/") ? location + "x/y" : location + "/x/y"
         #expect { try FileStore(location: deep) } throws: { error in
             "\(error)".contains(
@@ -82,7 +82,7 @@ import Testing
     }
 
     @Test func tokensNeverRepeatForOneKey() throws {
-        // In memory: a disk's fsync would leave the clock time to move on between writes.
+        // In memory: with a disk's fsync the clock would advance between writes.
         let scratch = try TemporaryDirectory(
             in: access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp")
         let store = try FileStore(location: "file://" + scratch.path)

@@ -4,7 +4,7 @@ import Synchronization
 import TestSupport
 import Testing
 
-/// Every row of the table of pointer writes.
+/// Every row of the table of results of a pointer write.
 @Suite struct PointerTests {
     let memory = MemoryStore()
     let name: RepositoryName
@@ -61,7 +61,7 @@ import Testing
         advance(store, expecting: start) { _ in lineage }
     }
 
-    /// Another writer's swap, from whatever is there.
+    /// Another writer's swap, whatever the current pointer is.
     func move(to digest: Digest) -> FaultRule {
         let key = key
         return FaultRule(
@@ -187,7 +187,7 @@ import Testing
     @Test func aLookAtADamagedPointerLeavesItUndetermined() {
         let store = faulty(FaultRule(.dropReply), FaultRule(.flipByte, on: [.get]))
         let outcome = advance(store)
-        // The flipped digit may be a digit still: then it is another's pointer.
+        // The flipped digit may still be a digit: then the pointer is another writer's.
         #expect(outcome == .undetermined || outcome.isLost)
         memory.plant(Array("not a digest".utf8), at: key)
         #expect(advance(memory) == .undetermined)
@@ -282,7 +282,7 @@ import Testing
             faults.map { FaultRule($0, probability: 0.08) }
             + [FaultRule(.unavailable, on: [.get], probability: 0.2)]
         let store = FaultyStore(wrapping: memory, seed: UInt64(seed), rules)
-        // A chain: each state's parent is the one that its writer saw.
+        // A chain: the parent of each state is the state that its writer read.
         let parents = Mutex<[Digest: Digest]>([:])
         let told = Mutex<[(digest: Digest, won: Bool)]>([])
         func isAncestor(_ digest: Digest, of tip: Digest) -> Bool {

@@ -3,12 +3,12 @@ import S3Store
 import TestSupport
 import Testing
 
-/// A store that the contract is run on.
+/// A store that has to pass the contract.
 struct ContractStore: Sendable, CustomTestStringConvertible {
     let testDescription: String
     let make: @Sendable (TemporaryDirectory) throws -> any ObjectStore
 
-    /// Another store is added here, and nowhere else.
+    /// To test another store, add it here and nowhere else.
     static let all: [ContractStore] = [
         ContractStore(testDescription: "file") { scratch in
             try FileStore(location: "file://" + scratch.path + "/store")

@@ -3,7 +3,7 @@ import Posix
 import TestSupport
 import Testing
 
-/// What the tests' own servers rely on.
+/// The supervision of the servers that tests start.
 @Suite struct SupervisionTests {
     private let directory: TemporaryDirectory
 
@@ -66,8 +66,8 @@ import Testing
         #expect(Set(try Sockets.freePorts(20)).count == 20)
     }
 
-    /// A test process that is killed runs no `deinit` and no `atexit`: another process stands in for
-    /// it here, which has a janitor of its own.
+    /// A test process that is killed runs no `deinit` and no `atexit`. Here another process with
+    /// its own janitor stands in for it.
     @Test func killedTestProcessLeavesNothing() throws {
         let process = try Command(Programs.buildDirectory() + "/FileStoreRacer", ["supervise"])
             .start()

@@ -6,7 +6,7 @@ import Testing
 
 @testable import S3Store
 
-/// Backends that can check a body are made to (P6), as the probe finds them.
+/// Backends that can check a body are required to (P6), as far as the probe finds that they can.
 @Suite(.serialized) struct BodyCheckTests {
     private let probe = ConformanceProbe(width: 2, rounds: 1)
 
@@ -37,7 +37,7 @@ import Testing
         }
     }
 
-    /// It would be waited for by each check, and then again: minutes, where nothing answers.
+    /// Each check would wait for it, twice: minutes, if nothing answers.
     @Test func probeGivesUpAStoreThatDoesNotAnswer() throws {
         let server = try ScriptedServer { _, _ in .raw("", then: .close) }
         let store = try S3Store(
@@ -62,7 +62,7 @@ import Testing
 
     private let bytes = Array("the pack's bytes".utf8)
 
-    /// The store as admitted, and what its PUT of a pack carries.
+    /// The store after admission, and the headers of its PUT of a pack.
     private func admitted(
         _ scripted: ScriptedStore, items: String = ""
     ) throws -> (store: any ObjectStore, headers: [String: String]) {
@@ -119,7 +119,7 @@ import Testing
         #expect(scripted.puts.last?["content-md5"] == MD5.hash(of: content).map(Base64.encode))
     }
 
-    /// A bit flips on the way.
+    /// A bit is flipped in transit.
     @Test(arguments: ["sha256", "md5", "etag"])
     func damageOnTheWayFailsTheWrite(_ check: String) throws {
         var conduct = ScriptedStore.Conduct()
@@ -138,7 +138,7 @@ import Testing
                 Issue.record("\(said)")
                 return
             }
-            // It is stored under a name that is not its own: nobody relies on it.
+            // It is stored under the name of another content, so nobody relies on it.
             let again = #expect(throws: StoreError.self) {
                 try store.write([.pack(.bytes(bytes))])
             }
@@ -152,7 +152,7 @@ import Testing
         }
     }
 
-    /// An ETag that is no MD5 after all, as once the bucket is encrypted, says nothing.
+    /// An ETag that turns out not to be an MD5, as after the bucket was encrypted, proves nothing.
     @Test func etagOfAnotherFormIsNotCompared() throws {
         var conduct = ScriptedStore.Conduct()
         conduct.etagIsMD5 = true
@@ -163,7 +163,7 @@ import Testing
         #expect(scripted[.pack(Digest(of: bytes))] == bytes)
     }
 
-    /// A swap that arrived damaged may stand: its outcome is unknown.
+    /// A swap that arrived damaged may have been applied: its outcome is unknown.
     @Test func damagedSwapIsUndetermined() throws {
         let (scripted, store) = try storeWithMD5ETags()
         scripted.change {
@@ -177,7 +177,8 @@ import Testing
         }
     }
 
-    /// An ETag that is not the MD5 of what was sent leaves a swap open; the pointer itself settles it.
+    /// An ETag that is not the MD5 of the sent bytes leaves a swap undecided; reading the pointer
+    /// decides it.
     @Test func swapOfADoubtfulETagIsSettledByReadingThePointer() throws {
         let (scripted, store) = try storeWithMD5ETags()
         scripted.change { $0.keep = { $0 + [0] } }
@@ -216,7 +217,7 @@ import Testing
         }
     }
 
-    /// As of one that was sent in parts, from a backend that does not mark it.
+    /// As for an object that was sent in parts to a backend that does not mark it.
     @Test func anotherChecksumThanThatOfTheWholeSaysNothing() throws {
         var conduct = ScriptedStore.Conduct()
         conduct.onSHA256 = .checked
@@ -239,7 +240,7 @@ import Testing
             let scripted = try ScriptedStore(conduct)
             let store = try probe.run(on: scripted.store()).store
             let key = ObjectKey.pack(Digest(of: bytes))
-            // Written without a checksum of its own: it is read.
+            // Written without a checksum, so it has to be read.
             scripted[key] = bytes.reversed()
             let error = #expect(throws: StoreError.self) { try store.write([.pack(.bytes(bytes))]) }
             guard case .corrupt(key, _)? = error else {
@@ -250,7 +251,7 @@ import Testing
     }
 }
 
-/// Parts of a large object are checked one by one.
+/// The parts of a large object are checked one by one.
 @Suite(.serialized) struct PartCheckTests {
     private let key = ObjectKey.probe(run: "r", name: "n")
 

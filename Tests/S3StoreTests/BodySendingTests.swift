@@ -8,7 +8,7 @@ import Testing
 
 @testable import S3Store
 
-/// What is sent is what was hashed (P6), or it does not arrive complete.
+/// The bytes that arrive are those that were hashed (P6), or the body arrives incomplete.
 @Suite(.serialized) struct BodySendingTests {
     private let key = ObjectKey.probe(run: "r", name: "n")
     private let directory: TemporaryDirectory
@@ -30,7 +30,7 @@ import Testing
             retryPolicy: RetryPolicy(attempts: attempts, base: .milliseconds(1)))
     }
 
-    /// A file, as it was hashed; then one bit of it changes.
+    /// A file that was hashed, and in which one bit was changed afterwards.
     private func changed(_ count: Int, at index: Int) throws -> ObjectBody {
         var content = bytes(count)
         let body = ObjectBody.file(
@@ -58,7 +58,7 @@ import Testing
         }
         #expect("\(error)".contains(path) && "\(error)".contains(key.path), "\(error)")
         #expect(!error.isTransient && !error.leavesWriteUnknown)
-        // A request counts there once its body is complete.
+        // The server counts a request once its body is complete.
         #expect(server.requests.isEmpty)
     }
 
@@ -105,14 +105,14 @@ import Testing
         #expect(throws: UploadSource.Failure.self) { try readAll() }
     }
 
-    /// libcurl sends again on a new connection; by then the file is another. The first copy was
-    /// whole, and may have been stored.
+    /// libcurl sends the body again on a new connection, after the file has changed. The first copy
+    /// was complete and may have been stored.
     @Test func fileThatChangesBeforeASecondCopyLeavesTheWriteUnknown() throws {
         let content = bytes(100)
         try Files.write(content, to: path)
         let server = try ScriptedServer { [path] _, number in
             guard number == 2 else { return .complete("200 OK", headers: ["ETag: \"t\""]) }
-            // The test sees that the second copy never arrives.
+            // A failure shows in the assertions below.
             try? Files.write([UInt8](repeating: 0, count: 100), to: path)
             return .raw("", then: .close)
         }
@@ -124,11 +124,11 @@ import Testing
         #expect(server.requests.map(\.body) == [content, content])
     }
 
-    /// A server, or something before it, that reads no body and claims to have stored it.
+    /// A server, or a proxy in front of it, that reads no body and claims to have stored it.
     @Test(arguments: [Dialect.etagIsMD5, []])
     func successBeforeTheWholeBodyWasSentIsAnError(_ dialect: Dialect) throws {
         let listener = try ListeningSocket()
-        // They stay open, unread, until the end.
+        // They stay open, unread, until the end of the test.
         let connections = Mutex<[Int32]>([])
         defer {
             listener.stop()
@@ -141,7 +141,7 @@ import Testing
                 connections.withLock { $0.append(raw) }
                 recv(raw, &start, start.count, 0)
                 let answer = "HTTP/1.1 200 OK\r\nETag: \"t\"\r\nConnection: close\r\n"
-                // The test sees what comes of it.
+                // A failure shows in the assertions below.
                 try? writeAll(raw, Array((answer + "Content-Length: 0\r\n\r\n").utf8))
                 shutdown(raw, Int32(SHUT_WR))
             }
@@ -150,7 +150,7 @@ import Testing
             location: "s3://bucket?endpoint=http://127.0.0.1:\(listener.port)&stall-timeout=2",
             environment: ["AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "secret"],
             retryPolicy: RetryPolicy(attempts: 1))
-        // More than sockets hold.
+        // More than the buffers of the sockets hold.
         let body = ObjectBody.bytes([UInt8](repeating: 1, count: 40 << 20))
         let result = try #require(store.speaking(dialect)).perform([.put(body, at: key, .always)])
         guard case .failure(let error)? = result.first else {
@@ -160,7 +160,7 @@ import Testing
         #expect(error.leavesWriteUnknown, "\(error)")
     }
 
-    /// A part is read once to be hashed and once to be sent.
+    /// A part is read twice: to be hashed and to be sent.
     @Test func partThatChangesBeforeItIsSentAgainIsNotCompleted() throws {
         let content = bytes(3500)
         try Files.write(content, to: path)
@@ -168,7 +168,7 @@ import Testing
             guard call.kind == .part(2), call.number == 1 else { return nil }
             var other = content
             other[1500] ^= 1
-            // The test sees what is sent then.
+            // A failure shows in the assertions below.
             try? Files.write(other, to: path)
             return .error("503 Slow Down", "SlowDown")
         }

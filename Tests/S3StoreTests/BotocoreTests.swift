@@ -7,9 +7,9 @@ import Testing
 
 @testable import S3Store
 
-/// Our signatures against those of Amazon's own Python library, over generated requests.
+/// Our signatures compared with those of Amazon's own Python library, for generated requests.
 @Suite struct BotocoreTests {
-    /// Reads a request a line, its fields in hex; writes the Authorization header's value.
+    /// Reads one request per line, its fields in hex; writes the value of the Authorization header.
     private static let signer = """
         import sys
         from urllib.parse import quote
@@ -120,7 +120,7 @@ import Testing
     }
 }
 
-/// SplitMix64 (Steele, Lea, Flood 2014): a seed that can be printed and tried again.
+/// SplitMix64 (Steele, Lea, Flood 2014), so that a failing test can be repeated with its seed.
 struct SplitMix: RandomNumberGenerator {
     var state: UInt64
 
@@ -138,7 +138,7 @@ private func word(_ generator: inout some RandomNumberGenerator) -> String {
     return String((0..<6).compactMap { _ in letters.randomElement(using: &generator) })
 }
 
-/// Odd characters on purpose; no white space at the ends, which HTTP does not carry.
+/// Unusual characters on purpose; no white space at the ends, which HTTP does not preserve.
 private func text(
     _ generator: inout some RandomNumberGenerator, _ lengths: ClosedRange<Int>
 ) -> String {

@@ -4,7 +4,7 @@ import Testing
 
 @testable import S3Store
 
-/// What S3's answers mean.
+/// The meaning of S3's answers.
 @Suite struct ClassificationTests {
     private let key = ObjectKey.probe(run: "r", name: "n")
     private var get: StoreRequest { .get(key, into: .memory(limit: 10)) }
@@ -14,7 +14,7 @@ import Testing
         .put(.bytes([1]), at: key, condition)
     }
 
-    /// The answer's name, or the error's case and text.
+    /// The name of the answer, or the case and text of the error.
     private func outcome(
         _ request: StoreRequest, _ status: Int, _ code: String = "", headers: HTTPHeaders = [:],
         region: String? = nil

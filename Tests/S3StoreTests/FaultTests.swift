@@ -215,7 +215,7 @@ import Testing
     @Test func deadConnectionIsReplacedAndTheBodySentAgain() throws {
         let server = try ScriptedServer { request, number in
             var answer = ScriptedServer.Answer.complete("200 OK", headers: ["ETag: \"t\""])
-            // As a server does that closes what was idle for too long.
+            // As a server does when a connection was idle for too long.
             if number == 1 { answer.then = .close }
             return answer
         }
@@ -227,7 +227,7 @@ import Testing
         #expect(server.connections == 2)
     }
 
-    /// What the pointer's provisional answers are for: the first copy may have been applied.
+    /// The reason for the pointer's provisional answers: the first copy may have been applied.
     @Test func libcurlSendsAgainWhenAReusedConnectionDies() throws {
         let server = try ScriptedServer { _, number in
             number == 2

@@ -5,7 +5,7 @@ import Testing
 
 @testable import S3Store
 
-/// How an upload in parts ends.
+/// The end of an upload in parts.
 @Suite(.serialized) struct MultipartCompletionTests {
     private let body = ObjectBody.bytes((0..<3500).map { UInt8(truncatingIfNeeded: $0 * 7) })
     private var key: ObjectKey { .pack(body.digest) }
@@ -15,7 +15,7 @@ import Testing
         if case .bytes(let bytes, _) = body { bytes } else { [] }
     }
 
-    /// What one PUT comes to, in words.
+    /// The result of one PUT, in words.
     private func outcome(
         _ bucket: ScriptedBucket, _ condition: PutCondition = .ifAbsent
     ) throws -> String {
@@ -33,8 +33,8 @@ import Testing
         }
     }
 
-    /// Another uploader of the same may have been faster, with a body that arrived damaged: after a
-    /// doubt, an existing object is not counted as ours because of its size. (P7)
+    /// Another uploader of the same object may have been faster, with a body that arrived damaged:
+    /// after an unclear answer, the size of an existing object does not prove that it is ours. (P7)
     @Test func objectAfterADoubtfulAnswerIsProvenByItsContent() throws {
         let (key, size) = (key, bytes.count)
         for isDamaged in [false, true] {
@@ -83,7 +83,7 @@ import Testing
         #expect(bucket.counts[.create] == 1)
     }
 
-    /// It may be at work on the parts still: to take them away could leave an object without them.
+    /// The server may still be assembling the parts: an abort could leave an object without them.
     @Test func uploadThatMayStillCompleteIsNotAborted() throws {
         let bucket = try ScriptedBucket { call in
             call.kind == .complete ? ScriptedServer.Answer.none : nil
@@ -135,7 +135,7 @@ import Testing
         #expect(notDone.openUploads == 0)
     }
 
-    /// As when libcurl sent the request again on a connection that died.
+    /// As after libcurl sent the request again because a connection died.
     @Test func vanishedUploadMayHaveBeenCompleted() throws {
         let bucket = try ScriptedBucket { call in
             guard call.kind == .complete else { return nil }
@@ -177,7 +177,7 @@ import Testing
         #expect(bucket.counts[.create] == nil)
     }
 
-    /// Another uploader of the same was faster.
+    /// Another uploader of the same object was faster.
     @Test func failedConditionMeansThatTheObjectExists() throws {
         let bucket = try ScriptedBucket { call in
             guard call.kind == .complete else { return nil }
@@ -186,7 +186,7 @@ import Testing
         #expect(try outcome(bucket).contains("conditionFailed"))
         #expect(bucket.counts[.abort] == 1)
         #expect(bucket.openUploads == 0)
-        // And is looked up, of course.
+        // A 412 alone is no proof: a HEAD checks that the object exists.
         guard case .nonConforming? = try failure(bucket) else {
             Issue.record("a 412 alone was believed")
             return
@@ -230,7 +230,7 @@ import Testing
         #expect(completion?.request.headers["if-none-match"] == nil)
     }
 
-    /// What was there before proves nothing, though it has the size.
+    /// An object that existed before proves nothing, even if it has the right size.
     @Test func aPlainWriteIsNotMistakenForWhatWasThere() throws {
         let bucket = try ScriptedBucket { call in
             call.kind == .complete && call.number == 1 ? ScriptedServer.Answer.none : nil

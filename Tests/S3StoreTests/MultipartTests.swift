@@ -7,12 +7,12 @@ import Testing
 
 @testable import S3Store
 
-/// Uploads in parts, against a server that misbehaves.
+/// Uploads in parts to a server that misbehaves.
 @Suite(.serialized) struct MultipartTests {
     private let key = ObjectKey.probe(run: "r", name: "n")
     private let attempts = 3
 
-    /// Bytes of which no two parts are the same.
+    /// Bytes in which no two parts are equal.
     private func bytes(_ count: Int) -> [UInt8] {
         (0..<count).map { UInt8(truncatingIfNeeded: $0 ^ ($0 >> 8) &* 31) }
     }
@@ -21,7 +21,7 @@ import Testing
         try #require(store.perform([request]).first).get()
     }
 
-    /// What a create of so many bytes comes to, in words.
+    /// The result of creating an object of this many bytes, in words.
     private func outcome(
         _ bucket: ScriptedBucket, _ count: Int = 3500, _ condition: PutCondition = .ifAbsent,
         items: String = ""
@@ -164,7 +164,7 @@ import Testing
         let said = try outcome(bucket, 100_000)
         #expect(said.hasPrefix("denied") && said.contains("s3:PutObject"), "\(said)")
         #expect(bucket.counts[.part(1)] == 1)
-        // What was not under way is not begun.
+        // Parts that were not in progress are not started.
         #expect(bucket.counts[.part(100)] == nil)
         #expect(bucket.openUploads == 0)
     }
@@ -207,7 +207,7 @@ import Testing
         }
     }
 
-    /// Between hashing and sending.
+    /// The file changes between hashing and sending.
     @Test func aFileThatChangedIsNotStored() throws {
         let bucket = try ScriptedBucket()
         let directory = try TemporaryDirectory()

@@ -2,7 +2,7 @@ import Testing
 
 @testable import S3Store
 
-/// How large objects are cut.
+/// The division of large objects into parts.
 @Suite struct PartPlanTests {
     private static let gibibyte: Int64 = 1 << 30
 

@@ -8,7 +8,7 @@ import Testing
 
 @testable import S3Store
 
-/// Downloads in ranges, against a server that misbehaves.
+/// Downloads in ranges from a server that misbehaves.
 @Suite(.serialized) struct RangeTests {
     private let directory: TemporaryDirectory
     private let attempts = 3
@@ -18,14 +18,14 @@ import Testing
         directory = try TemporaryDirectory()
     }
 
-    /// Bytes of which no two ranges are the same.
+    /// Bytes in which no two ranges are equal.
     private func bytes(_ count: Int) -> [UInt8] {
         (0..<count).map { UInt8(truncatingIfNeeded: $0 ^ ($0 >> 8) &* 31) }
     }
 
     private func key(_ count: Int) -> ObjectKey { .pack(Digest(of: bytes(count))) }
 
-    /// A bucket that has so many bytes.
+    /// A bucket with an object of this many bytes.
     private func bucket(
         _ count: Int, _ fault: @escaping @Sendable (ScriptedBucket.Call) -> ScriptedServer.Answer?
     ) throws -> ScriptedBucket {
@@ -34,7 +34,7 @@ import Testing
         return bucket
     }
 
-    /// Reads so many bytes into a file, once.
+    /// Reads an object of this many bytes into a file, once.
     private func answer(_ bucket: ScriptedBucket, _ count: Int) throws -> StoreAnswer {
         let store = try bucket.store(attempts: attempts)
         return try #require(store.perform([.get(key(count), into: .file(path))]).first).get()
@@ -92,7 +92,7 @@ import Testing
         #expect(bucket.ranges.count == 1)
     }
 
-    /// The rest is asked for as soon as the first head is there.
+    /// The other ranges are requested as soon as the head of the first answer has arrived.
     @Test func rangesComeTogether() throws {
         let gate = Gate(openingAt: 7)
         let bucket = try bucket(8000) { call in
@@ -150,7 +150,7 @@ import Testing
         #expect(bucket.ranges.count == 5)
     }
 
-    /// All bytes came, and then no proper end.
+    /// All bytes arrive, but the answer does not end properly.
     @Test func rangeCutAfterItsLastByteIsComplete() throws {
         let bucket = try bucket(3500) { call in
             guard call.request.headers["range"] == "bytes=1000-1999" else { return nil }
@@ -212,7 +212,7 @@ import Testing
             call.number == 1 ? call.apply().replacing("bytes 0-999/3500", with: value) : nil
         }
         if value == "bytes 0-999/1000" {
-            // A size that is wrong from the start shows in the digest.
+            // The digest reveals a size that is wrong from the beginning.
             let store = try bucket.store()
             let download = Download(
                 key: key(3500), digest: Digest(of: bytes(3500)), path: path)
@@ -248,7 +248,7 @@ import Testing
         #expect(failure(bucket, 3500).hasPrefix("nonConforming"))
     }
 
-    /// A derived object may be rewritten while it is read.
+    /// A derived object may be replaced while it is read.
     @Test func objectReplacedDuringADownloadIsReadAgain() throws {
         let replacing = Replacing()
         let bucket = try ScriptedBucket { call in
@@ -343,7 +343,7 @@ private func openFiles(below directory: String) -> Int {
     }
 }
 
-/// Something that a server's thread does, and that is known only after the server is there.
+/// An action of a server's thread that can only be set after the server has started.
 private final class Replacing: @unchecked Sendable {
     private let monitor = Monitor()
     private var body: @Sendable () -> Void = {}

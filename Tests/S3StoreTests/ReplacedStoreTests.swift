@@ -6,7 +6,7 @@ import Testing
 
 @testable import S3Store
 
-/// An admission holds for the server software that it was given to (S9).
+/// An admission is valid only for the server software that passed the probe (S9).
 @Suite(.serialized) struct ReplacedStoreTests {
     private let directory: TemporaryDirectory
     private let probe = ConformanceProbe(width: 2, rounds: 1)
@@ -15,7 +15,7 @@ import Testing
 
     init() throws { directory = try TemporaryDirectory() }
 
-    /// What was reported.
+    /// The changes that were reported.
     private final class Changes: Sendable {
         let list = Mutex<[String]>([])
         var taken: [String] { list.withLock { $0 } }
@@ -94,7 +94,7 @@ import Testing
             $0.name = "scripted/0"
             $0.ignoresConditions = true
         }
-        // The record admits the location: nothing was asked yet.
+        // The record admits the location: no request was sent yet.
         let second = try start(scripted)
         #expect(second.source == .record)
         try read(second.store)
@@ -107,7 +107,7 @@ import Testing
         #expect(error?.leavesWriteUnknown == false && error?.isTransient == false)
         #expect(scripted.keys.isEmpty)
         #expect(changes.taken == ["unknown 'scripted/0'", "failed"])
-        // Reads go on; a write in the meantime is refused without another probe.
+        // Reads continue; a write in the meantime is refused without another probe.
         _ = scripted.counted()
         try read(second.store)
         #expect(throws: StoreError.self) { try write(second.store, "a") }
@@ -124,10 +124,10 @@ import Testing
         try read(running)
         try write(running, "a")
         #expect(changes.taken == ["unknown 'scripted/2'", "passed"])
-        // What it checks was found, too.
+        // The probe also found what the new server checks.
         #expect(running.dialect == .checksMD5)
         #expect(scripted.puts.last?["content-md5"] != nil)
-        // Every later process finds both in the record, and is probed no more.
+        // Every later process finds both in the record, and runs no probe.
         let next = try start(scripted)
         #expect(next.source == .record)
         for name in ["scripted/1", "scripted/2"] {
@@ -152,7 +152,7 @@ import Testing
         #expect(changes.taken == ["unknown '(none)'", "failed", "unknown '(none)'", "passed"])
     }
 
-    /// That another passed afterwards says nothing of the one that failed.
+    /// Another server that passes afterwards proves nothing about the one that failed.
     @Test func failedBackendIsNotAdmittedByItsReplacement() throws {
         let scripted = try ScriptedStore()
         let store = try start(scripted, pause: .zero).store
@@ -168,7 +168,7 @@ import Testing
         setFailing(false)
         try write(store, "b")
         setFailing(true)
-        // A later process goes by the record.
+        // A later process relies on the record.
         for store in [store, try start(scripted).store] {
             try read(store)
             #expect(throws: StoreError.self) { try write(store, "c") }
@@ -176,7 +176,8 @@ import Testing
         #expect(scripted.keys.count { $0.hasPrefix("packs/") } == 1)
     }
 
-    /// One behind a load balancer that answers rarely: it is unknown, and then misses the probe.
+    /// A server behind a load balancer that answers rarely: it is unknown, and then misses the
+    /// probe.
     @Test func backendThatMissesItsProbeCausesNoOther() throws {
         let scripted = try ScriptedStore()
         let store = try start(scripted).store
@@ -200,7 +201,7 @@ import Testing
         let gate = Gate(openingAt: 4)
         _ = try concurrently(4) { number in
             gate.pass(upTo: .seconds(5))
-            // A failed write is missed below.
+            // The assertions below notice if a write fails.
             try? write(number < 2 ? first : second, "\(number)")
         }
         #expect(scripted.keys.count { $0.hasPrefix("packs/") } == 4)

@@ -6,8 +6,8 @@ import Testing
 
 @testable import S3Store
 
-/// libcurl sends a PUT again, by itself, where a kept connection turns out dead. What is answered to
-/// the second copy says nothing of the first.
+/// libcurl sends a PUT again automatically if a kept connection turns out to be dead. The answer to
+/// the second copy says nothing about the first.
 @Suite(.serialized) struct ResendTests {
     private let name: RepositoryName
     private let old = Digest(of: [0])
@@ -17,8 +17,8 @@ import Testing
         name = try #require(RepositoryName("acme/site"))
     }
 
-    /// A bucket with a pointer. The first copy of a PUT is applied or not, and the connection cut;
-    /// the second is answered with `status`, and further ones as they should be.
+    /// A bucket with a pointer. The first copy of a PUT is applied or not, and its connection
+    /// closed; the second is answered with `status`, and further ones normally.
     private final class Bucket: Sendable {
         private let pointer: Mutex<Digest>
         private let puts = Mutex(0)
@@ -60,7 +60,7 @@ import Testing
             location: "s3://bucket?endpoint=http://127.0.0.1:\(server.port)",
             environment: ["AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "secret"],
             retryPolicy: RetryPolicy(attempts: 3, base: .milliseconds(1)))
-        // The connection on which the PUT goes out is one that was used before.
+        // The PUT has to be sent on a connection that was used before.
         let seen = try #require(try store.readPointer(of: name))
         let advance = try store.advancePointer(
             of: name, expecting: seen.etag, to: ours, lineage: { _ in .excludesOurs })

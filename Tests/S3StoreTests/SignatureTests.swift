@@ -4,7 +4,7 @@ import Testing
 
 @testable import S3Store
 
-/// Examples that Amazon has published, with the signatures it gives for them.
+/// Examples that Amazon has published, with their signatures.
 @Suite struct SignatureTests {
     private static let emptyBody = Digest(of: []).hex
 

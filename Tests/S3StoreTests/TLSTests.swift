@@ -7,7 +7,7 @@ import Testing
 
 @testable import S3Store
 
-/// Certificates are verified, against the system's authorities or those given.
+/// Certificates are verified against the system's authorities or the given ones.
 @Suite struct TLSTests {
     private let directory: TemporaryDirectory
     private let port: UInt16
@@ -81,8 +81,8 @@ import Testing
     }
 
     // S13
-    /// The server's certificate is found in the directory of authorities alone, which libcurl would
-    /// look into beside the file that is given.
+    /// The server's certificate exists only in the directory of authorities, which libcurl would
+    /// search in addition to the given file.
     @Test func givenAuthoritiesReplaceTheSystemsDirectory() throws {
         let made = system(
             "cd \(directory.path) && mkdir authorities && cp cert.pem authorities/"
@@ -97,7 +97,8 @@ import Testing
                 environment: [:])
             let easy = CurlEasy()
             easy.reset()
-            // In place of the directory that this libcurl was built with, which is not ours to fill.
+            // Replaces the directory that this libcurl was built with, which a test must not write
+            // to.
             easy.set(CURLOPT_CAPATH, directory.path + "/authorities")
             easy.apply(TransferOptions(location))
             easy.set(CURLOPT_URL, "https://localhost:\(port)/")

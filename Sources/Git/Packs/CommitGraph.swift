@@ -4,8 +4,8 @@ package import Posix
 
 /// A commit graph as git writes it. gitformat-commit-graph(5).
 package enum CommitGraph {
-    /// Whether a file is the commit graph of the pack with this index, whole in itself: each commit
-    /// must be in the pack, since git takes a graph's word that a commit exists.
+    /// Whether a file is a self-contained commit graph of the pack with this index: each commit
+    /// must be in the pack, since git does not check that the commits of a graph exist.
     package static func isWhole(
         _ graph: borrowing MappedFile, forIndex index: borrowing MappedFile,
         _ format: ObjectFormat
@@ -49,7 +49,7 @@ package enum CommitGraph {
             let start = 8 + 12 * entry
             guard start + 12 <= graph.bytes.count else { return nil }
             if graph.bytes[start..<start + 4].elementsEqual(name.utf8) {
-                // 63 bits are more than any file has.
+                // No file is longer than 63 bits can express.
                 guard graph.bytes[start + 4] < 0x80 else { return nil }
                 return graph.number(at: start + 4, bytes: 8)
                     .flatMap { $0 <= graph.bytes.count ? $0 : nil }

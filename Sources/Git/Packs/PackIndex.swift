@@ -81,7 +81,7 @@ package struct PackIndex: ~Copyable {
 // MARK: An index and its pack
 
 extension PackIndex {
-    /// What an index contains, if it carries its own checksum.
+    /// The contents of an index that carries its own checksum.
     struct Contents {
         let file: HashedFile
         let objects: Int

@@ -1,7 +1,7 @@
 package import GitProtocol
 
-/// Refs and what they peel to, and git's `packed-refs` file of them. git-pack-refs(1); the format is
-/// in git's refs/packed-backend.c.
+/// Refs and their peeled values, and git's `packed-refs` file for them. git-pack-refs(1); the
+/// format is in git's refs/packed-backend.c.
 package struct PackedRefs {
     package let refs: [RefName: ObjectID]
     /// Annotated tag ref → the object that it fully peels to; nil if that is unknown.
@@ -12,7 +12,7 @@ package struct PackedRefs {
         self.peeled = peeled
     }
 
-    /// The file. If it is unknown what refs peel to, git finds out.
+    /// The file. If the peeled values are unknown, git determines them.
     package var bytes: [UInt8] {
         var file = Array(
             "# pack-refs with:\(peeled != nil ? " peeled fully-peeled" : "") sorted \n".utf8)

@@ -2,18 +2,18 @@ import Bytes
 package import GitProtocol
 package import Posix
 
-/// A pack that git made on this machine, with its index, bound to the bytes that git wrote.
+/// A pack that git wrote on this machine, with its index. Both are verified to be what git wrote.
 ///
-/// Each file is read once. That reading yields the SHA-256 under which the pack is stored, and
-/// proves that it belongs to the bytes that git hashed: the pack's trailer is the hash of everything
-/// before it, the index has its own checksum and the pack's trailer, and both give the same number of
-/// objects. A bit that changed after git was done with the file is found here. gitformat-pack(5).
+/// Each file is read once. That yields the SHA-256 under which the pack is stored, and proves that
+/// these are the bytes that git hashed: the pack's trailer is the hash of everything before it, the
+/// index has its own checksum and the pack's trailer, and both contain the same number of objects.
+/// So a bit that changed after git had finished with the file is detected. gitformat-pack(5).
 package struct VerifiedPack: Sendable {
-    /// Where the pack is located.
+    /// The path of the pack.
     package let path: String
     package let packFile: HashedFile
     package let indexFile: HashedFile
-    /// The number of objects, by the pack and by the index.
+    /// The number of objects, which the pack and the index agree on.
     package let objects: Int
     /// git's own hash of the pack, in hex.
     package let trailer: String

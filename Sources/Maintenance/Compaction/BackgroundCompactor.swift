@@ -27,11 +27,11 @@ package final class BackgroundCompactor: @unchecked Sendable {
     private static let longestLine = 1000
 
     /// The longest wait for the thread when stopping. It cannot interrupt a transfer, which
-    /// publishes nothing by itself.
+    /// does not publish anything.
     private static let patience = Duration.seconds(3)
 
-    /// - Parameter threshold: the number of packs from which on a repository is compacted; zero
-    ///   disables compaction.
+    /// - Parameter threshold: the number of packs above which a repository is compacted; zero disables
+    ///   compaction.
     package init(
         _ hydration: Hydration, threshold: Int, verifier: UploadVerifier? = nil, log: Logger
     ) {

@@ -23,7 +23,7 @@ package struct RepairFinding: Sendable, CustomStringConvertible {
         }
     }
 
-    /// What was done about it, or can be done.
+    /// The repair that was made, or is possible.
     package enum Remedy: Sendable {
         /// It is good now. Carries the path of the copy; nil if it was derived from its pack.
         case repaired(from: String?)

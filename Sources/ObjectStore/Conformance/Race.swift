@@ -1,10 +1,10 @@
 import Posix
 import Synchronization
 
-/// The line on which racers wait until all of them are ready.
+/// The barrier at which racers wait until all of them are ready.
 private final class StartingLine: Sendable {
     private let monitor = Monitor()
-    // Both are touched only with the monitor's lock held.
+    // Both are accessed only with the monitor's lock held.
     private nonisolated(unsafe) var waiting = 0
     private nonisolated(unsafe) var isOpen = false
 
@@ -26,9 +26,9 @@ private final class StartingLine: Sendable {
     }
 }
 
-/// Runs `racer` on as many threads at once: each makes itself ready, and all set off together.
+/// Runs `racer` on several threads at once: each prepares, and then all start together.
 ///
-/// - Returns: what each racer brought back, in order.
+/// - Returns: the result of each racer, in order.
 func race<Outcome: Sendable>(
     width: Int, ready: @escaping @Sendable () -> Void,
     _ racer: @escaping @Sendable (Int) -> Outcome
@@ -48,7 +48,7 @@ func race<Outcome: Sendable>(
     } catch {
         failure = error
     }
-    // Those that did start run to their end, even if not all could be started.
+    // Threads that were started run to their end, even if not all could be started.
     start.open(after: threads.count)
     threads.join()
     if let failure { throw failure }

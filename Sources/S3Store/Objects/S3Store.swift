@@ -4,7 +4,7 @@ package import ObjectStore
 package struct S3Store: ObjectStore {
     package let retryPolicy: RetryPolicy
     let target: S3Location
-    /// What the backend supports and checks. Amazon's dialect is known before any probe.
+    /// The features and checks of the backend. Amazon's dialect is known before any probe.
     package let dialect: Dialect
     private let credentials: CredentialChain
     private let pool: ChannelPool

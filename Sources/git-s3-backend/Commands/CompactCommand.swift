@@ -79,7 +79,7 @@ struct CompactCommand: StoreCommand {
         case .gaveWay:
             throw Unfinished(description: "'\(repository)' kept changing; try again.")
         case .notThere:
-            // A deleted one is still listed.
+            // Deleted repositories are still listed.
             if !all { throw Unfinished(description: "Repository '\(repository)' does not exist.") }
         }
     }
@@ -103,7 +103,7 @@ struct CompactCommand: StoreCommand {
         "Nothing to compact in '\(repository)': it has \(packs) pack\(packs == 1 ? "" : "s")."
     }
 
-    /// Something was not compacted.
+    /// Some repositories were not compacted.
     private struct Unfinished: Error, CustomStringConvertible {
         let description: String
     }

@@ -5,13 +5,13 @@ import ObjectStore
 import Repository
 
 extension RepositoryName {
-    /// Why an argument is no name.
+    /// The reason why an argument is not a repository name.
     private struct Invalid: Error, CustomStringConvertible {
         let description = RepositoryName.rule
     }
 
-    /// Takes `OWNER/REPO` from a command line, with an error that says what a name is. A type that is
-    /// `ExpressibleByArgument` could only say no.
+    /// Parses `OWNER/REPO` from the command line, with an error that contains the rule for names. A
+    /// type that is `ExpressibleByArgument` could not give a reason.
     static func argument(_ text: String) throws -> RepositoryName {
         guard let name = RepositoryName(text) else { throw Invalid() }
         return name
@@ -49,7 +49,7 @@ struct CreateCommand: StoreCommand {
         }
     }
 
-    /// The branch that an option names.
+    /// The branch that an option specifies.
     static func branch(_ name: String) throws -> RefName {
         guard let branch = RefName("refs/heads/\(name)") else {
             throw ValidationError(

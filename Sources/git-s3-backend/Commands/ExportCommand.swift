@@ -76,7 +76,7 @@ struct ExportCommand: StoreCommand {
         }
     }
 
-    /// - Returns: whether anything was to be done.
+    /// - Returns: whether there was anything to do.
     private func copy(
         _ repository: RepositoryName, to directory: String, _ tools: Tools
     ) throws -> Bool {
@@ -109,7 +109,7 @@ struct ExportCommand: StoreCommand {
                     tally.unchanged += 1
                 }
             } catch ExportError.noSuchRepository {
-                // Deleted: its pointer stays.
+                // A deleted repository's pointer remains.
             } catch {
                 Failure.say("\(repository): \(error)")
                 tally.failed += 1

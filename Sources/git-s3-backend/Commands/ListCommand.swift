@@ -20,7 +20,7 @@ struct ListCommand: StoreCommand {
 
     @OptionGroup var storeOptions: StoreOptions
 
-    /// Manifests in memory at once.
+    /// The number of manifests in memory at once.
     private static let batch = 16
 
     func run(_ setup: Setup) throws {
@@ -51,7 +51,7 @@ struct ListCommand: StoreCommand {
         switch resolution {
         case .live(let snapshot) where !deleted: tell(snapshot)
         case .deleted(let snapshot) where deleted: tell(snapshot)
-        // A pointer is absent if someone took it away by hand since it was listed.
+        // A pointer is missing if someone has removed it manually since it was listed.
         case .live, .deleted, .absent: break
         }
     }

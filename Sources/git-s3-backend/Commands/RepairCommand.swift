@@ -66,7 +66,7 @@ struct RepairCommand: StoreCommand {
         }
     }
 
-    /// A directory that exists.
+    /// Checks that a directory exists.
     private static func directory(_ path: String) throws -> String {
         let path = try Setup.absolute(path)
         var status = stat()
@@ -93,7 +93,7 @@ struct RepairCommand: StoreCommand {
         if others > 0 { throw ExitCode.failure }
     }
 
-    /// - Returns: whether the repository is whole now.
+    /// - Returns: whether the repository is complete now.
     private func repair(
         _ repository: RepositoryName, _ copies: GoodCopies, _ tools: Tools
     ) throws -> Bool {
@@ -115,7 +115,7 @@ struct RepairCommand: StoreCommand {
     }
 }
 
-/// The report on a checked repository, for a person.
+/// The report on a checked repository, for people.
 struct RepairReport {
     let repository: RepositoryName
     let outcome: RepairOutcome

@@ -42,7 +42,7 @@ struct ServeCommand: ParsableCommand {
             try FastCGIServer(
                 listener: listener, responder: serving.responder, workers: workers, log: log
             ).run()
-            // A compaction that is in a transfer may still be at work there.
+            // A compaction that is waiting for a transfer may still be using it.
             if !serving.state.remove() { serving.state.endProcess(status: 0) }
         }
     }

@@ -42,7 +42,7 @@ struct ShowCommand: StoreCommand {
         }
     }
 
-    /// The state that is to be shown.
+    /// The state to show.
     private func find(in manifests: Manifests) throws -> Snapshot {
         let resolution = try manifests.resolve(repository)
         guard let latest = resolution.latest else {
@@ -91,7 +91,7 @@ struct ShowCommand: StoreCommand {
         }
     }
 
-    /// A name that is safe for a terminal: a client has chosen it.
+    /// A name, which a client has chosen, in a form that is safe for a terminal.
     private static func printable(_ name: RefName) -> String {
         PrintableText.sentence("\(name)")
     }

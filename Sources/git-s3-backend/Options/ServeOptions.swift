@@ -4,14 +4,14 @@ import Git
 import Glibc
 import Maintenance
 
-/// How the objects of pushes are checked, before git has been asked about it.
+/// The requested checks of pushed objects, before git was asked whether it supports them.
 struct PushCheckChoice {
     let level: PushObjectCheck.Level
     /// Messages of git-fsck(1).
     let accepted: [String]
 }
 
-/// How requests are served.
+/// The options for serving requests.
 struct ServeOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
@@ -136,14 +136,14 @@ struct ServeOptions: ParsableArguments {
             urlSuffix: try setting(urlSuffix, "url-suffix")?.choice() ?? .both)
     }
 
-    /// How the objects of pushes are checked.
+    /// The requested checks of pushed objects.
     func pushCheck(_ environment: [String: String]) throws -> PushCheckChoice {
         PushCheckChoice(
             level: try Setting(option: fsck, "fsck", in: environment)?.choice() ?? .strict,
             accepted: try acceptedMessages(environment))
     }
 
-    /// The options, or else the words of the variable.
+    /// The options, or else the list in the variable.
     private func acceptedMessages(_ environment: [String: String]) throws -> [String] {
         let settings =
             fsckAccept.isEmpty
@@ -152,17 +152,17 @@ struct ServeOptions: ParsableArguments {
         return try settings.compactMap { $0 }.flatMap { try $0.words() }
     }
 
-    /// Bytes that copies of packs and manifests may take.
+    /// The maximum size of the local cache, in bytes.
     func cacheSize(_ environment: [String: String]) throws -> Int64 {
         try Setting(option: cacheSize, "cache-size", in: environment)?.bytes() ?? 10 << 30
     }
 
-    /// Worker threads.
+    /// The number of worker threads.
     func workerCount(_ environment: [String: String]) throws -> Int {
         try Setting(option: workers, "workers", in: environment)?.number(in: 1...10_000) ?? 256
     }
 
-    /// Packs that a repository may have before it is compacted; 0: any number.
+    /// The number of packs above which a repository is compacted; 0 disables compaction.
     func compactionThreshold(_ environment: [String: String]) throws -> Int {
         try Setting(option: compactAt, "compact-at", in: environment)?.number(in: 0...1_000_000)
             ?? 50
@@ -173,7 +173,7 @@ struct ServeOptions: ParsableArguments {
         try Setting(option: verifyUploads, "verify-uploads", in: environment)?.choice() ?? .auto
     }
 
-    /// Where to listen.
+    /// The address to listen on.
     func address(_ environment: [String: String]) throws -> Listener.Address {
         guard let setting = Setting(option: listen, "listen", in: environment) else {
             try requireNoAccess(environment)
@@ -220,8 +220,8 @@ struct ServeOptions: ParsableArguments {
         return access
     }
 
-    /// A port, or a socket that another program created, has no permissions for us to set: an option
-    /// that had no effect would look like protection.
+    /// Refuses permissions for a port, or for a socket that another program created, since this
+    /// program cannot set them: an option without effect would look like protection.
     private func requireNoAccess(_ environment: [String: String]) throws {
         guard let setting = groupSetting(environment) ?? modeSetting(environment) else { return }
         throw ValidationError("\(setting.source) applies only to --listen unix:/path.")

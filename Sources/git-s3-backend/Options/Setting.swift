@@ -3,13 +3,13 @@ import Bytes
 import Glibc
 import ObjectStore
 
-/// Where a setting's text came from, for the error that names it.
+/// A setting's text and its source, which error messages contain.
 struct Setting {
     let text: String
     /// `--workers`, or `GIT_S3_BACKEND_WORKERS`.
     let source: String
 
-    /// The option's text, or else the variable's; nil where neither is set.
+    /// The option's text, or else the variable's; nil if neither is set.
     init?(option: String?, _ name: String, in environment: [String: String]) {
         let variable =
             "GIT_S3_BACKEND_" + name.uppercased().replacing("-", with: "_")
@@ -24,7 +24,7 @@ struct Setting {
         }
     }
 
-    /// A whole number in a range.
+    /// An integer in a range.
     func number(in range: ClosedRange<Int>) throws -> Int {
         guard let number = Int(text), range.contains(number) else {
             throw ValidationError(
@@ -53,7 +53,7 @@ struct Setting {
         return mode
     }
 
-    /// Bytes: a number, with K, M, G or T (and `iB`, if you like) for powers of 1024.
+    /// Bytes: a number with an optional K, M, G or T (and `iB`) for powers of 1024.
     func bytes() throws -> Int64 {
         guard let count = byteCount(text) else {
             throw ValidationError(
@@ -63,7 +63,7 @@ struct Setting {
         return count
     }
 
-    /// A time: seconds, with `ms`, `s`, `m` or `h` if you like.
+    /// A time: a number of seconds, or one with `ms`, `s`, `m` or `h`.
     func duration() throws -> Duration {
         let units: [(suffix: String, milliseconds: Int64)] = [
             ("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("", 1000),
@@ -79,7 +79,7 @@ struct Setting {
                 + "30, 500ms, 10m or 1h.")
     }
 
-    /// Words of letters and digits, between commas or spaces.
+    /// Words of letters and digits, separated by commas or spaces.
     func words() throws -> [String] {
         let words = text.split { $0 == "," || $0 == " " }.map(String.init)
         let areValid = words.allSatisfy { $0.utf8.allSatisfy(Self.isLetterOrDigit) }

@@ -55,7 +55,7 @@ struct StoreOptions: ParsableArguments {
 
     /// The error if no store is specified.
     ///
-    /// A site that comes from `git http-backend` has its variable set.
+    /// A site that migrates from `git http-backend` has the variable of that set.
     static func noStore(_ environment: [String: String]) -> String {
         let remedy =
             "No store specified. Add --store file:///path or --store s3://bucket/prefix, or set "
@@ -65,11 +65,11 @@ struct StoreOptions: ParsableArguments {
             + "its repositories are in the store."
     }
 
-    /// The state directory's path. The directory exists from now on, and other users cannot write
-    /// to it, unless that is allowed.
+    /// The state directory's path. Creates the directory; other users must not be able to write to
+    /// it, unless that is allowed.
     func statePath(_ environment: [String: String]) throws -> String {
         let path = try stateLocation(environment)
-        // Reported by whatever uses it first.
+        // If this fails, the first use of the directory reports it.
         try? Files.makeDirectories(path)
         let allowed = Setting(option: nil, "allow-shared-state-dir", in: environment)
         if try allowSharedStateDir || allowed?.flag() == true { return path }
@@ -85,7 +85,7 @@ struct StoreOptions: ParsableArguments {
         if let setting = Setting(option: stateDir, "state-dir", in: environment) {
             return try Self.absolute(setting.text)
         }
-        // systemd lists several directories with colons; the first one is the unit's own.
+        // systemd separates several directories by colons; the first one is the unit's own.
         if let directory = environment["STATE_DIRECTORY"]?.split(separator: ":").first {
             return String(directory)
         }
@@ -95,7 +95,7 @@ struct StoreOptions: ParsableArguments {
         return try Self.perUserDirectory()
     }
 
-    /// git runs in workspaces of its own, where a relative path would mean another place.
+    /// git runs in its own workspaces, where a relative path would lead elsewhere.
     private static func absolute(_ path: String) throws -> String {
         if path.hasPrefix("/") { return path }
         guard let current = getcwd(nil, 0) else { throw SystemError("getcwd") }
@@ -104,7 +104,7 @@ struct StoreOptions: ParsableArguments {
         return String(cString: current) + "/" + path
     }
 
-    /// `/var/tmp` is everybody's: a directory there must be ours and nobody else's.
+    /// Anyone can write to `/var/tmp`, so a directory there must belong to this user alone.
     private static func perUserDirectory() throws -> String {
         let path = "/var/tmp/git-s3-backend-\(getuid())"
         if mkdir(path, 0o700) != 0, errno != EEXIST { throw SystemError("mkdir", path) }

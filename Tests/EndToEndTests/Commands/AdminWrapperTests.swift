@@ -3,7 +3,7 @@ import Posix
 import TestSupport
 import Testing
 
-/// `git-s3-backend-admin` with a `systemd-run` that prints its arguments, one a line, copies its
+/// `git-s3-backend-admin` with a `systemd-run` that prints its arguments, one per line, copies its
 /// standard input, and exits with 7 if the command is `fail`.
 struct AdminPlace {
     let directory: TemporaryDirectory
@@ -28,7 +28,7 @@ struct AdminPlace {
         _ = try directory.directory("bin")
         try directory.file("git-s3-backend.env", "")
         try executable("git-s3-backend", "exit 0")
-        // Root, and a user named git.
+        // Pretends that the user is root, and that a user named git exists.
         try executable(
             "bin/id", #"case "$*" in -u) echo 0 ;; "-u -- git") echo 7 ;; *) exit 1 ;; esac"#)
         try executable(
@@ -82,7 +82,7 @@ extension EndToEnd {
                         account: [
                             "-p", "DynamicUser=yes", "-p", "StateDirectory=git-s3-backend-admin",
                         ],
-                        // systemd expands variables, and takes two dollar signs for one.
+                        // systemd expands variables, and replaces two dollar signs by one.
                         command: ["create", "acme/site", "--default-branch", "a b $$HOME"]) + [""])
         }
 

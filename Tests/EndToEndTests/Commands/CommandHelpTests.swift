@@ -4,7 +4,7 @@ import Testing
 
 extension EndToEnd {
     @Suite struct CommandHelpTests {
-        /// The end of the help of each command that works on a store.
+        /// The end of the help of every command that works on a store.
         private static let storeHelp = """
               --store <store>         URL of the store: file:///path or s3://bucket/prefix.
               --state-dir <state-dir> Directory for the cache and temporary repositories.

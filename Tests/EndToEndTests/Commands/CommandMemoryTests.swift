@@ -2,10 +2,10 @@ import TestSupport
 import Testing
 
 extension EndToEnd {
-    /// The memory that the lines of a push take: M4.
+    /// The memory that the lines of a push use: M4.
     @Suite struct CommandMemoryTests {
-        /// Bytes of lines. What they may take besides is a multiple of it, since the checks and the
-        /// report go over the commands, too.
+        /// Bytes of lines. The limits of the tests are multiples of it, since the checks and the
+        /// report read the commands, too.
         private static let size = 8 << 20
 
         private func growth(_ body: (Site, String, String) throws -> Void) throws -> Int {

@@ -1,6 +1,6 @@
 import TestSupport
 
-/// A file store and a state directory of one's own, to run commands on.
+/// A file store and a state directory to run commands on.
 struct CommandPlace {
     let directory: TemporaryDirectory
     var store: String { "file://\(directory.path)/store" }

@@ -6,7 +6,7 @@ import Testing
 
 extension EndToEnd {
     @Suite struct CommandTests {
-        // MARK: What cannot be understood
+        // MARK: Invalid options
 
         /// N6: every command's error about an invalid name.
         private static let rule =
@@ -281,7 +281,7 @@ extension EndToEnd {
                         + "of"
                 ),
             ] as [([String], [String: String], String)] {
-                // Of an option given twice the last counts.
+                // If an option is repeated, the last one counts.
                 let result = try CommandPlace.run(
                     [arguments[0]] + place.options + arguments.dropFirst(), environment)
                 #expect(result.ending == .exited(1), "\(result)")
@@ -346,7 +346,7 @@ extension EndToEnd {
             let name = "team/raced-\(Hex.random(bytes: 4))"
             let results = try concurrently(10) { _ in try site.command("create", [name]) }
             #expect(results.allSatisfy { $0.succeeded })
-            // They all make the same one: who lost to an equal finds its own.
+            // All of them create the same repository: one that loses the race finds its own state.
             #expect(results.contains { $0.text.hasPrefix("Created") })
             let made = try site.bucket.listing().filter { $0.contains(name) }
             #expect(made.count == 1)

@@ -5,7 +5,7 @@ import Testing
 
 extension EndToEnd {
     @Suite struct CompactionTests {
-        /// Pushes until a repository has so many packs; it has one.
+        /// Pushes until a repository, which has one pack, has this many packs.
         private func push(_ tree: WorkTree, untilPacks count: Int) throws {
             for number in 2...count {
                 try tree.commit("file-\(number)")
@@ -30,7 +30,7 @@ extension EndToEnd {
             try wait(for: "it to be logged") { site.instance.log.contains("packs.after=1") }
             #expect(site.instance.log.contains("packs.before=7"))
 
-            // Fetched into a clone of the folded state, pushed onto it, and folded again.
+            // Fetch the compacted state into a clone, push to it, and compact it again.
             let copy = try WorkTree.clone(site.url(repository), "-q")
             try push(tree, untilPacks: 4)
             try copy.git("pull", "-q")
@@ -95,7 +95,8 @@ extension EndToEnd {
                 let dying = try Site(setup)
                 let (repository, tree) = try seeded(dying)
                 try push(tree, untilPacks: 3)
-                // Published before anything is compacted, whether the answer is still heard or not.
+                // The push is published before compaction starts, whether or not the client still
+                // gets the answer.
                 try tree.commit("the last one")
                 _ = try tree.attempt("push", "-q", "origin", "main")
                 #expect(try dying.instance.waitForEnd() == .signalled(SIGKILL), "\(point)")
@@ -241,7 +242,7 @@ extension EndToEnd {
             let (second, other) = try seeded(site)
             try push(tree, untilPacks: 2)
             try push(other, untilPacks: 2)
-            // The first push of both is the same, and so is its pack.
+            // Both repositories start with the same push, and so share its pack.
             let own = Set(try site.bucket.packs(of: first))
                 .subtracting(try site.bucket.packs(of: second))
             let pack = try #require(own.first)

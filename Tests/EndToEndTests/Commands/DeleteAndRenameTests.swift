@@ -6,7 +6,7 @@ import Testing
 
 extension EndToEnd {
     @Suite struct DeleteAndRenameTests {
-        /// What a client gets of a name: advertisements, a fetch, a push.
+        /// The statuses that a client gets for a repository: advertisements, a fetch, a push.
         private func statuses(_ site: Site, _ repository: String) throws -> Set<Int> {
             let zero = String(repeating: "0", count: 40)
             return [
@@ -24,7 +24,7 @@ extension EndToEnd {
             ]
         }
 
-        /// A repository with tags of all kinds, and a HEAD that is not the default.
+        /// A repository with every kind of tag, and a HEAD that is not the default.
         private func rich(_ site: Site) throws -> (repository: String, tree: WorkTree) {
             let repository = try site.create(nil, "--default-branch", "trunk")
             let tree = try WorkTree.make(remote: site.url(repository), branch: "trunk")
@@ -87,7 +87,7 @@ extension EndToEnd {
             try tree.git("push", "-q", site.url(new), "trunk")
             try expectServed(site, new, equals: tree)
 
-            // The old name is free again, and contains nothing of the renamed repository.
+            // The old name is available again, and nothing of the renamed repository is left there.
             try site.command("create", [old]).checked()
             #expect(try tree.git("ls-remote", site.anonymousURL(old)) == "")
             let taken = try site.command("rename", [old, new])
@@ -188,7 +188,7 @@ extension EndToEnd {
                     ? try site.command("delete", ["--yes", repository])
                     : try site.command("rename", [repository, names[number - 10]])
             }
-            // Two deletions of one state are the same write: each may say that it was done.
+            // Two deletions of one state are the same write, so both may report success.
             #expect(results.contains { $0.succeeded })
             #expect(try statuses(site, repository) == [404])
             let live = try names.filter { try site.advertisement($0).status == 200 }
@@ -196,7 +196,7 @@ extension EndToEnd {
             for name in live { try expectServed(site, name, equals: tree) }
         }
 
-        // MARK: Asking
+        // MARK: Confirmation
 
         @Test func deletionWithoutATerminalTakesYes() throws {
             let place = try CommandPlace()
@@ -239,11 +239,11 @@ extension EndToEnd {
     }
 }
 
-/// A terminal, and a person before it. pty(7).
+/// A terminal, and the person who uses it. pty(7).
 private final class Terminal: Sendable {
     private let person: OwnedDescriptor
     private let program: OwnedDescriptor
-    /// The program's end.
+    /// The end that the program uses.
     var raw: Int32 { program.raw }
 
     init() throws {

@@ -3,7 +3,7 @@ import Posix
 import TestSupport
 import Testing
 
-/// What import and export say, where they fail and on the way.
+/// Messages of import and export: errors and progress.
 extension EndToEnd.ImportExportTests {
     @Test func failuresAreOneSentenceAndChangeNothing() throws {
         let site = try Site.shared(.file)
@@ -33,7 +33,7 @@ extension EndToEnd.ImportExportTests {
     }
 
     @Test func unreadableRepositoryIsAnErrorAndNotOmitted() throws {
-        // root reads everything, unless this is taken from it.
+        // root can read everything unless it gives up these capabilities.
         let setpriv = try Programs.find("setpriv", remedy: "apt install util-linux")
         let bound = "-dac_override,-dac_read_search"
         let drop =
@@ -81,7 +81,7 @@ extension EndToEnd.ImportExportTests {
             bytes: (0..<(1 << 17)).flatMap { _ in
                 withUnsafeBytes(of: random.next()) { Array($0) }
             })
-        // No file may grow beyond this: the pack does.
+        // The limit on the size of a file, which the pack exceeds.
         let result = try Command(
             limit,
             [
@@ -96,7 +96,7 @@ extension EndToEnd.ImportExportTests {
     }
 
     @Test func progressIsForATerminalThatWantsIt() throws {
-        // A terminal for whom it starts.
+        // It runs the command on a terminal.
         let script = try Programs.find("script", remedy: "apt install bsdutils")
         let site = try Site.shared(.file)
         let tree = try tree()
@@ -111,7 +111,7 @@ extension EndToEnd.ImportExportTests {
                 environment: ["PATH": "/usr/bin:/bin", "SHELL": "/bin/sh"]
             ).run().checked().text
             #expect(said.contains("\rreading '") == isShown, "\(said)")
-            // The line is gone before anything is said that stays.
+            // The progress line is erased before any lasting output.
             #expect(said.contains("\r\u{1b}[KImported '") == isShown, "\(said)")
             #expect(said.contains("Imported '"))
         }

@@ -5,9 +5,9 @@ import TestSupport
 import Testing
 
 extension EndToEnd {
-    /// Repositories that come in and go out by the program's own commands.
+    /// Repositories that the program's own commands import and export.
     @Suite struct ImportExportTests {
-        /// A repository with refs of every kind, packed and loose objects.
+        /// A repository with every kind of ref, and with packed and loose objects.
         func tree(format: String = "sha1", commits: Int = 5) throws -> WorkTree {
             let tree = try WorkTree.make(format: format)
             try tree.grow(by: commits)
@@ -26,7 +26,7 @@ extension EndToEnd {
 
         func name() -> String { "in/r-\(Hex.random(bytes: 6))" }
 
-        /// Expects a bare repository to be a tree: the bytes of its refs, HEAD, every object.
+        /// Expects a bare repository to equal a tree: its refs byte for byte, HEAD, every object.
         private func expect(
             _ path: String, equals tree: WorkTree, sourceLocation: SourceLocation = #_sourceLocation
         ) throws {
@@ -36,7 +36,7 @@ extension EndToEnd {
             #expect(fsck.succeeded, "\(fsck)", sourceLocation: sourceLocation)
             let head = try tree.client.git("symbolic-ref", "HEAD", in: path)
             #expect(try head == tree.git("symbolic-ref", "HEAD"), sourceLocation: sourceLocation)
-            // What tags peel to, and the objects.
+            // Includes peeled tags.
             func listing(_ path: String, _ arguments: String...) throws -> [String] {
                 try tree.client.run(arguments, in: path).checked().text.split(separator: "\n")
                     .filter { !$0.contains(" refs/remotes/") }.map(String.init)
@@ -50,7 +50,7 @@ extension EndToEnd {
                 sourceLocation: sourceLocation)
         }
 
-        // MARK: There and back
+        // MARK: Round trips
 
         @Test(arguments: stores, ["sha1", "sha256"])
         func importedRepositoryIsServedAndExportedUnchanged(store: StoreUnderTest, format: String)
@@ -69,7 +69,7 @@ extension EndToEnd {
             try site.command("export", [repository, path]).checked()
             try expect(path, equals: tree)
 
-            // What was imported is pushed to like any other, and the copy follows.
+            // An imported repository accepts pushes like any other, and the copy can be updated.
             let client = try WorkTree.clone(site.url(repository), "-q")
             try client.commit("pushed")
             try client.git("push", "-q", "origin", "main")
@@ -132,7 +132,7 @@ extension EndToEnd {
             #expect(answer.text.contains("PACK"))
         }
 
-        // MARK: What it costs
+        // MARK: Costs
 
         @Test func repeatedImportOfAGrownRepositoryStoresTheDifference() throws {
             var setup = ServerProcess.Setup(try StoreUnderTest.seaweed.makeBucket())
@@ -162,9 +162,9 @@ extension EndToEnd {
             try expect(path, equals: tree)
         }
 
-        // MARK: Cut off
+        // MARK: Interruptions
 
-        /// Runs a command that kills itself at a point.
+        /// Runs a command that kills itself at a fault point.
         private func die(at point: String, _ site: Site, _ arguments: [String]) throws {
             let result = try Command(
                 try Programs.server(),
@@ -246,7 +246,7 @@ extension EndToEnd {
             #expect(try site.advertisement(repository).status == 404)
         }
 
-        // MARK: Many
+        // MARK: Many repositories
 
         @Test func treeOfRepositoriesComesInAndGoesOut() throws {
             let site = try Site(.file)
@@ -271,7 +271,7 @@ extension EndToEnd {
                 try expectServed(site, name, equals: source)
             }
 
-            // One that cannot be imported does not keep the others from it.
+            // One repository that cannot be imported does not prevent the import of the others.
             try one.git("clone", "-q", "--depth", "1", "file://\(one.path)", root + "/solo/cut")
             try one.git("clone", "-q", "--mirror", one.path, root + "/solo/x.git")
             try one.git("clone", "-q", "--mirror", one.path, root + "/solo/-bad")
@@ -305,7 +305,7 @@ extension EndToEnd {
 }
 
 extension WorkTree {
-    /// Adds commits by `git fast-import`, which makes thousands in a moment.
+    /// Adds commits with `git fast-import`, which creates thousands in a moment.
     fileprivate func grow(by count: Int) throws {
         var stream = ""
         for number in 1...count {

@@ -51,7 +51,7 @@ extension EndToEnd {
             let site = try Site(.file, options: ["--spool-size", room.rawValue])
             let (repository, tree) = try seeded(site)
             let pointer = try site.bucket.pointer(of: repository)
-            // It stays connected.
+            // The client stays connected.
             let exchange = try unfinishedPush(site, repository, tree, room)
             defer { exchange.hangUp() }
             site.instance.signal(SIGTERM)
@@ -63,11 +63,11 @@ extension EndToEnd {
             #expect(try Files.names(in: site.instance.stateDirectory + "/workspaces") == [])
         }
 
-        // MARK: Clients that go away
+        // MARK: Clients that disconnect
 
-        /// The room for bodies that are on their way.
+        /// The spool's size.
         enum Room: String, CaseIterable {
-            /// git is not needed before the body is in.
+            /// git is not started before the body has arrived.
             case enough = "1G"
             /// git receives the body as it arrives.
             case none = "0"
@@ -123,7 +123,7 @@ extension EndToEnd {
             _ = try client.waitForEnd()
             try held.release()
             try nothingIsLeft(held.site.instance)
-            // All of its small body was in: it may have landed, but never by half.
+            // Its small body had arrived completely: it may be published, but not in part.
             let now = try held.site.bucket.pointer(of: held.repository)
             if now != pointer {
                 try expectServed(held.site, held.repository, equals: held.tree)
@@ -178,7 +178,7 @@ extension EndToEnd {
             let doomed = Background { try? held.site.fetch(held.repository, [tip]) }
             try held.waitUntilHeld()
 
-            // A live process beside it, in the same directory.
+            // A running process with the same state directory.
             var setup = held.site.setup
             setup.environment = [
                 "GIT_S3_BACKEND_FAULT": "fetch-hydrated=barrier:\(live.barrier.path)"

@@ -7,7 +7,7 @@ extension EndToEnd {
         @Test(arguments: stores)
         func listIsInByteOrder(store: StoreUnderTest) throws {
             let site = try Site(store)
-            // Their keys have another order: '-' comes before '/'.
+            // Their keys are ordered differently: '-' sorts before '/'.
             let names = ["a/b", "a/b-c", "a/b.c", "a/bc", "B/z", "a-b/c", "a/gone", "a/moved"]
             for name in names { try site.create(name) }
             try site.command("delete", ["--yes", "a/gone"]).checked()
@@ -96,7 +96,7 @@ extension EndToEnd {
                     .contains("packs          2\n\(sizes.map(\.text).joined())refs "))
         }
 
-        // L1: U+009B begins an escape sequence, and U+202E turns what follows around.
+        // L1: U+009B starts an escape sequence, and U+202E reverses the text after it.
         @Test func namesOfRefsMoveNoCursor() throws {
             let site = try Site.shared(.file)
             let (repository, tree) = try seeded(site)

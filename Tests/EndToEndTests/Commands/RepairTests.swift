@@ -11,12 +11,12 @@ extension EndToEnd {
             return bytes
         }
 
-        /// A site with a repository of two packs, which its cache has.
+        /// A site with a repository of two packs, both of them cached.
         private struct Scene {
             let site: Site
             let repository: String
             let tree: WorkTree
-            /// Of the first push and the second.
+            /// The packs of the first and of the second push.
             let packs: [String]
             let manifest: Bucket.Item
 
@@ -32,7 +32,7 @@ extension EndToEnd {
                 manifest = .manifest(try site.bucket.pointer(of: repository))
             }
 
-            /// Damages an object; returns what it was.
+            /// Damages an object, and returns its original bytes.
             @discardableResult
             func damage(_ item: Bucket.Item) throws -> [UInt8] {
                 let original = try #require(try site.bucket.read(item))
@@ -44,7 +44,7 @@ extension EndToEnd {
                 try site.command("repair", arguments.isEmpty ? [repository] : arguments)
             }
 
-            /// Expects that a machine without a cache serves all of it.
+            /// Expects that a machine without a cache serves the whole repository.
             func expectWhole(sourceLocation: SourceLocation = #_sourceLocation) throws {
                 var setup = ServerProcess.Setup(site.bucket)
                 setup.options = ["--cache-size", "0", "--verify-uploads", "off"]
@@ -145,7 +145,7 @@ extension EndToEnd {
             let original = try #require(try site.bucket.read(.pack(pack)))
             #expect(original.count > 10 << 20)
 
-            // Overwritten as a whole, and created in parts.
+            // One command overwrites the whole object, and the other creates it in parts.
             try site.bucket.overwrite(.pack(pack), with: Self.flipped(original))
             let overwriting = try site.command("repair", [repository]).checked()
             #expect(overwriting.text.contains("; rewritten from '"))
@@ -190,7 +190,7 @@ extension EndToEnd {
             let removed = "can be pushed again: packs/\(scene.packs[1]).\n"
             #expect(result.errors.contains(removed))
 
-            // As advised: restore the earlier state, and push again.
+            // As the message advises: restore the earlier state, and push again.
             try scene.site.bucket.delete(.pack(scene.packs[1]))
             try scene.site.command("delete", [scene.repository, "--yes"]).checked()
             try scene.site.command(
@@ -206,7 +206,7 @@ extension EndToEnd {
             let (second, _) = try seeded(scene.site)
             let (deleted, _) = try seeded(scene.site)
             try scene.site.command("delete", [deleted, "--yes"]).checked()
-            // The first pack of all that are seeded is the same.
+            // All seeded repositories share their first pack.
             try scene.damage(.pack(scene.packs[1]))
             Files.removeTree(scene.site.instance.stateDirectory + "/packs")
             let result = try scene.repair("--all")

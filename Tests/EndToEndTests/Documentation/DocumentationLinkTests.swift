@@ -3,9 +3,9 @@ import TestSupport
 import Testing
 
 extension EndToEnd {
-    /// Links in the README, the changelog and the pages, as GitHub and a clone follow them.
+    /// Links in the README, the changelog and the pages, resolved as GitHub does and as in a clone.
     @Suite struct DocumentationLinkTests {
-        /// A page's text without code, in which nothing is a link or a heading.
+        /// The text of a page without code, which contains neither links nor headings.
         private func prose(_ page: String) throws -> [Substring] {
             var isCode = false
             return try Documentation.file(page)
@@ -16,8 +16,8 @@ extension EndToEnd {
                 }
         }
 
-        /// The anchors that GitHub gives the headings of a page: lowercase, spaces as hyphens, without
-        /// punctuation, and numbered if they are repeated.
+        /// The anchors of a page's headings, as GitHub generates them: lowercase, with hyphens for
+        /// spaces, without punctuation, and numbered if they are repeated.
         private func anchors(_ page: String) throws -> Set<String> {
             var anchors: Set<String> = []
             for line in try prose(page) where line.hasPrefix("#") {

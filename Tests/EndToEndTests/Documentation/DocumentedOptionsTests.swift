@@ -2,21 +2,22 @@ import TestSupport
 import Testing
 
 extension EndToEnd {
-    /// The tables of options and variables in the README and the pages, against the program's help.
+    /// The tables of options and variables in the README and the pages, compared with the program's
+    /// help.
     @Suite struct DocumentedOptionsTests {
         private static let prefix = "GIT_S3_BACKEND_"
-        /// Variables that no option sets.
+        /// Variables without a corresponding option.
         private static let onlyVariables: Set<String> = ["\(prefix)LOG_LEVEL"]
         /// Options of every command, and those of the library.
         private static let common: Set<String> = [
             "--store", "--state-dir", "--allow-shared-state-dir", "--version", "--help",
         ]
 
-        /// The options that a help text lists, with their defaults.
+        /// The options in a help text, with their defaults.
         private func options(of command: String) throws -> [String: String?] {
             let help = try CommandPlace.run([command, "--help"]).checked().text
             var options: [String: String?] = [:]
-            // An option begins a line with two spaces; what follows it belongs to it.
+            // An option starts a line with two spaces; its description follows.
             for part in help.split(separator: "\n  --").dropFirst() {
                 let text = part.split(whereSeparator: \.isWhitespace).joined(separator: " ")
                 let name = text.prefix { $0.isLetter || $0 == "-" }

@@ -3,7 +3,7 @@ import Posix
 import TestSupport
 import Testing
 
-/// The map of git's tests to ours is prose: it must not outlive what it names.
+/// The map of git's tests to ours is prose, so it could mention tests that no longer exist.
 @Suite struct GitCompatibilityTests {
     @Test func everyTestThatTheMapNamesExists() throws {
         let article = try Documentation.file(
@@ -19,7 +19,7 @@ import Testing
         #expect(count > 50)
     }
 
-    /// The sources below a directory, by the suite that their files are named for.
+    /// The sources below a directory, by the suite after which their files are named.
     private static func sources(in directory: String) throws -> [String: String] {
         var sources: [String: String] = [:]
         for name in try Files.names(in: directory) {

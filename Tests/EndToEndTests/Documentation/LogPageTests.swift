@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 extension EndToEnd {
-    /// The page LogsAndMetrics against the calls of the logger in the sources.
+    /// The page LogsAndMetrics, compared with the logger calls in the sources.
     @Suite struct LogPageTests {
         private func sources(_ directory: String) throws -> [String] {
             try Files.names(in: "\(Documentation.root)/\(directory)").sorted().flatMap { name in

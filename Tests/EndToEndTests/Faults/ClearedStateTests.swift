@@ -7,7 +7,7 @@ import Testing
 extension EndToEnd {
     /// Workspaces that are cleared while pushes run. P3
     @Suite struct ClearedStateTests {
-        /// Numbers that a seed determines. SplitMix64, by Sebastiano Vigna.
+        /// Random numbers that depend only on a seed. SplitMix64, by Sebastiano Vigna.
         private struct Seeded: RandomNumberGenerator {
             var state: UInt64
 
@@ -20,13 +20,13 @@ extension EndToEnd {
             }
         }
 
-        /// A repository, and the commits that are pushed to it one after the other.
+        /// A repository, and the commits that are pushed to it one by one.
         private struct Line {
             let repository: String
             let commits: [String]
-            /// What each adds to the one before.
+            /// The pack that each commit adds to the previous one.
             let packs: [[UInt8]]
-            /// How many are known to be published.
+            /// The number of commits that are known to be published.
             var published = 0
 
             var isDone: Bool { published == commits.count }
@@ -41,7 +41,7 @@ extension EndToEnd {
                     ], capabilities: "report-status", pack: packs[published])
             }
 
-            /// Makes a linear history.
+            /// Creates a linear history.
             init(_ repository: String, in tree: WorkTree, _ count: Int) throws {
                 self.repository = repository
                 let branch = "refs/heads/\(repository)"
@@ -70,12 +70,12 @@ extension EndToEnd {
             }
         }
 
-        /// A git that clears the workspaces, once in a round, some time after it has run.
+        /// A git that clears the workspaces once per round, shortly after it has run.
         private struct Clearing {
             private let scratch: TemporaryDirectory
             let git: HarmfulGit
 
-            /// One of the pushes of a round begins the clear, when git has ended for it.
+            /// One of the pushes of a round starts the clear, after its git has ended.
             init(of state: TemporaryDirectory) throws {
                 scratch = try TemporaryDirectory()
                 try scratch.file(
@@ -108,7 +108,7 @@ extension EndToEnd {
                 try scratch.file("delay", "0.\(digits)")
             }
 
-            /// Waits for the end of the clear, if one has begun.
+            /// Waits for the end of the clear, if one has started.
             func finish() throws {
                 guard access(scratch.path + "/begun", F_OK) == 0 else { return }
                 try wait(for: "the end of a clear") {
@@ -117,9 +117,9 @@ extension EndToEnd {
             }
         }
 
-        /// Pushes in all.
+        /// The total number of pushes.
         private static let pushes = 400
-        /// Pushes that run at once, each to a repository of its own.
+        /// Concurrent pushes, each to a repository of its own.
         private static let width = 4
 
         @Test func pushDuringAClearIsWholeOrRefused() throws {
@@ -148,7 +148,7 @@ extension EndToEnd {
             try clearing.git.begin()
             var (told, refused) = (0, 0)
             while lines.contains(where: { !$0.isDone }), refused < 4000 {
-                // A process whose directory is gone may refuse all that comes later, so each round
+                // A process whose directory is gone may refuse all further pushes, so each round
                 // has a process of its own.
                 let instance = try ServerProcess(setup)
                 try clearing.prepare(delay: Int.random(in: 0...6000, using: &random))
@@ -164,7 +164,7 @@ extension EndToEnd {
                 }
                 try instance.stop()
             }
-            // The delays reach from before a push looks at its files to after it has stored them.
+            // The delays range from before a push reads its files until after it has stored them.
             #expect(refused > 0, "seed \(seed): no clear met a push")
             #expect(told + refused >= Self.pushes, "seed \(seed)")
             for line in lines { try Self.checkWhole(line, setup, seed) }
@@ -182,10 +182,10 @@ extension EndToEnd {
                 on: try Sockets.connect(path: instance.socket), variables, body: line.next.bytes)
         }
 
-        /// Expects that a push whose report says `ok` is published with a pack of its own, and that
-        /// another left the old state, or the new one with its pack.
+        /// Expects that a push whose report contains `ok` is published with a pack of its own, and
+        /// that any other push left either the old state, or the new one with its pack.
         ///
-        /// - Returns: whether its report says `ok`.
+        /// - Returns: whether its report contains `ok`.
         private static func check(
             _ line: inout Line, _ answer: HTTPMessage, _ bucket: Bucket
         ) throws -> Bool {
@@ -205,7 +205,7 @@ extension EndToEnd {
             return isTold
         }
 
-        /// Expects that what is published can be cloned and is sound.
+        /// Expects that the published state can be cloned and passes fsck.
         private static func checkWhole(
             _ line: Line, _ setup: ServerProcess.Setup, _ seed: UInt64
         ) throws {

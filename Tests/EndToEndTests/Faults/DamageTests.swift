@@ -3,8 +3,8 @@ import TestSupport
 import Testing
 
 extension EndToEnd {
-    /// What is damaged in the store, as it is found by who reads it: nothing is kept between
-    /// requests here. ``CacheTests`` cover what the cache serves.
+    /// Damage in the store, as requests detect it: these sites cache nothing. ``CacheTests`` cover
+    /// damage in the cache.
     @Suite struct DamageTests {
         private static let sites = Mutex<[StoreUnderTest: Site]>([:])
 
@@ -26,10 +26,10 @@ extension EndToEnd {
             return (repository, tree, packs)
         }
 
-        /// Expects that fetches and pushes fail with 500 while the damage lasts, and that all is
-        /// well once it is repaired.
+        /// Expects that fetches and pushes fail with 500 while the damage lasts, and succeed after
+        /// it is repaired.
         ///
-        /// - Parameter advertised: what `info/refs`, which needs no objects, may say.
+        /// - Parameter advertised: allowed statuses of `info/refs`, which needs no objects.
         private func expectRefused(
             _ site: Site, _ repository: String, _ tree: WorkTree, advertised: [Int],
             damage item: Bucket.Item, _ change: ([UInt8]) -> [UInt8]?,
@@ -72,7 +72,7 @@ extension EndToEnd {
             try expectServed(site, repository, equals: tree, sourceLocation: sourceLocation)
         }
 
-        /// A good manifest, but not the one.
+        /// A valid manifest, but not the right one.
         private static let emptyManifest = Array(
             #"{"version":1,"head":"refs/heads/main","refs":{},"packs":[],"parent":null}"#.utf8)
 
@@ -162,7 +162,7 @@ extension EndToEnd {
             #expect(try site.advertisement(repository).status == 404)
         }
 
-        /// What may have become of an index.
+        /// The ways in which an index is damaged.
         enum IndexDamage: String, CaseIterable, Sendable {
             case missing, empty, cut, flipped, ofAnotherPack
         }

@@ -1,7 +1,7 @@
 import Posix
 import TestSupport
 
-/// A site whose requests are held at a fault point once the door is shut.
+/// A site that holds requests at a fault point while its barrier is closed.
 struct Held {
     let site: Site
     let barrier: TemporaryDirectory
@@ -19,7 +19,7 @@ struct Held {
         try shut()
     }
 
-    /// Shuts the door, again.
+    /// Closes the barrier again.
     func shut() throws {
         for name in try Files.names(in: barrier.path) {
             Files.removeTree("\(barrier.path)/\(name)")

@@ -93,7 +93,8 @@ extension EndToEnd {
             #expect(try dying.instance.waitForEnd() == .signalled(9))
             #expect(try !push.value().succeeded)
 
-            // The orphans find their bridge gone, and the next start their workspace free to sweep.
+            // The orphans notice that their bridge is gone, and the next process can sweep their
+            // workspace.
             let next = try Site(setup)
             #expect(try next.instance.workspaces() == [])
             try mark.file("go", "")
@@ -130,7 +131,7 @@ extension EndToEnd {
             let next = try Site(setup)
             let published = try WorkTree.clone(next.anonymousURL(repository), "-q", "--mirror")
             let tip = try published.git("rev-parse", "main")
-            // The held swap lands by itself; nothing else can make the push visible.
+            // The held swap is applied on its own; nothing else can publish the push.
             #expect(tip == (object == .pointer ? new : old))
             try published.git("fsck", "--full", "--strict")
         }
@@ -160,7 +161,7 @@ extension EndToEnd {
     }
 }
 
-/// The processes whose working directory lies inside a directory, also one that is gone.
+/// The processes whose working directory is inside a directory, including a deleted one.
 private func processes(inside directory: String) throws -> [String] {
     try Files.names(in: "/proc").filter { name in
         guard pid_t(name) != nil else { return false }

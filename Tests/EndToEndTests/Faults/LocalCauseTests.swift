@@ -5,10 +5,10 @@ import TestSupport
 import Testing
 
 extension EndToEnd {
-    /// Whether the disk is full or a copy is damaged is found out by looking: what clients make git
-    /// say of it changes nothing.
+    /// The server examines whether the disk is full or a cached pack is damaged. Messages that
+    /// clients provoke from git have no influence.
     @Suite struct LocalCauseTests {
-        /// A repository whose packs the site has cached.
+        /// A repository whose packs are in the site's cache.
         private func cached(_ site: Site) throws -> (String, WorkTree, tip: String) {
             let (repository, tree) = try seeded(site)
             let tip = try tree.commit("large", Hex.random(bytes: 100_000))
@@ -17,8 +17,8 @@ extension EndToEnd {
             return (repository, tree, tip)
         }
 
-        /// The cached packs' files: name, inode, size, and, except for indexes, whose time is that of
-        /// use, time.
+        /// The files of the cached packs: name, inode, size, and modification time, except for
+        /// indexes, where it is the time of last use.
         private func cache(_ site: Site) throws -> [String] {
             let directory = site.instance.stateDirectory + "/packs"
             return try Files.names(in: directory).sorted().map { name in
@@ -63,7 +63,7 @@ extension EndToEnd {
                             + PktLines.flush + PktLines.line("have \(tip)")
                             + PktLines.line("missing")))
             }
-            // In any order.
+            // The records, in any order.
             func noted() throws -> Set<ArraySlice<UInt8>> {
                 Set(try Files.read(proofs).split(separator: 10))
             }
@@ -118,7 +118,7 @@ extension EndToEnd {
                 try tree.git("push", "-q", "origin", "main")
                 try expectServed(site, repository, equals: tree)
             }
-            // It has room for one, but not beside what is cached.
+            // The disk has room for this pack, but not in addition to the cached ones.
             let (repository, tree) = try seeded(site)
             let old = try tree.git("rev-parse", "main")
             let new = try tree.commit("large", bytes: try SmallDisk.noise(3_500_000))

@@ -4,9 +4,9 @@ import TestSupport
 import Testing
 
 extension EndToEnd {
-    /// A state directory that is cleared, ages, or is taken over while the program runs.
+    /// A state directory that is cleared, ages, or is replaced while the program runs.
     @Suite struct LostStateTests {
-        /// Sets the times of a directory and all that is in it to long ago.
+        /// Sets the times of a directory and of everything in it to long ago.
         private func age(_ path: String) {
             for name in (try? Files.names(in: path)) ?? [] { age(path + "/" + name) }
             let then = timespec(tv_sec: 1, tv_nsec: 0)
@@ -52,7 +52,7 @@ extension EndToEnd {
             try pushAndExpect(site, repository, tree)
             var status = stat()
             #expect(stat(state, &status) == 0 && status.st_mode & 0o777 == 0o700)
-            // Its new directory is as safe from other starts as the first one.
+            // Its new directory is as safe from other processes that start as the first one.
             try site.command("compact", [repository]).checked()
             try pushAndExpect(site, repository, tree)
             try site.instance.stop()
@@ -74,7 +74,8 @@ extension EndToEnd {
             try pushAndExpect(held.site, held.repository, held.tree)
         }
 
-        // D2: others may make a directory of that name in /var/tmp when it was removed.
+        // D2: after the directory was removed, other users can create one with its name in
+        // /var/tmp.
         @Test func oneThatSomebodyElsePutThereIsNotUsed() throws {
             let site = try Site(.file)
             let (repository, tree) = try seeded(site)
@@ -116,7 +117,7 @@ extension EndToEnd {
                 chmod(state, mode)
                 try place.run(["create", "a/b"]).checked()
             }
-            // A CGI has no terminal to say it on.
+            // A CGI has no terminal on which to warn.
             chmod(state, 0o777)
             let cgi = try Command(
                 try Programs.server(), [],

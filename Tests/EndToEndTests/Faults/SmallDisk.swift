@@ -3,10 +3,10 @@ import Posix
 import TestSupport
 import Testing
 
-/// A disk of a few megabytes as the state directory of a program that alone sees it.
+/// A disk of a few megabytes as the state directory of a program, visible only to that program.
 struct SmallDisk {
     private let directory: TemporaryDirectory
-    /// Mounts the disk for itself, and runs the program.
+    /// Mounts the disk in a namespace of its own, and runs the program.
     let program: String
     var options: [String] { ["--state-dir", directory.path + "/disk"] }
 
@@ -24,7 +24,7 @@ struct SmallDisk {
         _ = try directory.directory("disk")
     }
 
-    /// Whether this process may mount what nobody else sees.
+    /// Whether this process can mount a file system that no other process sees.
     static var mayBeMounted: Bool {
         guard let unshare = try? Programs.find("unshare", remedy: "apt install util-linux"),
             let directory = try? TemporaryDirectory()
@@ -33,7 +33,7 @@ struct SmallDisk {
         return (try? Command(unshare, mount).run().succeeded) ?? false
     }
 
-    /// Bytes that no compression makes fewer.
+    /// Bytes that cannot be compressed.
     static func noise(_ count: Int) throws -> [UInt8] {
         let source = try OwnedDescriptor.open("/dev/urandom", O_RDONLY)
         var bytes = [UInt8](repeating: 0, count: count)

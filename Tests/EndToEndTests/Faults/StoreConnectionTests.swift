@@ -8,7 +8,8 @@ extension EndToEnd {
             "AWS_REGION": "us-east-1",
         ]
 
-        /// Ends before anything is sent: there is no such state directory.
+        /// Runs a command that ends before it sends a request, since its state directory does not
+        /// exist.
         private func start(_ command: String, _ endpoint: String) throws -> CommandResult {
             try CommandPlace.run(
                 [

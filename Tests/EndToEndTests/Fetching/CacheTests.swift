@@ -5,9 +5,9 @@ import TestSupport
 import Testing
 
 extension EndToEnd {
-    /// What is kept between requests, as clients see it: not at all.
+    /// The cache, which clients must not notice.
     @Suite struct CacheTests {
-        /// A repository whose packs the site has kept.
+        /// A repository whose packs the site has cached.
         private func kept(_ site: Site) throws -> (String, WorkTree) {
             let (repository, tree) = try seeded(site)
             try tree.commit("second", String(repeating: "content ", count: 100))

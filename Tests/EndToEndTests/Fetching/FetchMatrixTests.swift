@@ -2,7 +2,7 @@ import TestSupport
 import Testing
 
 extension EndToEnd {
-    /// What git's t5551 and t5702 are about, before every front and as git itself has it.
+    /// The subjects of git's t5551 and t5702, behind every web server and compared with git itself.
     @Suite struct FetchMatrixTests {
         @Test(arguments: fronts, 0...2)
         func cloneFetchAndPushTakeTheRequestsThatTheyTakeOfGit(front: Front, version: Int) throws {
@@ -70,7 +70,7 @@ extension EndToEnd {
                 let branch = try session.git(tree, "fetch", "--no-tags", "origin", "topic")
                 #expect(listed(branch) == ["refs/heads/topic"])
 
-                // An id needs no list at all.
+                // To fetch an object id no list is needed.
                 let id = try History.shared.get().tree.git("rev-parse", "main~2")
                 let exact = try session.git(tree, "fetch", "--no-tags", "origin", id)
                 #expect(listed(exact).isEmpty)
@@ -93,7 +93,8 @@ extension EndToEnd {
                 try session.git(tree, "fetch", "origin")
                 try session.attempt(tree, "fetch", "origin", "trunk")
 
-                // Whether the client takes the format over from nothing is up to its own version.
+                // Whether a client adopts the format of an empty repository depends on its own
+                // version.
                 let other = try session.host.create(nil, "--object-format", "sha256")
                 let long = try session.clone(other, "-c", option)
                 session.note("format", try long.git("rev-parse", "--show-object-format"))
@@ -113,14 +114,14 @@ extension EndToEnd {
                     "bare", try session.clone(repository, "--bare").git("symbolic-ref", "HEAD"))
                 session.note("refs", try tree.git("for-each-ref"))
                 try session.git(tree, "-c", option, "ls-remote", "--symref", "origin")
-                // Born, it is HEAD at once.
+                // Once the branch exists, it is HEAD.
                 try source.git("push", "-q", session.host.url(repository), "topic:trunk")
                 let again = try session.clone(repository, "-c", option)
                 #expect(try again.git("symbolic-ref", "HEAD") == "refs/heads/trunk")
             }
         }
 
-        /// `git http-backend` takes a directory's name as it is.
+        /// `git http-backend` uses the name of a directory literally.
         @Test(arguments: fronts) func urlMayLackItsGitAndEndInASlash(front: Front) throws {
             let site = try front.shared()
             let url = site.anonymousURL(try History.shared.get().published(on: site))
@@ -140,7 +141,7 @@ extension EndToEnd {
                     "push", "-q", session.host.url(repository), ":topic", ":refs/changes/1")
                 let tree = try WorkTree.make(remote: session.host.anonymousURL(repository))
                 try tree.git("config", "protocol.version", "\(version)")
-                // Below a tip, and that of a branch that was deleted: objects are never dropped.
+                // An ancestor of a tip, and the tip of a deleted branch: objects are never dropped.
                 for revision in ["main~3", "topic"] {
                     let id = try source.git("rev-parse", revision)
                     try session.git(
@@ -213,7 +214,7 @@ extension EndToEnd {
                 let before = try Self.objects(of: reader)
                 let fetch = try session.git(reader, "fetch", "-q", "origin")
                 #expect(try reader.git("rev-parse", "origin/main") == tip)
-                // A commit, a tree and a blob: the rest was found to be common.
+                // A commit, a tree and a blob: negotiation found that the rest is common.
                 #expect(try Self.objects(of: reader) == before + 3)
                 #expect(fetch.packets.contains { $0.contains("< ACK ") }, "\(fetch)")
                 #expect(fetch.sentHeaders.contains("Content-Encoding: gzip"), "\(fetch)")

@@ -3,9 +3,9 @@ import TestSupport
 import Testing
 
 extension EndToEnd {
-    /// Pushes of objects that `git fsck` dislikes: G1.
+    /// Pushes of objects that `git fsck` reports: G1.
     @Suite struct FsckTests {
-        /// A tree with a branch `tz` whose commit has a time zone that no clock has, and `nul`,
+        /// A tree with a branch `tz` whose commit has an invalid time zone, and a branch `nul`
         /// whose commit has a zero byte in its header.
         private func history(_ host: any GitHost) throws -> (repository: String, tree: WorkTree) {
             let (repository, tree) = try seeded(host)
@@ -53,7 +53,7 @@ extension EndToEnd {
             #expect(refused.errors.contains("[remote rejected] tz -> tz"), "\(refused)")
             #expect(try !tree.git("ls-remote", "origin").contains("refs/heads/tz"))
 
-            // As by git http-backend with the same setting.
+            // As `git http-backend` does with the same setting.
             let strict = try HTTPBackendSite.shared()
             let (_, peer) = try history(strict)
             #expect(try peer.attempt("push", "origin", "tz").errors.contains("badTimezone"))
@@ -65,7 +65,7 @@ extension EndToEnd {
             let push = try tree.attempt("push", "origin", "tz")
             #expect(push.succeeded && !push.errors.contains("badTimezone"), "\(push)")
             try expectServed(site, repository, "tz", of: tree)
-            // It stays what it is through a compaction.
+            // A compaction preserves it.
             try tree.commit("more")
             try tree.git("push", "-q", "origin", "main")
             try site.command("compact", [repository, "--full"]).checked()
@@ -107,7 +107,7 @@ extension EndToEnd {
             }
             let push = Background { try tree.attempt("push", "origin", "tz") }
             try wait(for: "the push to be held") { try !Files.names(in: barrier.path).isEmpty }
-            // Folded packs have to be received upon again.
+            // After a compaction, the push has to be received again.
             let folded = Result { try site.command("compact", [repository, "--full"]).checked() }
             try barrier.file("go", "")
             let result = try push.value()

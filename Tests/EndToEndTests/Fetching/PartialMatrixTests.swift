@@ -2,7 +2,7 @@ import TestSupport
 import Testing
 
 extension EndToEnd {
-    /// What git's t5616 is about, and what t5702 says on filters.
+    /// The subjects of git's t5616, and of the filters in t5702.
     @Suite struct PartialMatrixTests {
         /// The objects that a partial clone lacks, sorted.
         private static func missing(in tree: WorkTree) throws -> [String] {
@@ -26,7 +26,7 @@ extension EndToEnd {
                     #expect(!missing.isEmpty && missing.count < count, "\(filter)")
                     session.note(filter, missing)
                 }
-                // The same by an old client, and by one that says it twice.
+                // The same with an old client, and with one that repeats it.
                 for version in 0...1 {
                     let tree = try session.clone(
                         repository, "-q", "--bare", "--filter=blob:none", "-c",
@@ -73,7 +73,7 @@ extension EndToEnd {
                     "protocol.version=\(version)")
                 let checkout = try session.git(tree, "checkout", "-q", "main")
                 #expect(try tree.git("show", "HEAD:small") == "8")
-                // In one request, and without a list of refs where the protocol has none.
+                // One request, and no list of refs if the protocol does not require one.
                 #expect(checkout.requests.count == 2, "\(checkout)")
                 #expect(!checkout.packets.contains { $0.contains("command=ls-refs") })
                 try session.git(tree, "diff", "--stat", "main~7", "main")
@@ -82,7 +82,7 @@ extension EndToEnd {
                 try session.git(tree, "cat-file", "-p", "main~2:small")
                 try session.git(tree, "switch", "-q", "--detach", "v1")
 
-                // All that is left, by its ids.
+                // The remaining objects, by their ids.
                 let missing = try Self.missing(in: tree).map { String($0.dropFirst()) }
                 #expect(!missing.isEmpty)
                 try tree.git(
@@ -133,8 +133,8 @@ extension EndToEnd {
                     try next("--refetch", "--filter=blob:limit=1k", "origin"),
                     try next("--refetch", "--no-filter", "origin"),
                 ]
-                // The last filter given stays; what had been left out comes with a refetch, and what
-                // was not lacking before a filter came in is no longer there to be lacked.
+                // The last filter is remembered; a refetch brings the objects that it had excluded,
+                // and objects that arrived before the filter was set do not become missing.
                 #expect(changes == [1, 0, 0, 0, -18, -1])
             }
         }

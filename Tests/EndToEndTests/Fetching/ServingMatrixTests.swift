@@ -2,7 +2,7 @@ import TestSupport
 import Testing
 
 extension EndToEnd {
-    /// Every front on every store, and more than one client at a time.
+    /// Every front on every store, and concurrent clients.
     @Suite struct ServingMatrixTests {
         @Test(arguments: fronts, stores)
         func everythingInShortOnEveryStore(front: Front, store: StoreUnderTest) throws {
@@ -37,7 +37,7 @@ extension EndToEnd {
                     return tip
                 }
             }
-            // Each clone is begun while pushes are going on.
+            // Each clone starts while pushes are running.
             let seen = try concurrently(2) { _ in
                 var seen: [String] = []
                 repeat {
@@ -56,7 +56,7 @@ extension EndToEnd {
             try expectServed(site, repository, equals: tree)
         }
 
-        /// Of t5545 and t5616. The parent names its part by a relative URL.
+        /// From t5545 and t5616. The parent refers to the submodule by a relative URL.
         @Test(arguments: fronts) func submodulesAreClonedAndPushedWithTheirParent(
             front: Front
         ) throws {
@@ -83,7 +83,7 @@ extension EndToEnd {
                     == copy.git("-C", "part", "rev-parse", "HEAD"))
         }
 
-        /// The server of git 2.39 advertises no bundles; a client may have one from elsewhere.
+        /// The server of git 2.39 advertises no bundles, but a client may have one from elsewhere.
         @Test(arguments: fronts) func bundleOfTheClientsIsBuiltUpon(front: Front) throws {
             let bundle = try TemporaryDirectory()
             let file = bundle.path + "/bundle"
@@ -93,7 +93,7 @@ extension EndToEnd {
                 let (tree, clone) = try WorkTree.tracedClone(url, ["-q", "--bundle-uri=\(file)"])
                 #expect(clone.succeeded, "\(clone)")
                 session.note("requests", session.requests(clone))
-                // What the bundle has is not asked for again.
+                // Objects of the bundle are not requested again.
                 #expect(clone.packets.contains { $0.contains("> have ") }, "\(clone)")
                 try tree.git("fsck", "--full", "--strict", "--no-dangling")
                 session.note("refs", try tree.git("for-each-ref", "refs/heads", "refs/remotes"))

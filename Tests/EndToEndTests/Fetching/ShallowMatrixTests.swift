@@ -3,14 +3,14 @@ import TestSupport
 import Testing
 
 extension EndToEnd {
-    /// The subjects of git's t5537, t5539 and t5542. That the server's repository is shallow itself,
-    /// which much of them needs, cannot be: no push makes it so.
+    /// The subjects of git's t5537, t5539 and t5542, except for the many cases in which the
+    /// server's repository is shallow: no push can make it so.
     @Suite struct ShallowMatrixTests {
         private static func count(_ tree: WorkTree, _ revision: String = "HEAD") throws -> Int {
             Int(try tree.git("rev-list", "--count", revision)) ?? 0
         }
 
-        /// The boundary's commits; empty: the repository is whole.
+        /// The boundary's commits; empty if the repository is complete.
         private static func boundary(of tree: WorkTree) throws -> String {
             guard try Files.size(of: tree.path + "/.git/shallow") != nil else { return "" }
             return text(try Files.read(tree.path + "/.git/shallow"))
@@ -37,7 +37,7 @@ extension EndToEnd {
                     #expect(try Self.count(tree) == expected, "\(option)")
                     session.note("boundary", try Self.boundary(of: tree))
                 }
-                // Not into what others have of the history: of every branch the same depth.
+                // Depth is counted for each branch, whatever history the branches share.
                 try session.git(
                     tree, "fetch", "-q", "--depth=1", "origin",
                     "+refs/heads/*:refs/remotes/origin/*")
@@ -74,8 +74,9 @@ extension EndToEnd {
             }
         }
 
-        /// Where git has said nothing before. `git http-backend` begins its 200 before git has read
-        /// anything, and then cuts the client off; as git itself does in version 2.
+        /// Only for requests to which git has not started an answer. `git http-backend` sends its
+        /// 200 before git has read anything, and then closes the connection; in version 2 git
+        /// itself does.
         @Test(arguments: fronts, [0, 2])
         func requestThatCutsAllOfTheHistoryOffFailsAsTheClients(front: Front, version: Int) throws {
             let site = try front.shared()
@@ -105,7 +106,7 @@ extension EndToEnd {
                 for number in 1...3 { try writer.commit("new", "\(number)") }
                 try writer.git("push", "-q", "origin", "main")
 
-                // The boundary stays where it is when what came since is fetched.
+                // A plain fetch of new commits does not move the boundary.
                 let plain = try session.git(tree, "fetch", "-q")
                 #expect(try Self.count(tree, "origin/main") == 4)
                 if version == 0, let ready = plain.packets.lastIndex(where: { $0.contains("ACK") })
@@ -119,7 +120,7 @@ extension EndToEnd {
                 #expect(deepened == 7)
                 try Self.expectSound(tree)
 
-                // A branch that begins behind the boundary.
+                // A branch that starts behind the boundary.
                 try writer.git("push", "-q", "origin", "main~8:refs/heads/old")
                 try session.git(tree, "fetch", "-q", "origin", "old:old")
                 session.note("old", try Self.count(tree, "old"))
@@ -159,7 +160,7 @@ extension EndToEnd {
                 #expect(try Self.count(whole) == 9)
                 try Self.expectSound(whole)
 
-                // Another repository has nothing below the boundary.
+                // The other repository has no objects below the boundary.
                 let empty = try session.host.create()
                 let refused = try session.attempt(shallow, "push", session.host.url(empty), "main")
                 #expect(!refused.succeeded)

@@ -3,8 +3,8 @@ import TestSupport
 import Testing
 
 extension EndToEnd {
-    /// Requests as they go over the wire, answered by every front and by `git http-backend`: what
-    /// git's t5561, t5562, t5702, t5703 and t5705 are about.
+    /// Raw requests, answered by every front and by `git http-backend`: the subjects of git's
+    /// t5561, t5562, t5702, t5703 and t5705.
     @Suite struct WireMatrixTests {
         private typealias Header = (name: String, value: String)
 
@@ -38,8 +38,9 @@ extension EndToEnd {
                         pair[1], service: "git-\(service)", headers: headers)
                     #expect(ours.status == 200)
                     var expected = theirs.text
-                    // receive-pack has no version 2. git http-backend leaves the greeting out all the
-                    // same, and so names no service at all: no client could use that.
+                    // receive-pack has no version 2. `git http-backend` omits the service's
+                    // pkt-line nevertheless, and so its answer names no service: no client could
+                    // use that.
                     if service == "receive-pack", header.contains("version=2") {
                         #expect(!expected.hasPrefix("001f#"))
                         expected = "001f# service=git-receive-pack\n0000" + expected
@@ -76,13 +77,13 @@ extension EndToEnd {
 
         // MARK: Requests
 
-        /// One request, and what is known to differ.
+        /// One request, and its known differences.
         private struct Row: CustomStringConvertible {
             let method: String
             let tail: String
             var headers: [Header] = []
             var body = HTTPClient.Body.none
-            /// The statuses, ours and git's, where they are known to differ.
+            /// Our status and git's, if they are known to differ.
             var differing: (ours: Int, gits: Int)?
 
             var description: String {
@@ -156,10 +157,10 @@ extension EndToEnd {
             }
         }
 
-        /// An answer up to its pack: how that is packed is git's choice each time.
+        /// An answer up to its pack: git may pack it differently each time.
         private static func comparable(_ body: [UInt8]) -> [UInt8] {
             guard let pack = body.firstRange(of: Array("PACK".utf8)) else { return body }
-            // The length of the side band's packet, that is.
+            // Excludes the length of the side-band packet, too.
             return Array(body[..<max(0, pack.lowerBound - 5)])
         }
 
@@ -190,7 +191,7 @@ extension EndToEnd {
                     Row(method: "GET", tail: "config"),
                     Row(method: "GET", tail: "git-upload-archive"),
                     Row(method: "GET", tail: "info/refs/x"),
-                    // The dumb protocol, which is refused.
+                    // The dumb protocol is refused.
                     Row(method: "GET", tail: "info/refs", differing: (403, 200)),
                     Row(method: "GET", tail: "info/refs?x=y", differing: (403, 200)),
                     Row(method: "GET", tail: "HEAD", differing: (403, 200)),
@@ -222,8 +223,8 @@ extension EndToEnd {
                     Self.fetch(.bytes(wants), [("Content-Encoding", "identity")]),
                     Self.fetch(.bytes(PktLines.flush)),
                     Self.fetch(.bytes(PktLines.flush), [Self.v2]),
-                    // Without a body: git http-backend answers without reading it, and fcgiwrap,
-                    // which still writes, may find nobody there.
+                    // Empty bodies: `git http-backend` answers without reading them, and fcgiwrap,
+                    // which may still be writing, would get an error.
                     Row(
                         method: "POST", tail: "git-upload-pack",
                         headers: [("Content-Type", "text/x")], body: .bytes([])),
@@ -231,7 +232,7 @@ extension EndToEnd {
                     Row(
                         method: "POST", tail: "git-upload-pack",
                         headers: [Self.type("receive-pack")], body: .bytes([])),
-                    // Where git http-backend has begun its 200 before it knows, there is an error.
+                    // `git http-backend` sends its 200 before it notices the error; we report it.
                     Self.fetch(.bytes([]), [], (400, 200)),
                     Self.fetch(.bytes([]), [Self.v2], (400, 200)),
                     Self.fetch(.chunks([]), [Self.v2], (400, 200)),
@@ -282,7 +283,7 @@ extension EndToEnd {
                     Self.fetch(
                         Self.v2(["command=object-info"], ["size", "oid \(old)", "oid \(tip)"]),
                         [Self.v2]),
-                    // Not advertised: of no effect, or refused.
+                    // Not advertised: without effect, or refused.
                     fetch("want \(tip)", "packfile-uris https", "done"),
                     fetch("want-ref refs/heads/main", "done", differing: (400, 200)),
                     fetch("want \(tip)", "sideband-all", "done", differing: (400, 200)),
@@ -308,7 +309,7 @@ extension EndToEnd {
             let tip = try tree.git("rev-parse", "main")
             let stale = String(repeating: "1", count: 40)
             let gzipped: Header = ("Content-Encoding", "gzip")
-            // None of these changes anything: the repository is shared.
+            // All of these leave the repository unchanged, since it is shared.
             func body(
                 _ commands: [PushBody.Command], _ capabilities: String = "report-status",
                 pack: [UInt8] = PushBody.emptyPack
@@ -346,8 +347,8 @@ extension EndToEnd {
                 ])
         }
 
-        /// git lets a reference be deleted whatever it is, where it does not know the object that the
-        /// client takes it to be.
+        /// git accepts the deletion of a ref with any old value, as long as it does not know that
+        /// object.
         @Test(arguments: fronts)
         func deletionOfAValueThatTheRefHasNotIsRefusedHereAlone(front: Front) throws {
             let stale = String(repeating: "1", count: 40)

@@ -4,14 +4,14 @@ import TestSupport
 import Testing
 
 extension EndToEnd {
-    /// One process for each request, configured by variables alone.
+    /// One process per request, configured only by variables.
     @Suite(.tags(.front)) struct CGITests {
         private static let fetch = ["CONTENT_TYPE": "application/x-git-upload-pack-request"]
         private static let push = [
             "CONTENT_TYPE": "application/x-git-receive-pack-request", "REMOTE_USER": "alice",
         ]
 
-        /// A repository of the shared site, reached past it by CGI.
+        /// A repository of the shared site, accessed by CGI without that site.
         private struct Fixture {
             let cgi: CGIRun
             let site: Site
@@ -26,7 +26,7 @@ extension EndToEnd {
                 site = try Site.shared(store)
                 state = try TemporaryDirectory()
                 var setup = site.setup
-                // The record of the site's own admission does for a SeaweedFS.
+                // On SeaweedFS the admission record of the shared site is used.
                 if store == .file { setup.state = state }
                 setup.environment = environment
                 cgi = try CGIRun(setup)
@@ -52,7 +52,7 @@ extension EndToEnd {
                 let refs = try fixture.cgi.request(
                     "GET", fixture.path("info/refs"), query: "service=git-upload-pack",
                     variables: ["HTTP_GIT_PROTOCOL": "version=\(version)"])
-                // G4: as git http-backend.
+                // G4: as `git http-backend` does.
                 #expect(refs.header("Status") == nil)
                 #expect(refs.status == 200)
                 #expect(refs.text.hasPrefix(beginning), "\(refs.text)")
@@ -176,7 +176,7 @@ extension EndToEnd {
                 #expect(result.text.hasPrefix("Status: 503 Service Unavailable\r\n"))
                 #expect(result.text.contains("The server is not set up; see its log."))
                 #expect(result.errors.contains("GIT_S3_BACKEND_STORE"), "\(result)")
-                // Whoever comes from git http-backend learns that his directory is not looked at.
+                // Users of `git http-backend` learn that its directory is ignored.
                 #expect(
                     result.errors.contains("GIT_PROJECT_ROOT is for git http-backend") == !extra
                         .isEmpty)

@@ -2,7 +2,7 @@ import TestSupport
 import Testing
 
 extension EndToEnd {
-    /// The subject of git's t5562: a CGI, the announced length of a body, and the body that follows.
+    /// The subject of git's t5562: a CGI, the length declared for a body, and the body itself.
     @Suite(.tags(.front)) struct ContentLengthMatrixTests {
         private struct Fixture {
             let cgi: CGIRun
@@ -56,7 +56,7 @@ extension EndToEnd {
             for (service, body) in [("upload-pack", wants), ("receive-pack", push)] {
                 for cut in [10, body.count / 2, body.count - 1] {
                     let part = Array(body.prefix(cut))
-                    // Announced in full, announced as it is, and not announced at all.
+                    // The length of the whole body, of the part that is sent, and none.
                     for length in ["\(body.count)", "\(cut)", ""] {
                         let answer = try fixture.post(service, part, length: length, encoding)
                         let isTold = answer.status == 200 && answer.text.contains("unpack ")
@@ -76,7 +76,7 @@ extension EndToEnd {
                 let answer = try fixture.post("upload-pack", wants, length: length, encoding)
                 #expect(answer.status == 200 && answer.text.contains("PACK"), "\(answer.start)")
             }
-            // More than was announced is not read.
+            // Bytes beyond the declared length are not read.
             let more = try fixture.post(
                 "receive-pack", push + Array("0000garbage".utf8), length: "\(push.count)", encoding)
             #expect(more.text.contains("ok refs/heads/new"), "\(more.start) \(more.text)")
@@ -95,13 +95,13 @@ extension EndToEnd {
                 let answer = try fixture.post("upload-pack", wants, length: length, "")
                 #expect(answer.status == 400, "'\(length)': \(answer.start)")
             }
-            // What is not there cannot be waited for: all that came is read, and it is not enough.
+            // Standard input ends early: all of the body is read, but it is too short.
             let huge = try fixture.post("upload-pack", wants, length: "9223372036854775807", "")
             #expect(huge.status == 400 || huge.status == 413, "\(huge.start)")
             #expect(try fixture.post("upload-pack", wants, length: "", "").text.contains("PACK"))
             #expect(try fixture.post("upload-pack", wants, length: "0", "").status == 400)
 
-            // A GET has no body, whatever is said of it.
+            // A GET has no body, whatever length is declared.
             for length in ["", "0", "100"] {
                 let answer = try fixture.cgi.request(
                     "GET", "/\(fixture.repository).git/info/refs", query: "service=git-upload-pack",

@@ -5,8 +5,8 @@ import TestSupport
 import Testing
 
 extension EndToEnd {
-    /// How much of a body that nobody vouches for a web server keeps, and for how long a client may be
-    /// silent.
+    /// How much of an unauthenticated body a web server buffers, and for how long a client may send
+    /// nothing.
     @Suite(.tags(.front)) struct FrontBodyTests {
         private static let fetchType = (
             name: "Content-Type", value: "application/x-git-upload-pack-request"
@@ -15,15 +15,15 @@ extension EndToEnd {
             name: "Content-Type", value: "application/x-git-receive-pack-request"
         )
 
-        /// What became of a large body.
+        /// The result of sending a large body.
         private struct Outcome {
-            /// Bytes that the web server kept at once.
+            /// The most bytes that the web server had stored at once.
             let kept: Int
-            /// nil: the server closed the connection.
+            /// nil if the server closed the connection.
             let status: Int?
         }
 
-        /// Watches how much a web server keeps while something runs.
+        /// Measures how much a web server stores while `body` runs.
         private func watching(
             _ bytes: @escaping @Sendable () throws -> Int, _ body: () throws -> Int?
         ) throws -> Outcome {
@@ -40,7 +40,7 @@ extension EndToEnd {
             return Outcome(kept: try watch.value() - before, status: status)
         }
 
-        /// 64 MiB, and what else the server may have written in the meantime: its log.
+        /// 64 MiB, and some room for the server's log.
         private static let largest = (64 << 20) + (1 << 16)
 
         // W1, W2
@@ -62,7 +62,8 @@ extension EndToEnd {
                                     ? ("Transfer-Encoding", "chunked")
                                     : ("Content-Length", "\(blocks << 20)"),
                             ])
-                        // A server that refuses may close before it has read all.
+                        // A server that refuses the request may close the connection before it has
+                        // read everything.
                         try? (0..<blocks).forEach { _ in
                             isChunked ? try exchange.sendChunk(block) : try exchange.send(block)
                         }
@@ -76,7 +77,7 @@ extension EndToEnd {
             }
         }
 
-        /// HTTP/2 needs no length, and has no chunks.
+        /// In HTTP/2 a body needs no length, and there are no chunks.
         private func expectRefused(
             _ bytes: @escaping @Sendable () throws -> Int, port: UInt16,
             _ certificate: Certificate, sourceLocation: SourceLocation = #_sourceLocation
@@ -97,7 +98,8 @@ extension EndToEnd {
                                 "https://127.0.0.1:\(port)/git/no/such.git/\(tail)",
                             ], input: .file(large)
                         ).run()
-                        // curl may miss an answer that comes before it has sent all: 0 then.
+                        // curl may miss an answer that arrives before it has sent everything, and
+                        // prints 0 then.
                         let words = result.text.split(separator: " ")
                         return words.last.flatMap { Int($0) }
                     }
@@ -124,7 +126,7 @@ extension EndToEnd {
             try expectRefused(apache.bytesOnDisk, port: apache.port, certificate)
         }
 
-        // W1: mod_fcgid alone wants to know the length.
+        // W1: only mod_fcgid requires the length.
         @Test(arguments: Front.allCases)
         func chunkedFetchNeedsAPasswordBehindFCGIDAlone(front: Front) throws {
             let site = try front.shared()
@@ -139,7 +141,8 @@ extension EndToEnd {
                 #expect(answer.status == status, "\(answer)")
             }
 
-            // So many commits that the server does not know that git sends their names in chunks.
+            // The client has so many commits that the server does not know that git sends their ids
+            // in chunks.
             let reader = try WorkTree.make(remote: site.anonymousURL(repository))
             let commits = (1...3000).map {
                 "commit refs/heads/own\ncommitter T <t@example.org> \(1_700_000_000 + $0) +0000\n"
@@ -156,7 +159,7 @@ extension EndToEnd {
             #expect(try reader.git("rev-parse", "FETCH_HEAD") == tip)
         }
 
-        /// A site whose patience with one kind of body is a second.
+        /// A site with a patience of one second for one kind of body.
         private func site(_ front: Front, _ patience: String) throws -> any BackendHost {
             var setup = ServerProcess.Setup(try StoreUnderTest.file.makeBucket())
             setup.environment = [
@@ -165,7 +168,7 @@ extension EndToEnd {
             return try front.makeSite(setup)
         }
 
-        /// Begins to post a body: everything except the last byte is sent at once.
+        /// Starts to post a body: everything except the last byte is sent at once.
         private func post(
             _ body: [UInt8], to site: any BackendHost, _ target: String,
             _ headers: [(name: String, value: String)]
@@ -177,8 +180,8 @@ extension EndToEnd {
             return exchange
         }
 
-        /// Expects that the program gives a silent client up. Apache reads what the program answers
-        /// only when the client goes on.
+        /// Expects that the program abandons a silent client. Apache reads the program's answer
+        /// only when the client continues.
         private func expectCutOff(_ exchange: HTTPExchange, _ site: any BackendHost) throws {
             try wait(for: "the silent client to be cut off") { site.log.contains("too slowly") }
             exchange.hangUp()
@@ -199,14 +202,14 @@ extension EndToEnd {
             let exchange = try post(
                 push, to: site, "/git/\(repository).git/git-receive-pack",
                 [Site.authorization, Self.pushType])
-            // More than a second, and than the program's interval of looking.
+            // Longer than a second, and than the interval in which the program checks.
             let end = ContinuousClock.now + .seconds(4)
             try wait(for: "the time to pass") { ContinuousClock.now >= end }
             try exchange.send(push.suffix(1))
             let answer = try exchange.response()
             #expect(answer.text.contains("ok refs/heads/main"), "\(answer)")
 
-            // nginx passes a fetch's request on when it is complete.
+            // nginx passes a fetch's request on only when it is complete.
             if front == .nginx || front == .cgi { return }
             let fetch = try post(
                 Site.wants([next]), to: site, "/git/\(repository).git/git-upload-pack",

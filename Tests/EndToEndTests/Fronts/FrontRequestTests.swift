@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 extension EndToEnd {
-    /// Single requests, well-formed or not, behind every web server.
+    /// Single requests, well-formed or not, through every web server.
     @Suite(.tags(.front)) struct FrontRequestTests {
         private static let pushType = (
             name: "Content-Type", value: "application/x-git-receive-pack-request"
@@ -12,7 +12,7 @@ extension EndToEnd {
             name: "Content-Type", value: "application/x-git-upload-pack-request"
         )
 
-        /// A repository with one commit, and a push onto it.
+        /// A repository with one commit, and a push to it.
         private struct Fixture {
             let site: any BackendHost
             let repository: String
@@ -52,7 +52,7 @@ extension EndToEnd {
             let fixture = try Fixture(front)
             let site = fixture.site
             let zipped = try gzip(Site.wants([fixture.tip]))
-            // mod_fcgid takes no body without a length from strangers.
+            // mod_fcgid accepts a body without a length only with a password.
             let name = front == .apacheFCGID ? [Site.authorization] : []
             let fetch = try site.http.send(
                 "POST", fixture.target("git-upload-pack"),
@@ -63,7 +63,7 @@ extension EndToEnd {
             func push(_ headers: [(name: String, value: String)], _ body: HTTPClient.Body) throws
                 -> HTTPMessage?
             {
-                // A server may have nothing to say to a client that has gone.
+                // A server may not answer a client that has closed its connection.
                 try? site.http.send(
                     "POST", fixture.target("git-receive-pack"),
                     headers: [Site.authorization, Self.pushType] + headers, body: body)
@@ -90,7 +90,8 @@ extension EndToEnd {
             let site = try front.shared()
             let (repository, tree) = try seeded(site)
             try tree.git("config", "core.compression", "0")
-            // 128 KiB is mod_fcgid's limit, 1 MiB nginx's and git's, and 100 MiB a common proxy's.
+            // The limit is 128 KiB in mod_fcgid, 1 MiB in nginx and git, and 100 MiB in a common
+            // proxy.
             try Command(
                 "/bin/dd",
                 ["if=/dev/urandom", "of=\(tree.path)/large", "bs=1M", "count=101", "status=none"]
@@ -101,7 +102,7 @@ extension EndToEnd {
             let copy = try WorkTree.clone(site.anonymousURL(repository), "-q", "--bare")
             #expect(try copy.git("rev-parse", "main") == tree.git("rev-parse", "main"))
 
-            // Apache's limit is 1 GiB. Whoever does not want a body says so before it is sent.
+            // Apache's limit is 1 GiB. A server that refuses a body does so before it is sent.
             let exchange = try HTTPExchange(
                 port: site.port, "POST", "/git/\(repository).git/git-receive-pack",
                 headers: [
@@ -138,7 +139,7 @@ extension EndToEnd {
                 headers: [
                     Site.authorization, Self.pushType, ("Content-Length", "\(fixture.push.count)"),
                 ])
-            // The server around it has one second of patience for a body, and two in general.
+            // The surrounding server waits one second for a body, and two seconds in general.
             let end = ContinuousClock.now + .seconds(3)
             try wait(for: "the time to pass") { ContinuousClock.now >= end }
             try exchange.send(fixture.push)
@@ -222,7 +223,7 @@ extension EndToEnd {
             let right = try site.http.send(
                 "GET", fixture.target(refs), headers: [Site.authorization])
             #expect(right.status == 200)
-            // Nobody is asked for what a reader sends of himself.
+            // Credentials that a client sends with a fetch are not checked.
             for headers in [[wrong], [Site.authorization]] {
                 #expect(try site.advertisement(fixture.repository, headers: headers).status == 200)
             }
@@ -249,9 +250,9 @@ extension EndToEnd {
             try fixture.expectUnchanged()
         }
 
-        // MARK: Clients that go away
+        // MARK: Clients that disconnect
 
-        /// In the spool, and without room there, while git receives it.
+        /// With the body in the spool, and, if that has no room, while git receives it.
         @Test(arguments: Front.allCases, ["1G", "0"])
         func clientThatGoesAwayWhileItSendsLeavesNothing(front: Front, room: String) throws {
             var setup = ServerProcess.Setup(try StoreUnderTest.file.makeBucket())
@@ -263,7 +264,7 @@ extension EndToEnd {
                     Site.authorization, Self.pushType, ("Transfer-Encoding", "chunked"),
                 ])
             try exchange.sendChunk(Array(fixture.push.dropLast(1000)))
-            // Where it is kept until it is whole, nothing has started.
+            // If the body is stored until it is complete, git has not started.
             if front.streamsBodies, room == "0" {
                 try wait(for: "git to run") { try fixture.site.leftovers().count > 1 }
             }
@@ -283,7 +284,7 @@ extension EndToEnd {
                 headers: [Self.fetchType, ("Content-Length", "\(wants.count)")])
             try exchange?.send(wants)
             #expect(text(try exchange?.receive() ?? []).hasPrefix("HTTP/1.1 200 OK"))
-            // Closed, not only shut down: else the kernel goes on taking what the server sends.
+            // Closed, not just shut down: otherwise the kernel would accept more of the answer.
             exchange = nil
             try wait(for: "nothing to be left") { try site.leftovers().isEmpty }
             #expect(try site.fetch(repository, [tip]).body.count > 24_000_000)

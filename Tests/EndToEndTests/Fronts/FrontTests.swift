@@ -5,21 +5,21 @@ import TestSupport
 import Testing
 
 extension EndToEnd {
-    /// The same behind every web server, by the configuration that is shipped or documented.
+    /// The same tests behind every web server, with the shipped or documented configuration.
     @Suite(.tags(.front)) struct FrontTests {
         @Test(arguments: Front.allCases)
         func everyKindOfPushComesBack(front: Front) throws {
             let site = try front.shared()
             let (repository, tree) = try seeded(site)
             try tree.git("tag", "-a", "-m", "one", "v1")
-            // More than a line of git's buffer, so that it comes in chunks.
+            // Larger than git's buffer, so that it is sent in chunks.
             try tree.git("config", "http.postBuffer", "1000")
             try tree.commit("large", bytes: try randomBytes(300_000))
             try tree.git("push", "-q", "origin", "main", "v1", "main:gone")
             try tree.git("push", "-q", "origin", ":gone")
             try expectServed(site, repository, equals: tree)
 
-            // So many haves that the client compresses its request.
+            // The client has so many commits that it compresses its request.
             let reader = try WorkTree.clone(site.anonymousURL(repository), "-q")
             for number in 0..<60 {
                 try reader.git("commit", "-q", "--allow-empty", "-m", "\(number)")
@@ -83,8 +83,8 @@ extension EndToEnd {
             let copy = try WorkTree.clone(site.anonymousURL(repository), "-q", "--mirror")
             try copy.git("fsck", "--full", "--strict", "--no-dangling")
             #expect(try tips.indices.map { try copy.git("rev-parse", "writer-\($0)") } == tips)
-            // However many processes that were: where there is none at first, `create` has tested
-            // the store for all.
+            // However many processes that started: if none is running at first, `create` has probed
+            // the store for all of them.
             if !front.hasResponder {
                 #expect(!site.log.contains("store passed the conformance probe"))
             }
@@ -179,7 +179,7 @@ extension EndToEnd {
     }
 }
 
-/// Bytes that nothing makes smaller.
+/// Bytes that cannot be compressed.
 func randomBytes(_ count: Int) throws -> [UInt8] {
     try Command("/usr/bin/head", ["-c", "\(count)", "/dev/urandom"]).run().checked().output
 }

@@ -3,9 +3,9 @@ import TestSupport
 import Testing
 
 extension EndToEnd {
-    /// What of a request each web server passes on.
+    /// The parts of a request that each web server passes on.
     @Suite(.tags(.front)) struct FrontVariableTests {
-        /// The variables that the program is given for a request that carries secrets.
+        /// The variables that the program receives for a request that carries secrets.
         private func variables(
             _ front: Front, service: String
         ) throws -> [String: String] {
@@ -42,7 +42,7 @@ extension EndToEnd {
                         #expect(!value.contains(secret), "\(name)=\(value)")
                     }
                 }
-                // As docs/Security says, nginx passes none of the others; Apache and lighttpd do.
+                // As documented in Security, nginx passes no other headers; Apache and lighttpd do.
                 switch front {
                 case .nginx, .cgi, .spawnFCGI, .systemd: #expect(variables["HTTP_X_OTHER"] == nil)
                 default: #expect(variables["HTTP_X_OTHER"] == "other")

@@ -12,7 +12,7 @@ extension EndToEnd {
             name: "Content-Type", value: "application/x-git-upload-pack-request"
         )
 
-        /// A repository with one commit, and a push onto it.
+        /// A repository with one commit, and a push to it.
         private struct Fixture {
             let site: Site
             let repository: String
@@ -136,7 +136,7 @@ extension EndToEnd {
             let tip = try tree.commit("more")
             try tree.git("push", "-q", "origin", "main")
             for version in [0, 2] {
-                // What is common lies many commits back.
+                // The common commits are many commits back.
                 try reader.git("update-ref", "-d", "refs/remotes/origin/main")
                 let fetch = try reader.client.run(
                     ["-c", "protocol.version=\(version)", "fetch", "origin"], in: reader.path,
@@ -195,7 +195,7 @@ extension EndToEnd {
         private static let keepAlive = Array("0005\u{2}".utf8)
         private static let sideBand = "report-status side-band-64k"
 
-        /// Starts a push that is held at a fault point, behind a keep-alive of 200 ms.
+        /// Starts a push that is held at a fault point, with a keep-alive interval of 200 ms.
         private func held(
             at point: String, options: [String] = [], _ capabilities: String = Self.sideBand,
             _ body: (Fixture, HTTPExchange, _ release: () throws -> Void) throws -> Void

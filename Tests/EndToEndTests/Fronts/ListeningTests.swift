@@ -49,7 +49,7 @@ extension EndToEnd {
             try place.run(["create", "a/b"]).checked()
             let listener = try Sockets.listen()
             let port = try Sockets.port(of: listener)
-            // A web server that starts responders may set this; the socket decides.
+            // A web server that starts responders may set this, but the socket decides.
             let child = try start(
                 [], place, input: .descriptor(listener.raw), ["GATEWAY_INTERFACE": "CGI/1.1"])
             let answer = try refs(on: try Sockets.connect(port: port), "a/b")
@@ -58,7 +58,7 @@ extension EndToEnd {
                 try refs(on: try Sockets.connect(port: port), "a/none").status == 404)
             child.signal(SIGTERM)
             #expect(try child.finish().ending == .exited(0))
-            // The socket belongs to its owner: the next process serves the waiting connections.
+            // The socket outlives the process: the next one serves the waiting connections.
             let next = try start(["serve"], place, input: .descriptor(listener.raw))
             #expect(try refs(on: try Sockets.connect(port: port), "a/b").status == 200)
             next.signal(SIGTERM)

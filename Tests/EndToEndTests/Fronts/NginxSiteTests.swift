@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 extension EndToEnd {
-    /// The whole site that is shipped for nginx: one address cannot take all of it.
+    /// The whole site that is shipped for nginx: one address cannot occupy all of it.
     @Suite(.tags(.front)) struct NginxSiteTests {
         private static let fetchType = (
             name: "Content-Type", value: "application/x-git-upload-pack-request"
@@ -20,7 +20,7 @@ extension EndToEnd {
                 try (0..<3).map { _ in try nginx.client.send("GET", target).status }
             }
             #expect(statuses.flatMap(\.self).allSatisfy { $0 == 200 }, "\(statuses)")
-            // That was faster than the rate.
+            // The requests arrived faster than the configured rate.
             #expect(nginx.log.contains("delaying request"))
             #expect(!nginx.log.contains("limiting"), "\(nginx.log.suffix(2000))")
         }
@@ -36,7 +36,7 @@ extension EndToEnd {
                     "GET", "/git/\(repository).git/info/refs?service=git-upload-pack"
                 ).status
             }
-            // Bodies that never come wait in nginx, which holds no worker of the instance.
+            // Bodies that never arrive wait in nginx, which occupies no worker of the instance.
             let waiting = try concurrently(200) { _ in
                 try HTTPExchange(
                     port: nginx.port, "POST", "/git/no/such.git/git-upload-pack",

@@ -66,7 +66,8 @@ extension EndToEnd {
                     #expect(answers == [isPrivate ? 401 : 200, 200], "\(path)/\(tail)")
                 }
             }
-            // However it is spelled: a server that tidies a path up does so before it looks for a rule.
+            // However it is spelled: a server that normalizes a path does so before it selects a
+            // rule.
             for path in [
                 "/git//acme/x", "//git/acme/x.git", "/git/./acme/x", "/git/acme/%78",
                 "/git/acme/x%2Egit", "/git/acme/y/../x.git", "/git%2Facme/x", "/git/acme%2Fx",

@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 extension EndToEnd {
-    /// Who may connect to the socket that the program makes: anyone who may can push as any user.
+    /// The users who can connect to the program's socket: each of them can push as any user.
     @Suite struct SocketAccessTests {
         private let place: CommandPlace
         private var socket: String { place.directory.path + "/socket" }
@@ -12,7 +12,7 @@ extension EndToEnd {
         init() throws {
             place = try CommandPlace()
             try place.run(["create", "a/b"]).checked()
-            // The way to the socket is open, so that its own permissions decide.
+            // The parent directories are open to all, so that the socket's own permissions decide.
             if let parent = Files.parent(of: place.directory.path) {
                 #expect(chmod(parent, 0o711) == 0)
             }
@@ -71,7 +71,7 @@ extension EndToEnd {
 
         // W3
         @Test func socketIsForItsOwnerAndGroupUnlessAskedOtherwise() throws {
-            // Changing the user, and giving the socket to another group, is root's right.
+            // Only root can change the user, and give the socket to another group.
             let isRoot = geteuid() == 0
             try serve([]) {
                 try expectMode(0o660)
@@ -148,7 +148,7 @@ extension EndToEnd {
                         let other = try request(path, body)
                         #expect(other.status == 403, "\(name) \(body): \(other)")
                     }
-                    // Without a length it is no probe of git's.
+                    // A request without a length is not git's probe.
                     let open = try request(
                         path.merging(["CONTENT_LENGTH": ""]) { $1 }, PktLines.flush)
                     #expect(open.status == 403, "\(name): \(open)")

@@ -3,9 +3,9 @@ import TestSupport
 import Testing
 
 extension EndToEnd {
-    /// The units that are shipped, and how the documentation runs the program under systemd.
+    /// The shipped units, and the documented ways of running the program under systemd.
     @Suite struct SystemdUnitTests {
-        /// The shipped unit and socket, with a program that exists, in a directory of their own.
+        /// The shipped unit and socket, with a program that exists, in a separate directory.
         private func units() throws -> TemporaryDirectory {
             let directory = try TemporaryDirectory()
             for name in ["git-s3-backend.service", "git-s3-backend.socket"] {
@@ -32,14 +32,14 @@ extension EndToEnd {
             let paths = ["service", "socket"].map { "\(directory.path)/git-s3-backend.\($0)" }
             let verified = try analyze(["verify", "--man=no"] + paths)
             #expect(verified.succeeded && verified.errors.isEmpty, "\(verified)")
-            // 20 is an exposure of 2.0 of 10.
+            // A threshold of 20 is an exposure of 2.0 out of 10.
             let security = try analyze([
                 "security", "--offline=yes", "--no-pager", "--threshold=20", paths[0],
             ])
             #expect(security.succeeded, "\(security)")
         }
 
-        // W5: one git that the kernel ends for want of memory is no reason to end the others.
+        // W5: if the kernel kills one git for lack of memory, the others continue.
         @Test func serviceOutlivesAGitThatIsKilledForMemory() throws {
             let lines = try Documentation.file("nginx/git-s3-backend.service")
                 .split(separator: "\n").map(String.init)
@@ -57,7 +57,7 @@ extension EndToEnd {
             }
         }
 
-        // W11: a foreign repository is not read as root.
+        // W11: root does not read other users' repositories.
         @Test func documentedCommandsRunAsAUserOfTheirOwn() throws {
             let place = try AdminPlace()
             let runs = try documentedRuns()
@@ -71,7 +71,7 @@ extension EndToEnd {
                 #expect(
                     properties.contains { $0 == "DynamicUser=yes" || $0.hasPrefix("User=") },
                     "\(run)")
-                // Each property is one that systemd knows, with a value that it accepts.
+                // systemd must know each property, and accept its value.
                 let directory = try TemporaryDirectory()
                 let unit = try directory.file(
                     "run.service",
@@ -82,7 +82,7 @@ extension EndToEnd {
         }
 
         /// The arguments of every `git-s3-backend-admin` in a shell block of the documentation. No
-        /// block runs systemd-run itself.
+        /// block runs systemd-run directly.
         private func documentedRuns() throws -> [String] {
             let command = "    sudo git-s3-backend-admin "
             var runs: [String] = []

@@ -6,7 +6,7 @@ import Testing
 extension EndToEnd {
     /// A client's speed never holds git.
     @Suite struct CapacityTests {
-        /// A repository whose only file does not compress.
+        /// A repository with a single file that does not compress.
         private func large(
             _ site: any GitHost, mebibytes: Int
         ) throws -> (repository: String, tree: WorkTree) {
@@ -25,7 +25,7 @@ extension EndToEnd {
             return try Site(setup)
         }
 
-        /// Requests a clone, and reads no more than its beginning.
+        /// Requests a clone, and reads only the beginning of the answer.
         private func slowReader(
             _ site: Site, _ repository: String, _ tip: String
         ) throws -> HTTPExchange {
@@ -41,7 +41,7 @@ extension EndToEnd {
             return exchange
         }
 
-        /// Begins a push, and stops in the middle of its pack.
+        /// Starts a push, and stops in the middle of its pack.
         private func slowPusher(
             _ site: Site, _ repository: String, _ tree: WorkTree, on tip: String, branch: String
         ) throws -> (exchange: HTTPExchange, rest: [UInt8]) {
@@ -78,7 +78,7 @@ extension EndToEnd {
             try copy.commit("another")
             try copy.git("push", "-q", site.url(repository), "HEAD:refs/heads/other")
 
-            // They are served as soon as they go on.
+            // They are served as soon as they continue.
             for pusher in pushers {
                 try pusher.exchange.send(pusher.rest)
                 let answer = try pusher.exchange.response()
@@ -91,7 +91,8 @@ extension EndToEnd {
             try site.instance.stop()
         }
 
-        // C1: without room for their answers gits wait for their clients, but hold no slot.
+        // C1: if the spool has no room for the answers, git waits for its client, but occupies no
+        // slot.
         @Test func slowReadersHoldUpNobodyWithoutRoom() throws {
             let site = try site(["--max-git", "1", "--spool-size", "0"])
             let (repository, tree) = try large(site, mebibytes: 30)
@@ -125,7 +126,7 @@ extension EndToEnd {
             for result in results { #expect(result.succeeded, "\(result)") }
         }
 
-        // C4: silence is limited, and git's own time, not the client's line.
+        // C4: the limits apply to silence and to git's own time, not to the speed of the client.
         @Test func cloneThatTakesLongerThanGitsTimeLimitSucceeds() throws {
             let site = try site(["--git-timeout", "2s", "--spool-size", "0"])
             let (repository, tree) = try large(site, mebibytes: 12)
@@ -169,7 +170,7 @@ extension EndToEnd {
         @Test func coldRepositoryOnASlowStoreHoldsUpNobody() throws {
             let bucket = try StoreUnderTest.seaweed.makeBucket()
             let direct = try Site(ServerProcess.Setup(bucket))
-            // Of random contents, as equal packs are one object.
+            // With random contents, as equal packs are one object.
             func make() throws -> (repository: String, tree: WorkTree) {
                 let repository = try direct.create()
                 let tree = try WorkTree.make(remote: direct.url(repository))

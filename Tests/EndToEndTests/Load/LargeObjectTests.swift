@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 extension EndToEnd {
-    /// A pack that is sent in parts and read in ranges.
+    /// A pack that is uploaded in parts and downloaded in ranges.
     @Suite struct LargeObjectTests {
         private struct Fixture {
             let proxy: FaultProxy
@@ -20,7 +20,7 @@ extension EndToEnd {
                 proxy.reset()
             }
 
-            /// With the smallest parts that S3 takes.
+            /// A site that uses the smallest parts that S3 accepts.
             static func site(_ bucket: Bucket, _ proxy: FaultProxy) throws -> Site {
                 var setup = ServerProcess.Setup(bucket)
                 setup.proxy = proxy
@@ -28,7 +28,7 @@ extension EndToEnd {
                 return try Site(setup)
             }
 
-            /// Commits a file that makes a pack of three parts.
+            /// Commits a file that results in a pack of three parts.
             func commitLarge() throws {
                 var random = SplitMix64(seed: 1)
                 let bytes = (0..<(11 << 17)).flatMap { _ in
@@ -51,7 +51,7 @@ extension EndToEnd {
             #expect(pushed["POST upload"] == 1)
             #expect(pushed["PUT pack"] == nil)
 
-            // Another instance, which has seen nothing of it.
+            // Another instance, which has cached nothing.
             let other = try Fixture.site(fixture.site.bucket, fixture.proxy)
             fixture.proxy.reset()
             fixture.proxy.on("GET", .pack, times: 3, .cutAnswer)
@@ -69,7 +69,7 @@ extension EndToEnd {
             #expect(try !fixture.tree.attempt("push", "-q", "origin", "main").succeeded)
             #expect(fixture.proxy.counts["DELETE upload"] == 1)
             #expect(fixture.proxy.counts["PUT pointer"] == nil)
-            // The index and the manifest may have been written; nothing names them.
+            // The index and the manifest may have been written, but nothing points to them.
             let after = try fixture.site.bucket.listing()
             #expect(Set(before).isSubset(of: after))
             #expect(
@@ -80,7 +80,8 @@ extension EndToEnd {
             try expectServed(fixture.site, fixture.repository, equals: fixture.tree)
         }
 
-        /// Killed with parts under way: the old state stays, and the push can be made again.
+        /// An instance is killed while parts are uploaded: the old state remains, and the push can
+        /// be repeated.
         @Test func responderKilledInTheMiddleOfAnUploadLeavesTheOldState() throws {
             let fixture = try Fixture()
             let tip = try fixture.tree.git("rev-parse", "main")

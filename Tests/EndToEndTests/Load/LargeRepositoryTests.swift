@@ -3,7 +3,7 @@ import Testing
 
 extension EndToEnd {
     @Suite struct LargeRepositoryTests {
-        /// A stream for git-fast-import(1): each commit makes a commit, a blob and two trees.
+        /// A stream for git-fast-import(1): each commit consists of a commit, a blob and two trees.
         private static func stream(commits: Int) -> [UInt8] {
             var stream: [UInt8] = []
             for number in 1...commits {
@@ -39,7 +39,7 @@ extension EndToEnd {
             let copy = try WorkTree.clone(site.anonymousURL(repository), "-q", "--mirror")
             #expect(try copy.objects() == objects)
 
-            // Another push onto it, fetched into what was cloned.
+            // Another push, fetched into the clone.
             try tree.git("reset", "-q", "--hard")
             let tip = try tree.commit("after")
             try tree.git("push", "-q", "origin", "main")

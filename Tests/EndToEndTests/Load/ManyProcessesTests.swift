@@ -4,9 +4,9 @@ import TestSupport
 import Testing
 
 extension EndToEnd {
-    /// Programs that a web server starts and ends as it likes, and several behind one.
+    /// Programs that a web server starts and ends on its own, and several behind one server.
     @Suite(.tags(.race)) struct ManyProcessesTests {
-        /// The processes that run a program.
+        /// The ids of the processes that run a program.
         private func processes(of program: String) throws -> [pid_t] {
             try Files.names(in: "/proc").compactMap { pid_t($0) }.filter {
                 var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
@@ -51,7 +51,7 @@ extension EndToEnd {
             for process in running { kill(process, signal) }
             try barrier.file("go", "")
             let result = try push.value()
-            // A signal that can be heeded lets it finish.
+            // After a signal that can be handled, the push finishes.
             #expect(result.succeeded == (signal != SIGKILL), "\(result)")
             if signal == SIGKILL { try tree.git("push", "-q", "origin", "main") }
             try expectServed(site, repository, equals: tree)
@@ -78,7 +78,7 @@ extension EndToEnd {
             let tip = try tree.git("rev-parse", "main~1")
             #expect(try tree.git("ls-remote", url, "main").hasPrefix(tip))
 
-            // One that is not there gets nothing, so that the other may have it.
+            // A dead server receives no part of the request, so the other one may get it.
             try tree.git("push", "-q", url, "main")
             #expect(second.log.contains("push published"))
             #expect(try tree.git("ls-remote", url, "main").hasPrefix(next))

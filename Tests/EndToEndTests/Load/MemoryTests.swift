@@ -5,7 +5,7 @@ import Testing
 
 extension EndToEnd {
     @Suite struct MemoryTests {
-        /// Bytes.
+        /// Peak memory, in bytes.
         private static let bound = 100_000_000
 
         @Test(.timeLimit(.minutes(10)), arguments: stores)
@@ -20,7 +20,7 @@ extension EndToEnd {
             let afterPush = try site.instance.peakMemory()
             #expect(afterPush < Self.bound, "\(afterPush >> 20) MiB after the push")
 
-            // What was pushed is compared by its ids: a clone checks each object against its own.
+            // It is enough to compare the commit's id: a clone checks each object against its own.
             let directory = try TemporaryDirectory()
             let clone = try tree.client.run(
                 ["clone", "-q", "--bare", site.anonymousURL(repository), directory.path + "/copy"],
@@ -38,7 +38,7 @@ extension EndToEnd {
             try site.instance.stop()
         }
 
-        /// Commits files that no compression makes smaller, with a git that does not try.
+        /// Commits files that cannot be compressed, with a git that does not try.
         private func fill(_ tree: WorkTree, files: Int, mebibytes: Int) throws {
             for (name, value) in [
                 ("core.compression", "0"), ("core.bigFileThreshold", "1m"), ("pack.window", "0"),

@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 extension EndToEnd {
-    /// What is stored is what was pushed, or the push fails.
+    /// The stored bytes are the pushed ones, or the push fails.
     @Suite struct BoundUploadTests {
         private static func flipped(_ bytes: [UInt8]) -> [UInt8] {
             var bytes = bytes
@@ -11,7 +11,7 @@ extension EndToEnd {
             return bytes
         }
 
-        /// A site behind a proxy, and one that goes past it.
+        /// A site behind a proxy, and a second one without it.
         private func sites() throws -> (site: Site, direct: Site, proxy: FaultProxy) {
             let bucket = try StoreUnderTest.seaweed.makeBucket()
             var setup = ServerProcess.Setup(bucket)
@@ -32,7 +32,7 @@ extension EndToEnd {
             #expect(!push.succeeded && !push.errors.contains("main -> main\n"), "\(push)")
             #expect(try site.bucket.pointer(of: repository) == published)
             #expect(site.log.contains("packs/"), "\(site.log)")
-            // Nothing damaged is left in its place: the same push succeeds once the way is good.
+            // No damaged object is left: the same push succeeds once the network is reliable.
             proxy.reset()
             try tree.git("push", "-q", "origin", "main")
             try expectServed(direct, repository, equals: tree)
@@ -62,8 +62,8 @@ extension EndToEnd {
             try expectServed(site, second, equals: tree)
         }
 
-        // P7: what relying on an existing pack costs. The server keeps the SHA-256 of one that was
-        // written with it, and has none of one that was not.
+        // P7: the cost of relying on an existing pack. The server knows the SHA-256 of a pack only
+        // if it was written with it.
         @Test(arguments: ["HEAD pack", "GET pack"])
         func existingPackIsLookedUpOrReadBackOnce(_ request: String) throws {
             let (site, direct, proxy) = try sites()
@@ -92,7 +92,7 @@ extension EndToEnd {
             let state = try TemporaryDirectory()
             setup.state = state
             setup.proxy = proxy
-            // Another backend was admitted at this address; this one has lost its conditions.
+            // A different backend was admitted at this address; this one ignores conditions.
             try bucket.admit(in: state.path, through: proxy, asServer: "another/1.0")
             setup.admission = .probed
             let site = try Site(setup)
@@ -108,7 +108,7 @@ extension EndToEnd {
             #expect(try bucket.pointer(of: repository) == published)
             #expect(proxy.counts["PUT pack"] == nil)
             #expect(site.log.contains("store failed the conformance probe"), "\(site.log)")
-            // Reading goes on.
+            // Reads continue to work.
             _ = try WorkTree.clone(site.anonymousURL(repository), "-q")
         }
     }

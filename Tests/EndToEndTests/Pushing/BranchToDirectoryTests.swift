@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 extension EndToEnd {
-    /// A branch gives way to a directory of its name in one push, and back: G3.
+    /// One push replaces a branch by a directory with its name, and back: G3.
     @Suite struct BranchToDirectoryTests {
         @Test(arguments: fronts, [("foo", "foo/bar"), ("foo/bar", "foo")])
         func branchBecomesADirectoryAsByGit(front: Front, names: (String, String)) throws {
@@ -29,8 +29,8 @@ extension EndToEnd {
             }
         }
 
-        /// While another push wins the swap: once with packs of the winner's own, where the push is
-        /// applied to them, and once with its packs folded, where git receives it again.
+        /// While another push wins the swap: once without a compaction, where the push is
+        /// reapplied, and once with one, where git receives the push again.
         @Test(arguments: [false, true])
         func branchBecomesADirectoryThoughAnotherPushWins(isFolded: Bool) throws {
             let barrier = try TemporaryDirectory()

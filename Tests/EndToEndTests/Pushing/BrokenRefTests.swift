@@ -2,18 +2,18 @@ import TestSupport
 import Testing
 
 extension EndToEnd {
-    /// A repository whose refs point to objects that none of its packs contains, as a store or an
-    /// older release may have left it behind. P4
+    /// A repository whose refs point to objects that none of its packs contains. A store or an
+    /// older release may have left it like this. P4
     @Suite struct BrokenRefTests {
-        /// A repository without the pack of its last push: that of a commit on `main`, `topic` and
-        /// in the tag `v2`.
+        /// A repository without the pack of its last push, which had a commit on `main`, on `topic`
+        /// and in the tag `v2`.
         private struct Place {
             let site: Site
             let repository: String
             let tree: WorkTree
             let first: String
             let second: String
-            /// The last state that was whole.
+            /// The last complete state.
             let whole: String
 
             init() throws {
@@ -40,14 +40,15 @@ extension EndToEnd {
                 try tree.client.run(["push", "-q", "-f", "origin"] + refs, in: tree.path).checked()
             }
 
-            /// The refs that are served, peeled ones included.
+            /// The served refs, including peeled ones.
             func served() throws -> Set<String> {
                 Set(
                     try tree.git("ls-remote", site.anonymousURL(repository)).split(separator: "\n")
                         .map { String($0.replacing("\t", with: " ")) })
             }
 
-            /// Expects that a push fails and changes nothing, and that the log says what helps.
+            /// Expects that a push fails and changes nothing, and that the log contains the command
+            /// that helps.
             func expectExplained(
                 _ refs: String..., sourceLocation: SourceLocation = #_sourceLocation
             ) throws {
@@ -66,7 +67,7 @@ extension EndToEnd {
         @Test func settingTheBrokenRefsBackWorks() throws {
             let place = try Place()
             try place.push("\(place.first):refs/heads/main")
-            // What was not touched is as it was.
+            // The other refs are unchanged.
             let tag = try place.tree.git("rev-parse", "v2")
             #expect(
                 try place.served() == [
@@ -75,7 +76,7 @@ extension EndToEnd {
                     "\(place.second) refs/tags/v2^{}",
                 ])
             try place.push("\(place.first):refs/heads/topic", ":refs/tags/v2")
-            // Now the client sends what is missing.
+            // Now the client sends the missing objects.
             try place.push("main", "main:topic", "v2")
             try place.tree.git("branch", "topic")
             try expectServed(place.site, place.repository, equals: place.tree)
@@ -103,11 +104,11 @@ extension EndToEnd {
 
         @Test func pushThatCannotBeReceivedNamesTheCommandThatHelps() throws {
             let place = try Place()
-            // Another ref, and a commit on top of what is missing.
+            // Another ref, and a commit on top of the missing one.
             try place.expectExplained("\(place.first):refs/heads/other")
             let third = try place.tree.commit("third")
             try place.expectExplained("\(third):refs/heads/main")
-            // An old value that is not the published one.
+            // An old value that differs from the published one.
             let answer = try place.site.push(
                 to: place.repository,
                 PushBody(

@@ -4,10 +4,11 @@ import TestSupport
 import Testing
 
 extension EndToEnd {
-    /// Pushes by CGI, each of which gets a signal somewhere between git's end and its own, as by a
-    /// web server whose client has gone.
+    /// Pushes by CGI that get a signal at some time between git's end and their own, as from a web
+    /// server whose client has disconnected.
     @Suite struct EndedInPushTests {
-        /// A git that reports the end of each `for-each-ref`, by which a push reads its refs, to a FIFO.
+        /// A git that reports the end of each `for-each-ref`, with which a push reads its refs, to
+        /// a FIFO.
         private final class ReportingGit {
             let directory: TemporaryDirectory
             private let fifo: OwnedDescriptor
@@ -16,7 +17,7 @@ extension EndToEnd {
                 directory = try TemporaryDirectory()
                 let path = directory.path + "/ended"
                 if mkfifo(path, 0o600) != 0 { throw SystemError("mkfifo", path) }
-                // For both directions: a writer never waits for a reader.
+                // Opened in both directions, so that a writer never waits for a reader.
                 fifo = try OwnedDescriptor.open(path, O_RDWR | O_NONBLOCK)
                 let script = try directory.file(
                     "git",
@@ -30,7 +31,7 @@ extension EndToEnd {
                 chmod(script, 0o755)
             }
 
-            /// Forgets what was reported before.
+            /// Discards earlier reports.
             func drain() {
                 var bytes = [UInt8](repeating: 0, count: 1000)
                 while read(fifo.raw, &bytes, bytes.count) > 0 {}
@@ -46,7 +47,7 @@ extension EndToEnd {
             }
         }
 
-        /// A repository, and pushes of one commit each onto it.
+        /// A repository, and pushes to it of one commit each.
         private final class Pusher {
             let git = Result { try ReportingGit() }
             let site: Site
@@ -78,11 +79,11 @@ extension EndToEnd {
             struct Outcome {
                 let wasEnded: Bool
                 let isPublished: Bool
-                /// From the end of `for-each-ref` to that of the process.
+                /// From the end of `for-each-ref` to the end of the process.
                 let time: Duration
             }
 
-            /// Pushes, and sends SIGTERM so many microseconds after the end of `for-each-ref`.
+            /// Pushes, and sends SIGTERM this many microseconds after the end of `for-each-ref`.
             func push(endedAfter delay: UInt32? = nil) throws -> Outcome {
                 let next = try tree.git("commit-tree", "-p", tip, "-m", "next", "\(tip)^{tree}")
                 let body = PushBody(
@@ -108,7 +109,7 @@ extension EndToEnd {
                     time: time)
             }
 
-            /// Whether a push is published, whole; else nothing of it is.
+            /// Whether a push is completely published; otherwise nothing of it is.
             private func isPublished(_ next: String, _ said: String) throws -> Bool {
                 let manifest = text(
                     try site.bucket.read(.manifest(try site.bucket.pointer(of: repository))) ?? [])
@@ -128,7 +129,7 @@ extension EndToEnd {
         // P2
         @Test func signalledAtAnyTimeAfterGitsEndAPushIsPublishedWholeOrNotAtAll() throws {
             let pusher = try Pusher()
-            // Many packs make the removal of a workspace long. How long the rest of a push takes
+            // With many packs, removing a workspace takes long. How long the rest of a push takes
             // depends on the machine.
             var rest = Duration.milliseconds(6)
             for _ in 0..<40 {
@@ -148,7 +149,7 @@ extension EndToEnd {
             #expect(ended > 0)
             print("300 pushes: \(ended) ended by the signal, \(published) published")
             try expectServed(pusher.site, pusher.repository, equals: pusher.tree)
-            // Each process took its own away, or the next one did.
+            // Each process removed its own workspace, or the next one did.
             _ = try pusher.cgi.request("GET", "/\(pusher.repository).git/HEAD")
             #expect(try ServerProcess.workspaces(in: pusher.state.path) == [])
         }
@@ -178,7 +179,7 @@ extension EndToEnd {
                 program, [], environment: environment, input: .bytes(body.bytes)
             ).start()
             try wait(for: "the push to be held") { try !Files.names(in: barrier.path).isEmpty }
-            // So many files that the removal can be watched.
+            // So many files that the test can observe the removal.
             let workspace = try #require(try ServerProcess.workspaces(in: state.path).first)
             let many = "\(state.path)/workspaces/\(workspace)/many"
             try Files.makeDirectories(many)

@@ -71,8 +71,8 @@ extension EndToEnd {
             }
         }
 
-        /// A configuration that no push may feel: other hooks, collections of garbage at every
-        /// turn, refusals.
+        /// A configuration that must not affect pushes: other hooks, frequent garbage collection,
+        /// refusals.
         private func hostileConfiguration(_ directory: TemporaryDirectory) throws -> String {
             let hooks = try directory.directory("hooks")
             let names = ["pre-receive", "update", "post-receive", "reference-transaction"]

@@ -3,10 +3,9 @@ import TestSupport
 import Testing
 
 extension EndToEnd {
-    /// Only a store on the network loses answers; the proxy before it makes it do so.
+    /// Only a store on the network loses answers; a proxy in front of it simulates that.
     @Suite struct LostAnswerTests {
-        /// What the tests have in common: a site behind a proxy, one that goes past it, and a
-        /// repository with one commit.
+        /// A site behind a proxy, another site without it, and a repository with one commit.
         private struct Fixture {
             let proxy: FaultProxy
             let site: Site
@@ -26,7 +25,7 @@ extension EndToEnd {
             /// Pushes through the proxy.
             func push() throws -> CommandResult { try tree.attempt("push", "origin", "main") }
 
-            /// Commits onto what is published, past the proxy.
+            /// Commits on top of the published state, without the proxy.
             func pushRival() throws -> WorkTree {
                 let rival = try WorkTree.clone(direct.url(repository), "-q")
                 try rival.commit("theirs")
@@ -65,7 +64,7 @@ extension EndToEnd {
             let direct = try Site(setup)
             let proxy = try bucket.makeProxy()
             setup.proxy = proxy
-            // Each request reads what it needs: else nothing is lost of what is not asked for.
+            // Without a cache each request is sent, and so its answer can be lost.
             setup.options += ["--cache-size", "0"]
             return Sites(proxy: proxy, site: try Site(setup), direct: direct)
         }
@@ -89,7 +88,7 @@ extension EndToEnd {
             let fixture = try Fixture()
             let late = FaultProxy.LateDelivery()
             fixture.proxy.on("PUT", .pointer, .deliverLate(late))
-            // The look after the lost answer still sees the old state; then the swap lands.
+            // The read after the lost answer still returns the old state; then the swap is applied.
             fixture.proxy.on("GET", .pointer, after: Self.swap, .answerAfter(late))
             try fixture.expectPublished(try fixture.push())
         }
@@ -148,8 +147,8 @@ extension EndToEnd {
             try expectServed(fixture.direct, fixture.repository, equals: rival)
         }
 
-        /// Pushes a branch of its own, which another's push comes before, and what becomes of the
-        /// second swap is up to `action`.
+        /// Pushes a new branch after a push by another client was published, so that a second swap
+        /// is needed, to which `action` applies.
         private func pushAfterAnother(_ action: FaultProxy.Action) throws {
             let fixture = try Fixture()
             var setup = fixture.site.setup
@@ -205,7 +204,7 @@ extension EndToEnd {
                 "GET", .pointer, after: Self.swap, times: 1000, .answer(503, "ServiceUnavailable"))
             let result = try fixture.push()
             #expect(!result.succeeded && result.errors.contains("503"), "\(result)")
-            // A fetch shows that it had landed here.
+            // A fetch shows that the swap had been applied.
             fixture.proxy.reset()
             try expectServed(fixture.direct, fixture.repository, equals: fixture.tree)
         }

@@ -5,11 +5,11 @@ import TestSupport
 import Testing
 
 extension EndToEnd {
-    /// A push that is held with its workspace made, while something happens to the repository.
+    /// A push that is held after its workspace was created, while the repository changes.
     @Suite struct OvertakenTests {
         private struct Held {
             let site: Site
-            /// On the same store, and not held.
+            /// A site on the same store that holds no pushes.
             let direct: Site
             let barrier: TemporaryDirectory
             let repository: String
@@ -31,7 +31,7 @@ extension EndToEnd {
                 try tree.git("push", "-q", "origin", "main")
             }
 
-            /// Pushes, lets something happen once the push is held, and lets it go on.
+            /// Pushes, runs `meanwhile` once the push is held, and releases it.
             func push(
                 _ arguments: String..., meanwhile: () throws -> Void
             ) throws -> CommandResult {
@@ -42,7 +42,7 @@ extension EndToEnd {
                 try wait(for: "the push to be held") {
                     try !Files.names(in: barrier.path).isEmpty
                 }
-                // Should this fail, the push must not be left behind.
+                // Even if this throws, the push must be released.
                 let outcome = Result { try meanwhile() }
                 try barrier.file("go", "")
                 let result = try push.value()
@@ -144,8 +144,8 @@ extension EndToEnd {
 }
 
 extension Bucket {
-    /// Folds the packs of a repository into that of a fresh clone, as a program that knows only
-    /// the format might: what no ref reaches is dropped.
+    /// Merges the packs of a repository into that of a fresh clone, as a program might that knows
+    /// only the format: objects that no ref reaches are dropped.
     fileprivate func fold(_ repository: String, through site: Site) throws {
         let copy = try WorkTree.clone(site.anonymousURL(repository), "-q", "--mirror")
         let directory = copy.path + "/objects/pack"

@@ -2,7 +2,7 @@ import TestSupport
 import Testing
 
 extension EndToEnd {
-    /// Packs of imports and compactions that change once git has checked them. P5
+    /// Packs of imports and compactions that change after git has checked them. P5
     @Suite struct PackBindingTests {
         /// Flips a bit of the pack that `index-pack` was given, its last argument.
         private static func flippingGit() throws -> HarmfulGit {

@@ -3,12 +3,12 @@ import TestSupport
 import Testing
 
 extension EndToEnd {
-    /// Pushes whose pack vanishes or changes once git is done with it.
+    /// Pushes whose pack disappears or changes after git has received it.
     @Suite struct PushBindingTests {
-        /// The commands that the program may run after receive-pack.
+        /// The git commands that the program may run after receive-pack.
         private static let last = ["for-each-ref", "show-ref", "cat-file"]
 
-        /// What happens to the kept pack `$p` and its index `$i`.
+        /// Changes to the received pack `$p` and its index `$i`.
         enum Harm: String, CaseIterable, Sendable {
             // P1
             case packVanishes = #"rm -f "$p""#
@@ -23,14 +23,14 @@ extension EndToEnd {
             case packIsCut = #"truncate -s -1 "$p""#
             case packIsEmptied = #": >"$p""#
             case indexIsCut = #"truncate -s -1 "$i""#
-            // Good packs, but not the one.
+            // Valid packs, but not the right one.
             case packShrinks = #"cp "$SMALL.pack" "$p"; cp "$SMALL.idx" "$i""#
             case packGrows = #"cp "$LARGE.pack" "$p"; cp "$LARGE.idx" "$i""#
             case anotherAppears =
                 #"cp "$SMALL.pack" "${p%/*}/pack-0.pack"; cp "$SMALL.idx" "${p%/*}/pack-0.idx""#
             case objectsAppear = "mkdir objects/aa"
 
-            /// A script for a repository that has packs already: theirs have longer names.
+            /// A script for a repository that already has packs: their names are longer.
             func script(small: String, large: String) -> String {
                 """
                 SMALL='\(small)'
@@ -54,8 +54,8 @@ extension EndToEnd {
             }
         }
 
-        /// Two packs that git made, of 1 and of more than 20 objects, by their paths without
-        /// endings.
+        /// Two packs created by git, of 1 and of more than 20 objects, by their paths without
+        /// extensions.
         private struct OtherPacks {
             let tree: WorkTree
             let small: String
@@ -121,7 +121,7 @@ extension EndToEnd {
             try tree.git("tag", "-a", "-m", "one", "v1")
             let before = try site.bucket.listing()
             try git.begin()
-            // By the tag's peeling, too, nothing is inferred from an object that vanished.
+            // Nothing is inferred about an object that disappeared, not even from the peeled tag.
             for refs in [["main"], ["v1"], ["main", "v1"]] {
                 let push = try tree.client.run(["push", "origin"] + refs, in: tree.path)
                 #expect(!push.succeeded, "\(push)")
@@ -139,7 +139,7 @@ extension EndToEnd {
             let (repository, tree) = try seeded(site)
             let tip = try tree.git("rev-parse", "main")
             try git.begin()
-            // An empty pack, by the client and by hand.
+            // An empty pack, from the client and handmade.
             try tree.git("push", "-q", "origin", "main:refs/heads/copy")
             let empty = try site.push(
                 to: repository,
@@ -179,7 +179,7 @@ extension EndToEnd {
             let push = Background { try held.tree.attempt("push", "origin", "main") }
             try held.waitUntilHeld()
             let outcome = Result {
-                // Now the push must be received again.
+                // As a result, the push has to be received again.
                 try held.site.command("compact", ["--full", held.repository]).checked()
                 let pack = try #require(try Self.keptPack(in: held.site))
                 if loss == "vanishes" {
@@ -200,7 +200,7 @@ extension EndToEnd {
             try expectServed(held.site, held.repository, equals: held.tree)
         }
 
-        /// The kept pack of the push that is held.
+        /// The received pack of the held push.
         private static func keptPack(in site: Site) throws -> String? {
             let root = site.instance.stateDirectory + "/workspaces"
             for workspace in try site.instance.workspaces() {

@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 extension EndToEnd {
-    /// What git's t5541 and t5545 are about.
+    /// The subjects of git's t5541 and t5545.
     @Suite struct PushMatrixTests {
         @Test(arguments: fronts) func refusalsReadAsByGit(front: Front) throws {
             try sameAsGit(front) { session in
@@ -56,7 +56,7 @@ extension EndToEnd {
                     ["origin", "main^{tree}:refs/tags/tree", "main:big:refs/tags/none"],
                     ["--delete", "origin", "topic"], ["origin", ":refs/heads/not-there"],
                     ["origin", ":refs/x/y", "main:refs/heads/a/b"],
-                    // A directory takes the place of a branch, in two pushes.
+                    // A directory replaces a branch, in two pushes.
                     ["origin", ":refs/heads/a/b"], ["origin", "main:refs/heads/a"],
                     ["--all", "origin"], ["--tags", "origin"], ["--follow-tags", "origin", "main"],
                     ["--prune", "origin", "refs/heads/*:refs/heads/*"], ["--mirror", "origin"],
@@ -93,7 +93,7 @@ extension EndToEnd {
             }
         }
 
-        /// receive-pack has no version 2, and the client asks for none.
+        /// receive-pack has no version 2, and the client requests none.
         @Test(arguments: fronts, 0...2)
         func versionsArePushedByAsByGit(front: Front, version: Int) throws {
             try sameAsGit(front, "\(version)") { session in
@@ -131,8 +131,8 @@ extension EndToEnd {
             }
         }
 
-        /// The base of a delta is left out of a push where the server has it; what is published is
-        /// whole nevertheless.
+        /// A push may omit the base of a delta if the server has it; the published pack is complete
+        /// nevertheless.
         @Test(arguments: fronts) func thinPushIsPublishedWhole(front: Front) throws {
             try sameAsGit(front) { session in
                 let repository = try session.publish()
@@ -150,7 +150,8 @@ extension EndToEnd {
         @Test(arguments: fronts) func optionsReachTheHookAsTheyWereGiven(front: Front) throws {
             let copy = try ProgramCopy()
             let directory = try TemporaryDirectory()
-            // The input of a pre-receive hook, and then the hook itself.
+            // The wrapper sees the environment of a pre-receive hook, and then runs the hook
+            // itself.
             try copy.replaceHook(
                 by: """
                     env | grep '^GIT_PUSH_OPTION_' | sort >'\(directory.path)/options'
@@ -185,11 +186,12 @@ extension EndToEnd {
             #expect(try options().count == 401)
             try tree.git("push", "-q", "--atomic", "-o", "x", "origin", "main:a", "main:b")
             #expect(try options().contains("GIT_PUSH_OPTION_0=x"))
-            // What is not a line cannot be said.
+            // An option that is not a single line cannot be sent.
             #expect(try !tree.attempt("push", "-o", "a\nb", "origin", "main:c").succeeded)
         }
 
-        /// The web server's name for somebody need not be one that git would take for an author.
+        /// The user name from the web server need not be a name that git would accept for an
+        /// author.
         @Test func whateverTheNameOfAUserThePushIsTaken() throws {
             let site = try Site.shared(.file)
             var setup = site.setup
@@ -277,7 +279,7 @@ extension EndToEnd {
                 let push = try tree.traced("push", "-q", "--tags", "origin")
                 #expect(push.succeeded)
                 session.note("push", session.requests(push))
-                // So many wants are more than the buffer holds.
+                // The wants exceed the client's buffer.
                 for version in [0, 2] {
                     let (copy, clone) = try WorkTree.tracedClone(
                         session.host.url(repository),

@@ -100,7 +100,7 @@ extension EndToEnd {
         @Test(arguments: stores)
         func deletionOfAMovedBranchIsRefused(store: StoreUnderTest) throws {
             let race = try Race(store, sites: 1, options: ["--max-git", "16"])
-            // All see the branch as it was; seven of them want it to be something else.
+            // All clients see the branch in its first state; seven of them want to move it.
             let first = try race.trees[0].git("rev-parse", "main~1")
             try race.barrier.file("go", "")
             try race.trees[0].git("push", "-q", "origin", "main~1:refs/heads/contested")
@@ -157,14 +157,14 @@ extension EndToEnd {
             let told = results.flatMap { $0 }
             #expect(!told.isEmpty)
             #expect(Set(told).isSubset(of: served))
-            // And nothing else: a push that was reported as lost has lost.
+            // And nothing else: a push that was reported as lost was not published.
             #expect(served.filter { $0.contains("writer-") }.count == told.count)
         }
     }
 }
 
-/// Clones of one repository, each one commit ahead in its own way, and a barrier that holds their
-/// pushes once each has seen the same state.
+/// Clones of one repository, each with a commit of its own, and a barrier that holds their pushes
+/// until each has read the same state.
 private struct Race: Sendable {
     let writers: Int
     let sites: [Site]
@@ -187,7 +187,7 @@ private struct Race: Sendable {
             setup.environment = ["GIT_S3_BACKEND_FAULT": "\(point)=barrier:\(barrier.path)"]
             return try Site(setup)
         }
-        // The first push is let through.
+        // The first push is not held.
         try barrier.file("go", "")
         repository = try seeded(sites[0]).repository
         let sites = sites
@@ -199,18 +199,18 @@ private struct Race: Sendable {
         try reset()
     }
 
-    /// Shuts the barrier again.
+    /// Closes the barrier again.
     func reset() throws {
         for name in try Files.names(in: barrier.path) {
             Files.removeTree("\(barrier.path)/\(name)")
         }
     }
 
-    /// Pushes all at once.
+    /// Runs all pushes at once.
     ///
     /// - Parameters:
-    ///   - time: how long they are held when all are there.
-    ///   - refs: options and refspecs of each.
+    ///   - time: how long the pushes are held after all have arrived.
+    ///   - refs: the options and refspecs of each push.
     func run(
         heldFor time: Duration = .zero,
         pushing refs: @escaping @Sendable (Int) -> [String] = { _ in ["main"] }

@@ -3,7 +3,7 @@ import Testing
 
 extension EndToEnd {
     @Suite struct RefNameTests {
-        /// `é` as one scalar and as two: equal as Swift strings, different as refs.
+        /// `é` as one scalar and as two: equal Swift strings, but different refs.
         private static let composed = "caf\u{e9}"
         private static let decomposed = "cafe\u{301}"
         private static let names = [

@@ -3,16 +3,16 @@ import TestSupport
 import Testing
 
 extension EndToEnd {
-    /// A ref that is refused does not refuse the others of a push that is not atomic: N3.
+    /// Refusing one ref does not refuse the others, unless the push is atomic: N3.
     @Suite struct RefusedRefTests {
         private static let notUTF8 = Array("refs/heads/caf".utf8) + [0xe9]
-        /// Six parts of 200 bytes.
+        /// Six components of 200 bytes.
         private static let long: [UInt8] = {
             let parts = Array(repeating: String(repeating: "a", count: 200), count: 6)
             return Array("refs/heads/\(parts.joined(separator: "/"))".utf8)
         }()
 
-        /// Makes a ref of any bytes.
+        /// Creates a ref with any bytes in its name.
         private func make(_ name: [UInt8], at id: String, in tree: WorkTree) throws {
             try tree.git(
                 "update-ref", "--stdin", "-z",
@@ -146,7 +146,7 @@ extension EndToEnd {
             #expect(lines(atomic) == expected(all), "\(atomic.text)")
             #expect(try tree.git("ls-remote", site.anonymousURL(repository)) == before)
 
-            // Without a report the client cannot learn which part was refused.
+            // Without a report the client cannot learn which ref was refused.
             let silent = try site.push(
                 to: repository, PushBody(commands, capabilities: "", pack: pack))
             #expect(silent.status == 403, "\(silent.text)")

@@ -6,9 +6,10 @@ import TestSupport
 import Testing
 
 extension EndToEnd {
-    /// What the pointer's swap and the two of a renaming promise, through the program.
+    /// The guarantees of the pointer's swap, and of the two swaps of a rename, tested with the
+    /// program.
     @Suite struct SwapTests {
-        /// Plants states on top of the published one, each like it, and points there.
+        /// Adds states on top of the published one, each equal to it, and publishes the last.
         private func plant(_ count: Int, _ repository: String, in bucket: Bucket) throws {
             var digest = try bucket.pointer(of: repository)
             let text = String(
@@ -55,7 +56,7 @@ extension EndToEnd {
             #expect(killed.ending == .signalled(SIGKILL))
             let refused = try place.run(["rename", "a/old", "a/third"])
             #expect(refused.ending == .exited(1))
-            // The one that was killed can no longer be finished as it was begun.
+            // The rename that was killed can no longer be completed as it was started.
             try place.run(["rename", "--resume", "a/old", "a/third"]).checked()
             try place.run(["show", "a/third"]).checked()
             for command in [
@@ -69,7 +70,7 @@ extension EndToEnd {
                         + "instead; if it is deleted, run 'git-s3-backend restore a/third' "
                         + "first.\n")
             }
-            // The name that it was closed for had no state, and can be used.
+            // The name that had been reserved for it has no earlier state, and can be used.
             let closed = try place.run(["restore", "a/new"])
             #expect(closed.errors == "git-s3-backend: 'a/new' has no earlier state to restore.\n")
             #expect(try place.run(["show", "a/new"]).errors.contains("'a/new' is deleted."))

@@ -4,9 +4,9 @@ import TestSupport
 import Testing
 
 extension EndToEnd {
-    /// What was pushed is read back from the store, once.
+    /// Verification reads pushed objects back from the store, once.
     @Suite struct UploadVerificationTests {
-        /// A site whose verification waits before each object.
+        /// A site that holds verification before each object.
         private static func held(
             _ store: StoreUnderTest, options: [String] = []
         ) throws -> (site: Site, barrier: TemporaryDirectory) {
@@ -46,7 +46,7 @@ extension EndToEnd {
             let command = "repair \(repository) --from \(site.instance.stateDirectory)"
             #expect(line.contains("A good copy is cached here. Run 'git-s3-backend \(command)'."))
 
-            // As an administrator who has another state directory.
+            // An administrator usually has another state directory.
             let words = command.split(separator: " ").map(String.init)
             var administrator = ServerProcess.Setup(site.bucket)
             administrator.options = ["--verify-uploads", "off"]
@@ -78,7 +78,7 @@ extension EndToEnd {
                 try !Files.names(in: barrier.path).isEmpty
             }
             try site.instance.stop()
-            // Two packs and two manifests, the first of which is being read forever.
+            // Two packs and two manifests; the first read is held until the end.
             let line = try Self.line(site, "uploads left unverified at shutdown")
             #expect(line.contains("uploads.count=4"))
         }

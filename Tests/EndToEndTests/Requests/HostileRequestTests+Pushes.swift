@@ -101,7 +101,7 @@ extension EndToEnd.HostileRequestTests {
         for count in [1, 3, 5, 40, 44, bytes.count - 5, bytes.count - 4, bytes.count - 1] {
             try fixture.expectRefused("\(count) bytes", Array(bytes.prefix(count)), [400])
         }
-        // Announced options that never come.
+        // Push options that were announced but do not arrive.
         try fixture.expectRefused(
             "push options that do not end",
             fixture.push(
@@ -130,7 +130,7 @@ extension EndToEnd.HostileRequestTests {
     @Test func commandsBeyondTheLimitAre413() throws {
         let fixture = try Fixture()
         let zero = String(repeating: "0", count: 40)
-        // A name cannot be this long in a file system; nothing gets so far.
+        // No file system allows names of this length, but the limit applies first.
         let line = PktLines.line(
             "\(zero) \(fixture.next) refs/heads/" + String(repeating: "a", count: 65_000))
         let chunk = Array((0..<8).map { _ in line }.joined())
@@ -167,13 +167,13 @@ extension EndToEnd.HostileRequestTests {
                         try exchange.send(part)
                     }
                     exchange.hangUp()
-                    // Until the instance has noticed there is nothing to look at.
+                    // There is nothing to check before the instance has noticed.
                     try wait(for: "the cut push to be logged") {
                         fixture.site.instance.log.contains("\(fixture.repository)")
                     }
                 }
             }
-            // Properly ended, but too short for what it announces.
+            // Properly terminated, but shorter than it should be.
             try fixture.expectRefused(
                 "a body that ends after \(cut) bytes", Array(bytes.prefix(cut)), [200, 400])
         }
@@ -197,7 +197,7 @@ extension EndToEnd.HostileRequestTests {
             ).bytes, [200, 400])
     }
 
-    /// git notices it or not, depending on how it comes in.
+    /// Whether git notices depends on how the bytes arrive.
     @Test func garbageBehindThePackIsRefusedOrDroppedButNeverStored() throws {
         let fixture = try Fixture()
         let answer = try fixture.post(fixture.goodPush.bytes + Array("garbage".utf8))
@@ -225,7 +225,7 @@ extension EndToEnd.HostileRequestTests {
                     [.init(old: fixture.tip, new: fixture.next, "refs/heads/main")], pack: pack
                 ).bytes, [200], says: "ng refs/heads/main ")
         }
-        // A branch of another repository's history.
+        // A branch with an unrelated history.
         let stranger = try WorkTree.make()
         try stranger.commit("a")
         let last = try stranger.commit("b")

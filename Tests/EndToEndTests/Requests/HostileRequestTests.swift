@@ -6,7 +6,7 @@ extension EndToEnd {
     @Suite struct HostileRequestTests {
         static let site = Result { try Site(.file) }
 
-        /// A repository with one commit, and a push onto it that would be accepted.
+        /// A repository with one commit, and a push to it that would be accepted.
         struct Fixture {
             let site: Site
             let repository: String
@@ -32,8 +32,8 @@ extension EndToEnd {
                 PushBody(commands, capabilities: capabilities, pack: pack ?? self.pack)
             }
 
-            /// Expects that `body` changes nothing in the store, and leaves no workspace and no
-            /// process behind.
+            /// Expects that `body` changes nothing in the store, and leaves neither a workspace nor
+            /// a process behind.
             func expectUntouched(
                 _ what: String, sourceLocation: SourceLocation = #_sourceLocation,
                 _ body: () throws -> Void
@@ -57,7 +57,7 @@ extension EndToEnd {
                     body: .bytes(bytes))
             }
 
-            /// Posts a push that must be answered with one of these statuses and change nothing.
+            /// Posts a push that must get one of these statuses and change nothing.
             func expectRefused(
                 _ what: String, _ bytes: [UInt8], _ statuses: [Int], says words: String? = nil,
                 sourceLocation: SourceLocation = #_sourceLocation
@@ -78,7 +78,7 @@ extension EndToEnd {
                 }
             }
 
-            /// Posts a fetch that must be answered with 400, or with git's own error.
+            /// Posts a fetch that must get 400 or git's own error.
             func expectBadFetch(_ what: String, _ bytes: [UInt8], _ version: Int) throws {
                 let answer = try site.http.send(
                     "POST", "/git/\(repository).git/git-upload-pack",
@@ -99,12 +99,12 @@ extension EndToEnd {
         static let fetchType = (
             name: "Content-Type", value: "application/x-git-upload-pack-request"
         )
-        /// alice, and a password that is not hers.
+        /// The user alice with a wrong password.
         private static let wrongPassword = (
             name: "Authorization", value: "Basic YWxpY2U6bWFkaGF0dGVy"
         )
 
-        // MARK: Who is who
+        // MARK: Authentication
 
         @Test func wrongPasswordIs401AndAGitPushWithItFails() throws {
             let fixture = try Fixture()
@@ -146,7 +146,7 @@ extension EndToEnd {
             #expect(fetch.status == 200)
         }
 
-        /// Each tries to get a push past nginx's condition, with a user's name and no password.
+        /// Each tries to bypass nginx's condition for pushes, with a user name and no password.
         private static let disguises = [
             "/git/NAME.git/git-receive-pack", "/git/NAME/git-receive-pack",
             "/git/NAME.git/%67it-receive-pack", "/git/NAME.git/git%2dreceive-pack",
@@ -192,7 +192,7 @@ extension EndToEnd {
                     }
                 }
             }
-            // The right password opens the plain form, and so the body was a good one.
+            // With the right password and the plain path it succeeds, so the body was valid.
             #expect(try fixture.post(fixture.goodPush.bytes).text.contains("ok refs/heads/main"))
         }
 
@@ -226,7 +226,7 @@ extension EndToEnd {
 
         // MARK: Names and paths
 
-        /// In the place of OWNER/REPO.git.
+        /// Replacements for OWNER/REPO.git.
         private static let names = [
             "team", "team/", "/r", "team/.git", ".git", "team/.git.git", "team/r.git.git",
             "team/r.lock", "team/r.lock.git", "team.git/r", "team.lock/r", "../team/r", "team/..",

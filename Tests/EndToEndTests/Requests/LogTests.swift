@@ -4,19 +4,19 @@ import TestSupport
 import Testing
 
 extension EndToEnd {
-    /// The log's lines about requests, for readers with a terminal or a program.
+    /// Log lines about requests, for terminals and for programs.
     @Suite struct LogTests {
         private static let site = Result {
             try Site(.file, environment: ["GIT_S3_BACKEND_LOG_LEVEL": "debug"])
         }
 
-        /// The lines that were logged after `start` bytes, once there is one with these words.
+        /// The lines logged after the first `start` bytes, as soon as one contains these words.
         private func lines(
             of instance: ServerProcess, after start: Int, with words: String
         ) throws -> [String] {
             var new: [String] = []
             try wait(for: "'\(words)' in the log") {
-                // Bytes: what is looked for are control characters among them.
+                // Split as bytes, since the test looks for control characters.
                 let bytes = Array(instance.log.utf8).dropFirst(start)
                 new = bytes.split(separator: UInt8(ascii: "\n")).map {
                     String(decoding: $0, as: UTF8.self)
@@ -26,7 +26,7 @@ extension EndToEnd {
             return new
         }
 
-        /// Expects lines that a terminal shows as they are, each of the program's own form.
+        /// Expects lines in the program's own format that contain only printable ASCII characters.
         private func expectClean(
             _ lines: [String], sourceLocation: SourceLocation = #_sourceLocation
         ) {
@@ -68,7 +68,7 @@ extension EndToEnd {
             #expect(
                 line.contains(" push.user=alice ") && line.contains(" repo.name=\(repository) "))
             #expect(line.contains(" http.status=403 ") && line.hasSuffix("] request refused"))
-            // What is outside quotes is ours alone.
+            // Everything outside quotes was written by the program.
             #expect(Self.unquoted(line).contains("push.user=alice"))
             for forged in ["bob", "feed", "acme/priv", "published a push"] {
                 #expect(!Self.unquoted(line).contains(forged), "\(line)")
@@ -98,11 +98,11 @@ extension EndToEnd {
             let line = Self.unquoted(try #require(new.first))
             #expect(line.contains(" http.status=415 ") && !line.contains("http.status=200"))
             #expect(!line.contains("deadbeef") && line.contains(" client.address=192.0.2.1 "))
-            // L4: nobody's refusal.
+            // L4: the refusal of a request without a user.
             #expect(line.contains(" debug git-s3-backend: "), "\(line)")
         }
 
-        /// A line without what is between quotes in it.
+        /// A line without its quoted parts.
         private static func unquoted(_ line: String) -> String {
             line.replacing(/"([^"\\]|\\.)*"/, with: "")
         }
@@ -138,7 +138,7 @@ extension EndToEnd {
             try expectLine("'refs/heads/x.lock' was refused: funny refname.") {
                 try push(.init(old: nil, new: next, "refs/heads/x.lock"))
             }
-            // What fsck refuses, of which git's report does not say the reason.
+            // A commit that fsck refuses: git's status report does not contain the reason.
             try Files.write(
                 Array("[submodule \"x\"]\n\tpath = x\n\turl = \"-No space left on device\"\n".utf8),
                 to: tree.path + "/.gitmodules")
@@ -172,7 +172,7 @@ extension EndToEnd {
             func count(_ words: String...) -> Int {
                 requests.count { line in words.allSatisfy { line.contains($0) } }
             }
-            // Two pushes of two requests each; a clone of three.
+            // Two pushes of two requests each, and a clone of three.
             #expect(count(" request.route=push ", "] request served") == 2, "\(requests)")
             #expect(count(" request.route=refs-for-push ", "] request served") == 2)
             #expect(count(" request.route=refs-for-fetch ", "] request served") == 2)
@@ -239,7 +239,7 @@ extension EndToEnd {
                 Int($0)
             }
             try limit((open.max() ?? 0) + 1)
-            // Those that are waiting to be accepted.
+            // Connections that wait to be accepted.
             let clients = try (0..<5).map { _ in
                 DescriptorBox(try Sockets.connect(path: instance.socket))
             }
@@ -249,7 +249,7 @@ extension EndToEnd {
                     .filter { $0.hasSuffix("] accept failed") }
                 return failures.count >= 3
             }
-            // One for all workers, in each second at most.
+            // At most one line per second for all workers.
             let times = failures.map { $0.prefix { $0 != " " } }
             #expect(Set(times).count == times.count, "\(failures)")
             let suppressed = failures.compactMap { line in
@@ -267,7 +267,8 @@ extension EndToEnd {
             init(_ descriptor: consuming OwnedDescriptor) { self.descriptor = descriptor }
         }
 
-        // C6, W13: the worker of a silent stranger is free again long before a minute.
+        // C6, W13: the worker of a silent anonymous client is available again in much less than a
+        // minute.
         @Test func refusedBodyThatNeverEndsIsGivenUp() throws {
             let site = try Site.shared(.file)
             let variables = [
@@ -294,7 +295,7 @@ extension EndToEnd {
             try writeAll(pipe.second.raw, [1])
         }
 
-        // L4: what anybody can ask for is no error of the server's.
+        // L4: a request that anyone can make is not an error of the server.
         @Test func fetchOfWhatWasNeverThereIsRefused() throws {
             let site = try Self.site.get()
             let (repository, tree) = try seeded(site)
@@ -323,7 +324,7 @@ extension EndToEnd {
                 #expect(line.hasSuffix("] request refused"), "\(line)")
             }
 
-            // What a ref points to should be there: a client that wants it has done nothing wrong.
+            // The target of a ref should exist, so a client that wants it has done nothing wrong.
             let packs = try site.bucket.packs(of: repository)
             let second = try tree.commit("second")
             try tree.git("push", "-q", "origin", "main")

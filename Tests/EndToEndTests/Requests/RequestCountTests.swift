@@ -2,7 +2,7 @@ import TestSupport
 import Testing
 
 extension EndToEnd {
-    /// The requests that reach S3, counted on their way.
+    /// The requests that reach S3, counted by a proxy.
     @Suite struct RequestCountTests {
         private struct Fixture {
             let proxy: FaultProxy
@@ -15,7 +15,7 @@ extension EndToEnd {
                 proxy = try #require(site.setup.proxy)
                 proxy.reset()
                 self.site = site
-                // Made past the site, which has nothing of it yet.
+                // Created without the site, so that its cache is empty.
                 let direct = try RequestCountTests.direct.get()
                 repository = try direct.create()
                 tree = try WorkTree.make(remote: direct.url(repository))
@@ -29,7 +29,7 @@ extension EndToEnd {
 
             var tip: String { get throws { try tree.git("rev-parse", "main") } }
 
-            /// What was counted since the last look.
+            /// The requests counted since the last call.
             func counted() -> [String: Int] {
                 defer { proxy.reset() }
                 return proxy.counts
@@ -38,7 +38,7 @@ extension EndToEnd {
 
         private static let bucket = Result { try StoreUnderTest.seaweed.makeBucket() }
 
-        /// Past the proxy.
+        /// A site without the proxy.
         private static let direct = Result { try Site(ServerProcess.Setup(Self.bucket.get())) }
 
         private static let site = Result {
@@ -48,10 +48,10 @@ extension EndToEnd {
             return try Site(setup)
         }
 
-        /// What the first reading of a repository of three packs takes.
+        /// The requests of the first read of a repository with three packs.
         private static let resolving = ["GET pointer": 1, "GET manifest": 1]
         private static let hydrating = resolving.merging(["GET pack": 3, "GET index": 3]) { $1 }
-        /// And each further one.
+        /// The requests of each further read.
         private static let warm = ["GET pointer": 1]
 
         @Test func resolvingIsOnePointerAndOneManifestAndThenOnePointer() throws {
@@ -67,7 +67,7 @@ extension EndToEnd {
                 }
             }
 
-            // The client's question whether it is let in.
+            // The client's probe, with which it checks that it is authorized.
             let probe = try fixture.site.push(
                 to: fixture.repository, PushBody([], capabilities: "", pack: []))
             #expect(probe.status == 200)
@@ -135,7 +135,7 @@ extension EndToEnd {
             let fixture = try Fixture()
             let tip = try fixture.tip
             let next = try fixture.tree.commit("new")
-            // Let through only when all three are on their way.
+            // Opens when all three requests have arrived.
             let gate = Gate(openingAt: 3)
             for object in [FaultProxy.StoredKind.pack, .index, .manifest] {
                 fixture.proxy.on("PUT", object, .hold(gate))
@@ -153,7 +153,7 @@ extension EndToEnd {
             let writes = ["PUT pack": 1, "PUT index": 1, "PUT manifest": 1, "PUT pointer": 1]
             #expect(fixture.counted() == Self.hydrating.merging(writes) { $1 })
 
-            // The next push finds what this one published, and so does a fetch.
+            // The next push, and a fetch, use the objects that this one published.
             for _ in 0..<2 {
                 let (last, further) = (try fixture.tip, try fixture.tree.commit("further"))
                 let answer = try fixture.site.push(
@@ -237,7 +237,7 @@ extension EndToEnd {
             #expect(fixture.counted() == Self.hydrating)
         }
 
-        /// Capabilities, ls-refs, fetch.
+        /// Three requests: capabilities, ls-refs, fetch.
         private static func cloning(_ first: [String: Int]) -> [String: Int] {
             first.merging(["GET pointer": 3]) { $1 }
         }
@@ -278,7 +278,7 @@ extension EndToEnd {
             #expect(counted["GET pack"] == 3)
             #expect(counted["GET index"] == 3)
 
-            // What is pushed through one is there for the other.
+            // A push through one instance is visible through the other.
             try fixture.tree.commit("new")
             try fixture.tree.git("push", "-q", fixture.site.url(fixture.repository), "main")
             fixture.proxy.reset()
@@ -308,7 +308,7 @@ extension EndToEnd {
             try expectServed(fixture.site, fixture.repository, equals: rival)
         }
 
-        /// Pushes a new commit to a ref while another push to `main` wins, which is not counted.
+        /// Pushes a new commit to a ref while a push to `main`, which is not counted, wins.
         private func lose(_ fixture: Fixture, ref: String) throws -> (HTTPMessage, WorkTree) {
             let direct = try RequestCountTests.direct.get()
             let tip = try fixture.tip

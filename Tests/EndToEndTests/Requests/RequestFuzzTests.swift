@@ -4,9 +4,9 @@ import TestSupport
 import Testing
 
 extension EndToEnd {
-    /// Requests that git's server is not prepared for: G6.
+    /// Requests for which git's server is not prepared: G6.
     @Suite(.tags(.fuzz)) struct RequestFuzzTests {
-        /// A site whose git notes how it was started, and any end by a signal.
+        /// A site whose git records how it was started, and whether a signal ended it.
         private struct Watched {
             let site: Site
             let repository: String
@@ -38,7 +38,7 @@ extension EndToEnd {
                 return bytes.count { $0 == UInt8(ascii: "\n") }
             }
 
-            /// The runs of git that a signal ended.
+            /// The git commands that a signal ended.
             func killed() -> String {
                 (try? Files.read(directory.path + "/killed")).map { text($0) } ?? ""
             }
@@ -91,8 +91,8 @@ extension EndToEnd {
             #expect(!watched.site.log.contains("BUG"), "\(watched.site.log)")
         }
 
-        /// A generator that yields the same numbers each time. Steele, Lea and Flood, "Fast
-        /// splittable pseudorandom number generators" (SplitMix64).
+        /// A generator of reproducible numbers. Steele, Lea and Flood, "Fast splittable
+        /// pseudorandom number generators" (SplitMix64).
         private struct Generator: RandomNumberGenerator {
             var state: UInt64
 

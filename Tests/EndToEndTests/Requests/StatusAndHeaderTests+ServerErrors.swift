@@ -2,7 +2,7 @@ import Posix
 import TestSupport
 import Testing
 
-/// What is not the client's fault.
+/// Errors that are not the client's fault.
 extension EndToEnd.StatusAndHeaderTests {
     private static func logLine(_ site: Site, of answer: HTTPMessage) throws -> String {
         let identifier = try #require(answer.header("X-Request-Id"))
@@ -14,7 +14,7 @@ extension EndToEnd.StatusAndHeaderTests {
     }
 
     @Test func logLineOfAFailedRequestNamesItTheRepositoryAndTheCause() throws {
-        // One that reads what is stored each time.
+        // Without a cache every request reads the store.
         let site = try Site(
             .file, options: ["--cache-size", "0"],
             environment: ["GIT_S3_BACKEND_LOG_LEVEL": "debug"])
@@ -41,7 +41,7 @@ extension EndToEnd.StatusAndHeaderTests {
         #expect(try Self.logLine(site, of: refused).contains("http.status=405"))
     }
 
-    /// A site behind a proxy, and a repository that was made past it.
+    /// A site behind a proxy, and a repository in it.
     private func proxied() throws -> (FaultProxy, Site, String, WorkTree) {
         let (proxy, site) = try Self.proxiedSite.get()
         proxy.reset()
@@ -57,7 +57,7 @@ extension EndToEnd.StatusAndHeaderTests {
         return (proxy, try Site(setup))
     }
 
-    /// Asks in all three ways, expects one status, and that nothing was changed.
+    /// Sends all three kinds of request, and expects one status and no change in the store.
     private func expectEverywhere(
         _ status: Int, _ site: Site, _ repository: String, _ tree: WorkTree,
         fault: () -> Void, sourceLocation: SourceLocation = #_sourceLocation

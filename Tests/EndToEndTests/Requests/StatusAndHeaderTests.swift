@@ -18,7 +18,7 @@ extension EndToEnd {
             "/git/\(repository).git/\(tail)"
         }
 
-        /// What every answer of the instance carries.
+        /// Expects an error in plain text, with the headers that every answer has.
         func expectPlainError(
             _ answer: HTTPMessage, _ status: Int, sourceLocation: SourceLocation = #_sourceLocation
         ) {
@@ -171,7 +171,8 @@ extension EndToEnd {
                 let answer = try site.http.send(
                     "POST", path(repository, "git-receive-pack"),
                     headers: headers + [Site.authorization, Self.pushType], body: body)
-                // W10: once the commands are read, git shows a report, and of a 413 the number.
+                // W10: once the commands are read, the answer is a report, since git shows only the
+                // number of a 413.
                 if number == 0 {
                     expectPlainError(answer, 413)
                 } else {
@@ -200,7 +201,7 @@ extension EndToEnd {
             }
         }
 
-        // MARK: What is well
+        // MARK: Successes
 
         @Test func goodAnswersHaveTheirTypesAndAreNotCached() throws {
             let site = try Self.site.get()
@@ -250,7 +251,7 @@ extension EndToEnd {
                     try site.http.send($0, target, headers: [Site.authorization])
                 }
                 let heads = answers.map { answer in
-                    // Of these each answer has its own.
+                    // These headers differ in each answer.
                     let own: Set = ["x-request-id", "date", "content-length", "transfer-encoding"]
                     return answer.headers.filter { !own.contains($0.name.lowercased()) }
                         .map { "\($0.name): \($0.value)" } + [answer.start]

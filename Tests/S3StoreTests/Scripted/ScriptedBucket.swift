@@ -5,25 +5,25 @@ import Synchronization
 
 @testable import S3Store
 
-/// Objects behind a ``ScriptedServer``, as far as ranges and multipart uploads go, with what a test
-/// lets go wrong.
+/// Objects behind a ``ScriptedServer``, with ranges and multipart uploads, and with the faults that
+/// a test chooses.
 final class ScriptedBucket: Sendable {
     typealias Answer = ScriptedServer.Answer
 
-    /// A request, by what it asks for.
+    /// A request's kind.
     enum Kind: Hashable, Sendable {
         case head, get, put, create, complete, abort
-        /// From 1.
+        /// Counted from 1.
         case part(Int)
     }
 
-    /// A request that came.
+    /// A request that arrived.
     struct Call: Sendable {
         let kind: Kind
-        /// How many of its kind came, this one included.
+        /// The number of requests of its kind so far, including this one.
         let number: Int
         let request: ScriptedServer.Request
-        /// Carries it out, and gives the answer that belongs to it.
+        /// Applies the request, and returns the regular answer.
         let apply: @Sendable () -> Answer
     }
 
@@ -46,7 +46,8 @@ final class ScriptedBucket: Sendable {
     private let shared = Shared()
     private let server: ScriptedServer
 
-    /// - Parameter fault: what is answered in place of the answer that belongs to a call.
+    /// - Parameter fault: the answer to a call that replaces the regular one; nil for the regular
+    ///   one.
     init(_ fault: @escaping @Sendable (Call) -> Answer? = { _ in nil }) throws {
         server = try ScriptedServer { [shared] request, _ in
             let call = shared.note(request)
@@ -66,7 +67,7 @@ final class ScriptedBucket: Sendable {
             retryPolicy: RetryPolicy(attempts: attempts, base: .milliseconds(1)))
     }
 
-    /// What a key holds.
+    /// The bytes stored at a key.
     subscript(_ key: ObjectKey) -> [UInt8]? {
         get { shared.state.withLock { $0.objects[key.path]?.bytes } }
         set {
@@ -81,10 +82,10 @@ final class ScriptedBucket: Sendable {
 
     var calls: [Call] { shared.state.withLock { $0.calls } }
 
-    /// How often each kind of request came.
+    /// The number of requests of each kind.
     var counts: [Kind: Int] { Dictionary(calls.map { ($0.kind, 1) }, uniquingKeysWith: +) }
 
-    /// What the GETs asked for.
+    /// The ranges that GETs requested.
     var ranges: [String] {
         calls.filter { $0.kind == .get }.map { $0.request.headers["range"] ?? "all" }
     }
@@ -106,7 +107,7 @@ extension ScriptedBucket.Shared {
 }
 
 extension ScriptedBucket {
-    /// What a request is about.
+    /// The target of a request.
     fileprivate struct Target {
         let key: String
         let kind: Kind
@@ -180,7 +181,7 @@ extension ScriptedBucket.State {
         }
     }
 
-    /// The parts must be named as they were given out.
+    /// The parts must be listed with the ETags that they were given.
     private mutating func complete(
         _ upload: String, _ request: ScriptedServer.Request, _ key: String
     ) -> ScriptedServer.Answer {
@@ -240,17 +241,17 @@ extension ScriptedServer.Answer {
         return Self(bytes: Array((lines.joined(separator: "\r\n") + "\r\n\r\n").utf8) + body)
     }
 
-    /// The connection is closed in place of an answer; not before the first line of one, or libcurl
-    /// would send the request again by itself.
+    /// Closes the connection instead of answering, but after the first line of the answer:
+    /// otherwise libcurl would send the request again automatically.
     static let none = Self(bytes: Array("HTTP/1.1 200 OK\r\n".utf8), then: .close)
 
-    /// The answer up to so many bytes of its body, and no more.
+    /// The answer, truncated after this many bytes of its body.
     func cut(after count: Int) -> Self {
         let text = bytes.indices.first { bytes[$0...].starts(with: "\r\n\r\n".utf8) } ?? 0
         return Self(bytes: Array(bytes[..<min(text + 4 + count, bytes.count)]), then: .close)
     }
 
-    /// The answer with this done to its head.
+    /// The answer with a replacement in its head.
     func replacing(_ text: String, with other: String) -> Self {
         let end = (bytes.indices.first { bytes[$0...].starts(with: "\r\n\r\n".utf8) } ?? 0) + 4
         let head = String(decoding: bytes[..<end], as: UTF8.self).replacing(text, with: other)

@@ -3,8 +3,8 @@ import Posix
 import Synchronization
 import TestSupport
 
-/// An HTTP server on 127.0.0.1 whose answers a test decides on, faults included. Blocking sockets,
-/// a thread for each connection.
+/// An HTTP server on 127.0.0.1 with answers and faults that a test chooses. It uses blocking
+/// sockets, and a thread for each connection.
 final class ScriptedServer: Sendable {
     let port: UInt16
     private let listener: ListeningSocket
@@ -16,7 +16,7 @@ final class ScriptedServer: Sendable {
         var requests: [Request] = []
     }
 
-    /// What came in.
+    /// A request that arrived.
     struct Request: Sendable {
         let method: String
         let target: String
@@ -25,7 +25,7 @@ final class ScriptedServer: Sendable {
         let body: [UInt8]
     }
 
-    /// What goes out.
+    /// An answer, and what happens after it.
     struct Answer: Sendable {
         var bytes: [UInt8]
         var then = Then.goOn
@@ -40,13 +40,13 @@ final class ScriptedServer: Sendable {
             return Answer(bytes: Array((lines.joined(separator: "\r\n") + "\r\n\r\n" + body).utf8))
         }
 
-        /// These bytes, and no more.
+        /// Exactly these bytes.
         static func raw(_ text: String, then: Then) -> Answer {
             Answer(bytes: Array(text.utf8), then: then)
         }
     }
 
-    /// - Parameter answer: takes a request and its number, from 1.
+    /// - Parameter answer: receives a request and its number, counted from 1.
     init(_ answer: @escaping @Sendable (Request, Int) -> Answer) throws {
         self.answer = answer
         let listener = try ListeningSocket()

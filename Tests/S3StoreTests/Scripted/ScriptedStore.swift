@@ -5,35 +5,36 @@ import Synchronization
 
 @testable import S3Store
 
-/// A small conforming S3 backend behind a ``ScriptedServer``, whose checks of a body, ETags and name
-/// a test decides on.
+/// A small conforming S3 backend behind a ``ScriptedServer``. A test chooses how it checks bodies,
+/// its ETags and its name.
 final class ScriptedStore: Sendable {
-    /// How it behaves; may change while it runs.
+    /// The backend's behavior; may change while it runs.
     struct Conduct: Sendable {
-        /// The `Server` header; nil: none.
+        /// The `Server` header; nil for none.
         var name: String? = "scripted/1"
         var onSHA256 = Header.ignored
         var onMD5 = Header.ignored
-        /// A HEAD returns the checksum that came along.
+        /// A HEAD returns the checksum that the PUT carried.
         var returnsSHA256 = false
         var etagIsMD5 = false
         /// A PUT without a checksum is refused, as in a bucket with Object Lock.
         var demandsChecksum = false
-        /// If-Match and If-None-Match count for nothing.
+        /// If-Match and If-None-Match are ignored.
         var ignoresConditions = false
-        /// What arrives of the bodies that ``alters`` chooses.
+        /// The bytes that arrive of the bodies that ``alters`` chooses.
         var alter: @Sendable ([UInt8]) -> [UInt8] = { $0 }
         var alters: @Sendable (String) -> Bool = { $0.hasPrefix("packs/") }
-        /// What the ETag is taken of; for a store whose disk damages what it hashed.
+        /// The bytes from which the ETag is computed; for a store whose disk damages what it
+        /// hashed.
         var keep: @Sendable ([UInt8]) -> [UInt8] = { $0 }
     }
 
-    /// What a PUT's checksum header comes to.
+    /// How the backend treats the checksum header of a PUT.
     enum Header: Sendable, CaseIterable {
         case ignored, checked
-        /// 400 or 501, right or wrong.
+        /// 400 or 501, whether the checksum is right or wrong.
         case rejected, notImplemented
-        /// Refused if it is wrong, but stored all the same.
+        /// Refused if it is wrong, but stored nevertheless.
         case checkedAfterStoring
     }
 
@@ -73,7 +74,7 @@ final class ScriptedStore: Sendable {
             retryPolicy: RetryPolicy(attempts: attempts, base: .milliseconds(1)))
     }
 
-    /// Behaves otherwise from now on.
+    /// Changes the behavior from now on.
     func change(_ body: (inout Conduct) -> Void) {
         shared.state.withLock { body(&$0.conduct) }
     }
@@ -89,7 +90,7 @@ final class ScriptedStore: Sendable {
         }
     }
 
-    /// Puts an object there with a checksum, which need not be its own.
+    /// Stores an object with a checksum, which need not be its own.
     func plant(_ bytes: [UInt8], at key: ObjectKey, checksum: String) {
         shared.state.withLock { state in
             state.objects[key.path] = Object(
@@ -99,7 +100,7 @@ final class ScriptedStore: Sendable {
 
     var keys: [String] { shared.state.withLock { $0.objects.keys.sorted() } }
 
-    /// How often each method came since the last look.
+    /// The number of requests of each method since the last call.
     func counted() -> [String: Int] {
         shared.state.withLock { state in
             defer { state.counts = [:] }

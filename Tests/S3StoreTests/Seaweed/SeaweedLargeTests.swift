@@ -7,7 +7,7 @@ import Testing
 
 @testable import S3Store
 
-/// Large objects on a real S3 server, with the smallest parts that it takes.
+/// Large objects on a real S3 server, with the smallest parts that it accepts.
 @Suite(.serialized, .tags(.seaweed)) struct SeaweedLargeTests {
     private static let part: Int64 = 5 << 20
 
@@ -54,7 +54,7 @@ import Testing
 
         let other = try body(2 * Self.part + 1, seed: 2)
         proxy.on("PUT", .part, .alterRequest { Array($0.dropLast()) + [($0.last ?? 0) ^ 1] })
-        // Without any check the store keeps what arrives.
+        // Without any check the store keeps whatever arrives.
         if dialect.isEmpty { return try store.write([.pack(other)]) }
         let error = #expect(throws: StoreError.self) { try store.write([.pack(other)]) }
         switch error {
@@ -64,7 +64,7 @@ import Testing
         #expect(try self.store().head([.pack(other.digest)]).first?.get() == nil)
     }
 
-    /// Reads what a body was stored as, and compares.
+    /// Reads the object stored for a body, and compares them.
     private func expectStored(_ body: ObjectBody, in store: S3Store) throws {
         let path = directory.path + "/down"
         let found = try store.download([
@@ -92,7 +92,7 @@ import Testing
         let body = try body(size)
         try store.write([.pack(body)])
         try expectStored(body, in: store)
-        // A second time nothing is sent.
+        // The second write sends nothing.
         try store.write([.pack(body)])
         #expect(try openUploads() == 0)
     }

@@ -47,7 +47,7 @@ import Testing
         }
     }
 
-    /// Providers.md has this.
+    /// Providers.md documents these results.
     @Test func probeFindsWhatItChecks() throws {
         let report = try ConformanceProbe(width: 2, rounds: 1).run(on: store).report
         #expect(
@@ -139,7 +139,7 @@ import Testing
 
     @Test(arguments: ["If-None-Match", "If-Match"])
     func oneOfThirtyTwoRacersWins(_ header: String) throws {
-        // One round: SeaweedFS makes losers wait for its lock in steps of a second.
+        // One round: SeaweedFS makes losers wait for its lock in steps of one second.
         let key = key("race-\(header)")
         let condition =
             header == "If-Match"
@@ -156,7 +156,7 @@ import Testing
         for case .failure(let error) in answers { Issue.record("\(error)") }
     }
 
-    /// Sends each request from a thread of its own, all at once; the answers in order.
+    /// Sends all requests at once, each from a thread of its own; returns the answers in order.
     private func race(
         _ width: Int, _ request: (Int) -> StoreRequest
     ) throws -> [Result<StoreAnswer, StoreError>] {
@@ -237,7 +237,7 @@ import Testing
         #expect(try store.readPointer(of: name) == PointerValue(digest: first, etag: etag))
     }
 
-    /// 200 MiB up and down. Another test's memory counts too, hence some room.
+    /// 200 MiB up and down. The memory of other tests counts too, hence the margin.
     @Test func aLargeObjectTakesLittleMemory() throws {
         let directory = try TemporaryDirectory()
         let size: Int64 = 200 << 20
@@ -258,7 +258,7 @@ import Testing
     }
 }
 
-/// Bytes. VmHWM of proc(5).
+/// Peak memory, in bytes. VmHWM of proc(5).
 private func peakMemory() throws -> Int {
     let status = String(decoding: try Files.read("/proc/self/status"), as: UTF8.self)
     let line = try #require(status.split(separator: "\n").first { $0.hasPrefix("VmHWM:") })

@@ -1,8 +1,8 @@
 import ObjectStore
 
 extension Bucket {
-    /// Everything in the store except for the remains of probes: keys and sizes, and what each
-    /// pointer names. Nothing was written as long as it stays the same.
+    /// Everything in the store except for the remains of probes: keys and sizes, and the target of
+    /// each pointer. Nothing was written as long as it stays the same.
     package func listing() throws -> [String] {
         var lines: [String] = []
         var last: String?

@@ -4,8 +4,8 @@ import ObjectStore
 import Posix
 import S3Store
 
-/// A store's objects, one test's own or shared, seen past the program: to damage them, and to look
-/// at what it wrote.
+/// A store's objects, used by one test or by several, accessed without the program: to damage them,
+/// and to inspect what it wrote.
 package final class Bucket: Sendable {
     enum Place: Sendable {
         case file(TemporaryDirectory)
@@ -27,7 +27,7 @@ package final class Bucket: Sendable {
         }
     }
 
-    /// What the program needs to reach the store.
+    /// The variables that the program needs to reach the store.
     package var environment: [String: String] {
         switch place {
         case .file: [:]
@@ -35,9 +35,9 @@ package final class Bucket: Sendable {
         }
     }
 
-    /// The store's URL as the program is given it.
+    /// The store's URL in the form that the program accepts.
     ///
-    /// - Parameter proxy: what stands between, for a store on the network.
+    /// - Parameter proxy: the proxy through which a store on the network is reached.
     package func url(through proxy: FaultProxy? = nil) -> String {
         switch place {
         case .file(let directory): return "file://\(directory.path)"
@@ -47,11 +47,11 @@ package final class Bucket: Sendable {
         }
     }
 
-    /// Gives a state directory the admission that the server has earned, once for all tests: a
-    /// probe of SeaweedFS, where writers of one key wait for each other in steps of a quarter of a
-    /// second, takes most of a minute.
+    /// Stores the server's admission in a state directory. The server is probed once for all tests:
+    /// on SeaweedFS, where writers of one key wait for each other in steps of a quarter of a
+    /// second, a probe takes most of a minute.
     ///
-    /// - Parameter name: in place of the server's own.
+    /// - Parameter name: replaces the server's own name.
     package func admit(
         in state: String, through proxy: FaultProxy?, asServer name: String? = nil
     ) throws {
@@ -89,7 +89,7 @@ package final class Bucket: Sendable {
         return String(decoding: try Files.read("\(directory)/\(name)"), as: UTF8.self)
     }
 
-    /// A proxy before the store's server.
+    /// A proxy in front of the store's server.
     package func makeProxy() throws -> FaultProxy {
         guard case .seaweed(let server, _, _) = place,
             let port = server.endpoint.split(separator: ":").last.flatMap({ UInt16($0) })
@@ -97,7 +97,7 @@ package final class Bucket: Sendable {
         return try FaultProxy(upstream: port)
     }
 
-    /// An object, by what it is.
+    /// An object, by its kind and name.
     package enum Item: Hashable, Sendable, CustomStringConvertible {
         /// `OWNER/REPO`.
         case pointer(String)
@@ -143,8 +143,8 @@ package final class Bucket: Sendable {
         }
     }
 
-    /// Puts bytes in an object's place, whatever the object must be. A file is edited as by a
-    /// careless person; S3 has no other way than a request.
+    /// Replaces an object by any bytes. A file is edited in place, as a careless person would; S3
+    /// offers nothing but a request.
     package func overwrite(_ item: Item, with bytes: [UInt8]) throws {
         switch place {
         case .file(let directory):
@@ -161,7 +161,7 @@ package final class Bucket: Sendable {
         }
     }
 
-    /// The digest that a repository's pointer names.
+    /// The digest that a repository's pointer contains.
     package func pointer(of repository: String) throws -> String {
         guard let bytes = try read(.pointer(repository)) else {
             throw TestFailure("'\(repository)' has no pointer")

@@ -4,20 +4,20 @@ package import ObjectStore
 import Posix
 import Synchronization
 
-/// What a ``FaultyStore`` does to a request.
+/// A fault that a ``FaultyStore`` applies to a request.
 package enum Fault: Sendable {
-    // Passing faults of the way there and back.
+    // Transient faults, on the way to the store or back.
 
     /// Applied; the answer is lost.
     case dropReply
     /// Not applied; no answer.
     case dropRequest
-    /// No answer; a PUT is applied once this many further requests have been made.
+    /// No answer; a PUT is applied after this many further requests.
     case late(requests: Int)
-    /// Applied, then sent again, as an HTTP library does on a dead connection; the second answer
-    /// is what the caller sees.
+    /// Applied, then sent again, as an HTTP library does on a dead connection; the caller gets the
+    /// second answer.
     case resend
-    /// The same, with this status in answer to the second copy.
+    /// The same, with this status as the answer to the second copy.
     case resendRefused(Int)
     /// 503, not applied.
     case unavailable
@@ -33,36 +33,36 @@ package enum Fault: Sendable {
     case rejected
     /// Other bytes are stored, and the store's ETag shows that.
     case alter
-    /// A wait first.
+    /// Delayed.
     case delay(Duration)
-    /// Something else first, on the store within.
+    /// Runs this first, on the underlying store.
     case interleave(@Sendable (any ObjectStore) -> Void)
 
-    // What backends that do not conform do.
+    // Faults of backends that do not conform.
 
-    /// A conditional PUT becomes a plain one.
+    /// A conditional PUT is applied unconditionally.
     case ignoreCondition
-    /// A conditional PUT looks first and writes then.
+    /// A conditional PUT checks first and writes later, not atomically.
     case race
     /// The answer has no ETag, or a weak one.
     case dropETag
-    /// The answer has another ETag than the object.
+    /// The answer has a different ETag than the object.
     case strayETag
-    /// If-Match with a quoted token never holds.
+    /// If-Match with a quoted token never matches.
     case refuseQuotes
-    /// A refused PUT is applied all the same.
+    /// A PUT is refused, but applied nevertheless.
     case applyRefused
-    /// A success without effect.
+    /// Reported as successful, but not applied.
     case pretend
-    /// A GET's first byte is another one.
+    /// The first byte of a GET's body is changed.
     case flipByte
-    /// A GET finds nothing.
+    /// A GET reports that the object does not exist.
     case hide
     /// EIO, as from a file store whose disk has lost a sector.
     case badSector
 }
 
-/// Which requests a fault befalls.
+/// The requests to which a fault applies.
 package struct FaultRule: Sendable {
     package typealias Verb = StoreError.Attempt.Verb
 
@@ -70,11 +70,11 @@ package struct FaultRule: Sendable {
     package var verbs: Set<Verb>
     package var keys: @Sendable (ObjectKey) -> Bool
     package var condition: @Sendable (PutCondition) -> Bool
-    /// Matching requests that are spared first.
+    /// The number of matching requests to skip first.
     package var sparing: Int
-    /// Matching requests that are befallen then.
+    /// The number of matching requests affected after that.
     package var limit: Int
-    /// Of each, 0 to 1.
+    /// The probability for each, from 0 to 1.
     package var probability: Double
 
     package init(
@@ -93,8 +93,8 @@ package struct FaultRule: Sendable {
     }
 }
 
-/// A store that lets others fail. One seed gives one sequence of faults, as long as the requests
-/// come in one order; `story` describes both when a test fails.
+/// A store that makes requests to another one fail. A seed determines the sequence of faults, as
+/// long as the requests come in the same order; `story` describes both when a test fails.
 package final class FaultyStore: ObjectStore {
     package enum TagForm: Sendable { case quoted, bare }
 
@@ -133,7 +133,7 @@ package final class FaultyStore: ObjectStore {
     package var retryPolicy: RetryPolicy { inner.retryPolicy }
     package var checksBodies: Bool { inner.checksBodies }
 
-    /// The seed and the faults that came about: for a failing test's message.
+    /// The seed and the faults that occurred: for a failing test's message.
     package var story: String {
         shared.state.withLock { state in
             "seed \(seed); \(state.told.count) faults: "
@@ -141,10 +141,10 @@ package final class FaultyStore: ObjectStore {
         }
     }
 
-    /// How many faults came about.
+    /// The number of faults that occurred.
     package var faultCount: Int { shared.state.withLock { $0.told.count } }
 
-    /// Lets what is late land.
+    /// Applies the PUTs that are late.
     package func landLate() {
         let late = shared.state.withLock { state in
             defer { state.late = [] }
@@ -336,7 +336,7 @@ extension StoreAnswer {
     }
 }
 
-/// A small generator whose sequence is its seed's alone. Steele, Lea, Flood, "Fast Splittable
+/// A small generator whose sequence depends only on its seed. Steele, Lea, Flood, "Fast Splittable
 /// Pseudorandom Number Generators", 2014.
 package struct SplitMix64: RandomNumberGenerator, Sendable {
     private var state: UInt64

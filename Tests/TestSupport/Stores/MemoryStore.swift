@@ -3,7 +3,7 @@ package import ObjectStore
 import Posix
 import Synchronization
 
-/// A conforming store in memory, which counts what it is asked.
+/// A conforming store in memory, which counts its requests.
 package final class MemoryStore: ObjectStore {
     package let location: String
     package let retryPolicy: RetryPolicy
@@ -48,7 +48,7 @@ package final class MemoryStore: ObjectStore {
         self.retryPolicy = retryPolicy
     }
 
-    /// It keeps the hash of what it was given, and returns it.
+    /// It stores the hash that a PUT carries, and returns it.
     package var dialect: Dialect { .keepsSHA256 }
 
     package var counts: Counts { state.withLock { $0.counts } }
@@ -62,12 +62,12 @@ package final class MemoryStore: ObjectStore {
         state.withLock { $0.objects.keys.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) } }
     }
 
-    /// What is stored at a key, read past all faults; for assertions.
+    /// The bytes stored at a key, without any faults; for assertions.
     package func bytes(at key: ObjectKey) -> [UInt8]? {
         state.withLock { $0.objects[key.path]?.bytes }
     }
 
-    /// Puts anything anywhere; for damage.
+    /// Stores any bytes at any key, to simulate damage.
     package func plant(_ bytes: [UInt8]?, at key: ObjectKey) {
         state.withLock { state in
             guard let bytes else {

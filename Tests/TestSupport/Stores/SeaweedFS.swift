@@ -14,7 +14,7 @@ package final class SeaweedFS: Sendable {
     private let directory: TemporaryDirectory
     private let service: Service
 
-    /// The one server of this process, started when first asked for; it ends with the process.
+    /// The only server of this process, started on first use; it ends with the process.
     package static func shared() throws -> SeaweedFS {
         try started.get()
     }
@@ -44,7 +44,7 @@ package final class SeaweedFS: Sendable {
 
     /// Creates a bucket.
     ///
-    /// - Returns: its name, which no other one has had.
+    /// - Returns: its name, which is unique.
     package func makeBucket() throws -> String {
         try Self.makeBucket(endpoint).name
     }
@@ -62,7 +62,7 @@ package final class SeaweedFS: Sendable {
         let directory = try TemporaryDirectory()
         self.directory = directory
         _ = try directory.directory("data")
-        // It names the access key and its secret, so that signatures are checked.
+        // The file contains the access key and its secret, so that signatures are checked.
         try directory.file(
             "s3.json",
             """
@@ -93,7 +93,7 @@ package final class SeaweedFS: Sendable {
             "-master.port=\(ports[4])", "-master.port.grpc=\(ports[5])",
             "-master.telemetry=false", "-master.volumeSizeLimitMB=1024",
             "-volume.port=\(ports[6])", "-volume.port.grpc=\(ports[7])",
-            // Each bucket takes seven.
+            // Each bucket uses seven volumes.
             "-volume.max=1000", "-volume.preStopSeconds=0",
         ]
     }

@@ -1,7 +1,7 @@
 import ObjectStore
 import Synchronization
 
-/// Writers and readers of one key at once.
+/// Concurrent writers and readers of one key.
 extension StoreContract {
     @Sendable static func racingSwaps(_ store: any ObjectStore) throws {
         let key = key()
@@ -79,7 +79,7 @@ extension StoreContract {
                 defer { tokens[etag] = body }
                 return tokens[etag]
             }
-            // MD5 tokens repeat for one body, and that is all that may share a token.
+            // MD5 tokens repeat for equal bodies; only these may share a token.
             try expect(before == nil || before == body, "one token for '\(body)' and another body")
         }
         _ = try concurrently(4) { racer in

@@ -2,7 +2,7 @@ import Bytes
 package import ObjectStore
 import Posix
 
-/// What every store must do, as named cases that any test target can run on any store.
+/// The requirements for every store, as named cases that any test target can run on any store.
 package struct StoreContract: Sendable, CustomStringConvertible {
     package let name: String
     package let check: @Sendable (any ObjectStore) throws -> Void
@@ -214,7 +214,7 @@ package struct StoreContract: Sendable, CustomStringConvertible {
         try expect(try store.get(key, limit: 10) == nil, "it is still there")
         try expectRefused(store, "2", key, .ifMatch(first))
         _ = try put(store, "3", key, .ifAbsent)
-        // S3 says 204 to both.
+        // S3 answers both with 204.
         switch try one(store, .delete(Self.key())) {
         case .absent, .deleted: break
         case let other: throw TestFailure("deleting nothing was answered \(other)")
@@ -252,7 +252,7 @@ package struct StoreContract: Sendable, CustomStringConvertible {
         for (run, name) in places {
             _ = try put(store, name, .probe(run: run, name: name), .always)
         }
-        // Whatever comes first, "x/" or "x-1/": each page ends where the next one begins.
+        // Whichever comes first, "x/" or "x-1/": each page starts where the previous one ended.
         var listed: [String] = []
         while true {
             let rest = try store.list(prefix: "probe/\(run)", startingAfter: listed.last)
@@ -279,7 +279,7 @@ package struct StoreContract: Sendable, CustomStringConvertible {
         try expect(try store.list(prefix: "no/such/", startingAfter: nil).isEmpty, "of nothing")
     }
 
-    // MARK: What is built on them
+    // MARK: Operations built on them
 
     @Sendable private static func repeatedWrites(_ store: any ObjectStore) throws {
         let pack = Array("pack \(Hex.random())".utf8)

@@ -5,7 +5,7 @@ import Posix
 package enum StoreUnderTest: String, CaseIterable, Sendable {
     case file, seaweed
 
-    /// A store with nothing in it.
+    /// An empty store.
     package func makeBucket() throws -> Bucket {
         switch self {
         case .file: try Bucket(.file(TemporaryDirectory()))
@@ -17,6 +17,6 @@ package enum StoreUnderTest: String, CaseIterable, Sendable {
         }
     }
 
-    /// One for all: each takes the server's room.
+    /// Shared by all tests, as each bucket takes up space on the server.
     private static let bucket = Result { try SeaweedFS.shared().makeBucket() }
 }
