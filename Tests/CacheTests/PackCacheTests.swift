@@ -237,7 +237,7 @@ private struct Shelf {
             unlink(source)
             #expect(access(target, F_OK) == 0)
         }
-        // What is not there is not copied, and nothing is left of a copy that fails.
+        // A missing file is not copied, and a failed copy leaves nothing.
         let scratch = try TemporaryDirectory()
         for link in [FileLink.system, FileLink { _, _ in EXDEV }] {
             #expect(throws: SystemError.self) {

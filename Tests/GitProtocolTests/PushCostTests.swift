@@ -2,7 +2,7 @@ import Testing
 
 @testable import GitProtocol
 
-/// What a push's lines cost.
+/// The cost of a push's lines.
 @Suite struct PushCostTests {
     private static let ids = "\(PushRequest.zero) \(PushRequest.one)"
 

@@ -1,7 +1,7 @@
 import GitProtocol
 import Testing
 
-/// What comes in is cut anywhere: every way to cut it must give the same.
+/// A stream that is cut anywhere: every way to cut it must give the same.
 @Suite struct StreamTests {
     /// Feeds `bytes` cut at `first` and `second`.
     private static func cut(

@@ -144,7 +144,7 @@ import Testing
                 case 1: _ = try? StateDirectory(path: path)
                 default:
                     let workspace = try state.makeWorkspaceDirectory()
-                    // What is missing was cleared, and never swept: nobody else has its name.
+                    // A missing directory was cleared, and never swept: no other one has its name.
                     #expect(workspace.path.hasPrefix(workspace.home.path + "/"))
                 }
             }

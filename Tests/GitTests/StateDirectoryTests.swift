@@ -26,7 +26,7 @@ import Testing
         #expect(try processes(scratch.path).isEmpty)
     }
 
-    /// What holds a process's directory: the lock of itself, or, of an earlier version, of a file in
+    /// The lock of a process's directory: that of itself, or, of an earlier version, of a file in
     /// it.
     @Test(arguments: [("live-2-dead", ""), ("live-dead", "/lock")])
     func directoryOfAKilledProcessIsSwept(name: String, lock: String) throws {

@@ -75,7 +75,7 @@ struct WatchedStore: ObjectStore {
         try expectWhole(workspace)
     }
 
-    /// What the store is asked for.
+    /// The requests to the store.
     func requests(_ bench: Bench, _ body: () throws -> Void) rethrows -> Int {
         bench.memory.resetCounts()
         try body()

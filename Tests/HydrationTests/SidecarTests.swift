@@ -72,7 +72,7 @@ private struct LargePack {
         bench.memory.plant(graph, at: .commitGraph(digest))
     }
 
-    /// What a reader's workspace has of them.
+    /// The sidecars in a reader's workspace.
     func hydrate(_ body: (borrowing HydratedWorkspace) throws -> Void = { _ in }) throws -> [String]
     {
         let workspace = try bench.hydration().readWorkspace(

@@ -11,7 +11,7 @@ import Testing
 @testable import Migration
 @testable import Repository
 
-/// What may be imported.
+/// Repositories that can be imported, and others.
 @Suite struct ImportSourceTests {
     private func refusal(
         _ path: String, head: String? = nil, accepting: [String] = [],
@@ -213,7 +213,7 @@ import Testing
             bytes[place] ^= 0x10
             try Files.write(bytes, to: "\(directory)/\(name)")
             let bench = try Bench()
-            // Where it is in an object that is there twice, the other one is taken.
+            // If it is in an object that exists twice, the other one is used.
             do {
                 try bench.bring(tree.path)
                 _ = try bench.check()

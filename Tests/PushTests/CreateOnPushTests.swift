@@ -10,7 +10,7 @@ import Testing
 /// A push creates the repository that it names, in its own swap, and a push that is refused
 /// creates nothing.
 @Suite struct CreateOnPushTests {
-    /// What a push finds: nothing at all, or the tombstone of a repository that was deleted.
+    /// The state before a push: nothing at all, or the tombstone of a deleted repository.
     enum Beginning: CaseIterable { case absent, tombstone }
 
     private struct Fixture {

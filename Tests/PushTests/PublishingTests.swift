@@ -197,6 +197,6 @@ import Testing
 }
 
 extension StringProtocol {
-    /// Where a text first occurs.
+    /// The place where a text first occurs.
     fileprivate func range(of text: String) -> Range<Index>? { ranges(of: text).first }
 }

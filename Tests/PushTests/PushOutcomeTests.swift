@@ -8,7 +8,7 @@ import Testing
 @testable import Push
 @testable import Repository
 
-/// What git says, what it did, what was asked and what was allowed must be one.
+/// git's report, its changes, the request and the permission must agree.
 @Suite struct PushOutcomeTests {
     private static let zero = String(repeating: "0", count: 40)
     private static let one = String(repeating: "1", count: 40)

@@ -32,7 +32,7 @@ import Testing
             return (error as? StoreError)?.leavesWriteUnknown == true
         }
 
-        /// Ref → new value; nil: deleted.
+        /// Ref → new value; nil if it is deleted.
         func effects(of names: [String]) -> [String: String?] {
             var effects: [String: String?] = [:]
             for command in push.commands where names.contains(command.name) {

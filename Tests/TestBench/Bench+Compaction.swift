@@ -33,7 +33,7 @@ extension Bench {
     /// Pushes a history of small commits, each with a tree of two levels and a file, as one pack;
     /// that pack's digest.
     ///
-    /// - Parameter parent: what it goes on from; nil: it is a branch of its own.
+    /// - Parameter parent: the commit that it continues; nil for a new branch.
     @discardableResult
     package func pushHistory(commits: Int, from parent: String? = nil) throws -> Digest {
         let before = try published().manifest.packs

@@ -26,7 +26,7 @@ extension Bench {
         return state.digest
     }
 
-    /// What becomes of objects that no ref reaches.
+    /// The fate of objects that no ref reaches.
     package enum Unreachable { case kept, dropped }
 
     /// Folds all packs into one, as a compaction does.

@@ -18,7 +18,7 @@ package import TestSupport
 /// A repository in a store in memory, and what it takes to push to it without a web server.
 package final class Bench: Sendable {
     package let memory: MemoryStore
-    /// What is used: the memory, or something around it.
+    /// The store in use: the memory, or something around it.
     package let store: any ObjectStore
     package let state: StateDirectory
     package let git: GitProgram
@@ -64,7 +64,7 @@ package final class Bench: Sendable {
         get throws { try Programs.buildDirectory() + "/git-s3-backend-hook" }
     }
 
-    /// What a process has that starts now: what is kept on the disk, and nothing in memory.
+    /// The hydration of a process that starts now: with the cache on disk, and nothing in memory.
     package func hydration(
         hook: String? = nil, files: FileLink = .system, patience: Duration = .seconds(60)
     ) throws -> Hydration {
@@ -96,7 +96,7 @@ package final class Bench: Sendable {
             pack: try source.pack([commit], without: old.map { [$0] } ?? []))
     }
 
-    /// Who answers the hook.
+    /// The answer to the hook.
     package enum Answering {
         case allow
         case deny

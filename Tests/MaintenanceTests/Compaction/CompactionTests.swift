@@ -43,7 +43,7 @@ import Testing
         #expect(try bench.objects() == objects)
         #expect(try bench.check() == listed)
         #expect(try bench.leftovers().isEmpty)
-        // Who read the pointer before goes on with what it named.
+        // A reader of the earlier pointer continues with the earlier packs.
         let old = try bench.hydration().readWorkspace(before, log: Bench.log, limits: .none)
         try Command.runGit(["fsck", "--full", "--strict"], in: old.path)
         #expect(try bench.push(bench.onePush()).isPublished, "and pushes go on")
@@ -94,7 +94,7 @@ import Testing
         try bench.push(gone)
         let id = gone.commands[0].new
         try bench.push(PushRequest(commands: [(id, bench.zero, "refs/heads/gone")]))
-        // What nothing refers to, among it a commit whose parent is nowhere.
+        // Unreachable objects, among them a commit whose parent does not exist.
         let stray = try bench.source.commit("stray", parent: bench.source.commit("never sent"))
         let ids = try bench.source.run(["rev-list", "--objects", "\(stray)^!"]).line
             .split(separator: "\n").map { "\($0.prefix(40))\n" }

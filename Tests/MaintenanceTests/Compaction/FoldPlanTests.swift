@@ -21,7 +21,7 @@ import Testing
         arguments: [
             ([], 0), ([7], 0), ([100, 50], 0), ([100, 51], 2), ([3, 3, 3], 3), ([8, 4, 2, 1], 0),
             ([1000, 3, 3, 3], 3), ([1000, 400, 100, 60, 2, 1], 4), ([10_000, 3, 3, 3, 4990], 3),
-            // What the small ones come to is too close to the next, and to the one after it.
+            // The sum of the small ones is too close to the next, and to the one after it.
             ([1000, 400, 100, 99, 2], 5), ([1000, 10, 9, 8], 3), ([0], 0), ([0, 1], 2),
             ([0, 2], 0),
         ] as [([Int], Int)])

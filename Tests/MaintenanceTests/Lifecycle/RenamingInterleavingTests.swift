@@ -14,7 +14,7 @@ import Testing
 /// Two commands at one repository, in every order of their requests: it never has two names, and is
 /// never lost.
 @Suite(.tags(.race)) struct RenamingInterleavingTests {
-    /// What is done to a repository.
+    /// A command on a repository.
     enum Action: String, CaseIterable, Sendable {
         case renameToNew, renameToThird, resumeToNew, resumeToThird, restore, createOld, createNew
         case deleteOld
@@ -40,7 +40,7 @@ import Testing
         case backAgain
     }
 
-    /// What happens to the first command at one of its requests.
+    /// The fate of the first command at one of its requests.
     enum Event: CaseIterable, Sendable {
         /// The second one runs from its beginning to its end.
         case interleaved
@@ -238,7 +238,7 @@ import Testing
             try restore(in: memory, to: last.digest)
         }
         try restore(in: memory)
-        // What becomes of that is no matter of the first.
+        // Its later fate does not concern the first one.
         let fourth = try #require(RepositoryName("owner/fourth"))
         try rename(fourth, in: memory)
         #expect(throws: LifecycleError.renamed(old, to: fourth)) { try restore(in: memory) }

@@ -20,7 +20,7 @@ import Testing
         new = try #require(RepositoryName("other/name"))
     }
 
-    /// What a name resolves to, past all faults.
+    /// The resolution of a name, past all faults.
     private func resolve(_ name: RepositoryName, _ bench: Bench) throws -> Snapshot.Resolution {
         try Manifests(bench.memory).resolve(name)
     }

@@ -11,7 +11,7 @@ import Testing
 @Suite(.tags(.race)) struct RepairRaceTests {
     typealias Scene = RepairScene
 
-    /// What else happens to a pack right before it is overwritten.
+    /// Another change of a pack right before it is overwritten.
     private func repairing(
         _ damage: ([UInt8]) -> [UInt8]?, while other: @escaping @Sendable ([UInt8]) -> [UInt8]?
     ) throws -> (Scene, RepairScene.Run) {

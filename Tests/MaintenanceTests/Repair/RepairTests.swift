@@ -36,7 +36,7 @@ struct RepairScene {
         packs = Array(first) + Array(state.manifest.packs.subtracting(first))
         scratch = try TemporaryDirectory()
         if cacheSize > 0 {
-            // What a push publishes through another store is not among the kept manifests.
+            // A push through another store does not cache its manifest.
             let manifests = bench.state.path + "/manifests"
             try Files.makeDirectories(manifests)
             try Files.write(manifest, to: "\(manifests)/\(state.digest)")
@@ -48,7 +48,7 @@ struct RepairScene {
     var memory: MemoryStore { bench.memory }
     var manifest: [UInt8] { memory.bytes(at: .manifest(state.digest)) ?? [] }
 
-    /// What a run found and came to.
+    /// The findings and the outcome of a run.
     struct Run {
         var findings: [String] = []
         var outcome = RepairOutcome()

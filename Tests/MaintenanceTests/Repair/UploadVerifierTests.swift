@@ -33,7 +33,7 @@ import Testing
             let state = try bench.published()
             manifest = state.digest
             if cacheSize > 0 {
-                // What a push publishes through another store is not among the kept manifests.
+                // A push through another store does not cache its manifest.
                 let directory = bench.state.path + "/manifests"
                 try Files.makeDirectories(directory)
                 let bytes = try #require(bench.memory.bytes(at: .manifest(manifest)))

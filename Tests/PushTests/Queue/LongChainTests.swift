@@ -34,7 +34,7 @@ import Testing
         bench.memory.resetCounts()
         #expect(try bench.settle(push, in: bench.queue(), attempts: 2).isPublished)
         #expect(bench.memory.counts.gets < 5)
-        // Where only one swap may be tried, it is lost, and known to be.
+        // If only one swap may be tried, the push is lost, and known to be.
         let other = try bench.receive(bench.onePush())
         bench.memory.plant(bench.memory.bytes(at: pointer), at: pointer)
         guard case .lost = try bench.settle(other, in: bench.queue(), attempts: 1) else {

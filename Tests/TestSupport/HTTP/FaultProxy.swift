@@ -11,7 +11,7 @@ import Synchronization
 /// connection serves one request: on a used one that dies, a library may send its request again
 /// behind our back, and no test could tell what it caused.
 package final class FaultProxy: Sendable {
-    /// What is done with a request, other than to pass it on.
+    /// A treatment of a request other than passing it on.
     package enum Action: Sendable {
         /// It is passed on; the answer is not: the connection is closed instead.
         case loseAnswer
@@ -33,7 +33,7 @@ package final class FaultProxy: Sendable {
         case alter(@Sendable ([UInt8]) -> [UInt8])
         /// This is done to its body, then it is passed on.
         case alterRequest(@Sendable ([UInt8]) -> [UInt8])
-        /// It is passed on; that its condition failed is told as a success. (To take the condition
+        /// It is passed on; a failed condition is answered as a success. (To take the condition
         /// away would spoil the signature.)
         case hideFailedCondition
     }
@@ -60,7 +60,7 @@ package final class FaultProxy: Sendable {
         package var status: Int?
     }
 
-    /// What a request is about: method and sort of object.
+    /// The subject of a request: method and kind of object.
     package struct Kind: Hashable, Sendable, CustomStringConvertible {
         package let method: String
         package let object: StoredKind

@@ -43,7 +43,7 @@ struct HTTPReader {
 
     init(_ socket: Int32) { self.socket = socket }
 
-    /// Reads start line and headers; nil: the other side closed before the first byte.
+    /// Reads start line and headers; nil if the other side closed before the first byte.
     mutating func head() throws -> HTTPMessage? {
         guard let start = try line() else { return nil }
         var message = HTTPMessage(start: start)

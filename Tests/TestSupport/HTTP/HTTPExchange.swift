@@ -31,7 +31,7 @@ package final class HTTPExchange: Sendable {
     /// Ends a chunked body.
     package func endChunks() throws { try send(Array("0\r\n\r\n".utf8)) }
 
-    /// What has come, waiting for at least one byte; nothing: the server has closed.
+    /// The bytes that have arrived, at least one; none if the server has closed.
     package func receive() throws -> [UInt8] {
         var chunk = [UInt8](repeating: 0, count: 1 << 16)
         let count = try check("recv") { recv(socket.raw, &chunk, chunk.count, 0) }

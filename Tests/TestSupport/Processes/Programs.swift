@@ -1,6 +1,6 @@
 import Glibc
 
-/// Where the programs are that the tests run.
+/// The paths of the programs that the tests run.
 package enum Programs {
     /// The directory of this test process, which is where SwiftPM builds the executables too.
     package static func buildDirectory() throws -> String {

@@ -64,7 +64,7 @@ package final class Service: Sendable {
         child.withLock { $0 = nil }
     }
 
-    /// What the server has written so far.
+    /// The server's output so far.
     package var log: String {
         let bytes = (try? Files.read(logPath)) ?? []
         return String(decoding: bytes, as: UTF8.self)

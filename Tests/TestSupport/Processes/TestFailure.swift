@@ -1,4 +1,4 @@
-/// What a test's servers and clients throw: one sentence for the person who reads the log.
+/// An error of a test's servers and clients: one sentence for the reader of the log.
 package struct TestFailure: Error, CustomStringConvertible {
     package let description: String
 

@@ -67,7 +67,7 @@ package final class ApacheSite: BackendHost {
 
     package var port: UInt16 { apache.port }
 
-    /// What the program has logged so far.
+    /// The program's log so far.
     package var log: String { instance?.log ?? apache.log }
 
     package func reload() { apache.reload() }

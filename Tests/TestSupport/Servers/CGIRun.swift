@@ -27,7 +27,7 @@ package struct CGIRun: Sendable {
 
     /// Runs the program once, however it ends.
     ///
-    /// - Parameter length: what is announced of the body; nil: nothing.
+    /// - Parameter length: the announced length of the body; nil if none is announced.
     package func run(
         _ method: String, _ path: String, query: String = "", variables: [String: String] = [:],
         input: Command.Input = .nothing, length: Int? = nil

@@ -22,6 +22,6 @@ package final class FCGIWrap: Sendable {
         try service.waitUntilReady { (try? Sockets.connect(path: socket)) != nil }
     }
 
-    /// What the programs have written to standard error so far.
+    /// The programs' standard error so far.
     package var log: String { service.log }
 }

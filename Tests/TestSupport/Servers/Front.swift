@@ -95,7 +95,7 @@ package final class CGISite: BackendHost {
 
     package var port: UInt16 { nginx.port }
 
-    /// What the program has logged so far.
+    /// The program's log so far.
     package var log: String { wrapper.log }
 
     package func reload() { nginx.reload() }

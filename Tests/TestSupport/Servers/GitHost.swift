@@ -17,7 +17,7 @@ extension GitHost {
 
     /// Makes an empty repository, and names it.
     ///
-    /// - Parameter name: nil: one that is new.
+    /// - Parameter name: nil for a new one.
     @discardableResult
     package func create(_ name: String? = nil, _ options: String...) throws -> String {
         let repository = name ?? "team/r-\(Hex.random(bytes: 6))"
@@ -45,7 +45,7 @@ package protocol BackendHost: GitHost {
     /// With the state directory that is in use.
     var setup: ServerProcess.Setup { get }
 
-    /// What the program has logged so far, by way of the web server or not.
+    /// The program's log so far, through the web server or not.
     var log: String { get }
 
     /// Bytes of the files that the web server keeps, deleted ones included.

@@ -2,7 +2,7 @@ import Glibc
 import Posix
 
 extension BackendHost {
-    /// What requests have left in the state directory: workspaces, and processes in them.
+    /// Remains of requests in the state directory: workspaces, and processes in them.
     package func leftovers() throws -> [String] {
         guard let state = setup.state else { throw TestFailure("a site without a state directory") }
         let workspaces = state.path + "/workspaces"

@@ -7,10 +7,10 @@ package final class Nginx: Sendable {
     private let directory: TemporaryDirectory
     private let service: Service
 
-    /// Who may push.
+    /// A user who may push.
     package static let passwords = ["alice": "wonderland", "bob": "builder"]
 
-    /// What answers the requests.
+    /// The program behind nginx.
     package enum Upstream: Sendable {
         /// A FastCGI server on a Unix socket.
         case fastCGI(socket: String)
@@ -36,8 +36,8 @@ package final class Nginx: Sendable {
     private static let directory = Documentation.root + "/nginx"
     private static let shipped = directory + "/git-s3-backend.conf"
 
-    /// The configuration for `upstream`: the shipped file itself, or, since fcgiwrap has to be told
-    /// what to run, a copy with that added.
+    /// The configuration for `upstream`: the shipped file itself, or, since fcgiwrap needs
+    /// the path of the program, a copy with that added.
     private static func location(
         _ upstream: Upstream, _ directory: TemporaryDirectory
     ) throws -> String {

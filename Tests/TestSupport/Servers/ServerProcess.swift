@@ -8,15 +8,15 @@ package final class ServerProcess: Sendable {
     private let directory: TemporaryDirectory
     private let service: Service
 
-    /// Where the program keeps its state, and what it is started with.
+    /// The state and the settings of the program.
     package struct Setup: Sendable {
         package var bucket: Bucket
         /// Options after `serve`, over those that every start needs.
         package var options: [String] = []
         package var environment: [String: String] = [:]
-        /// Kept from an earlier start; nil: a fresh one.
+        /// The state of an earlier start; nil for a fresh one.
         package var state: TemporaryDirectory?
-        /// Another copy of the program; nil: that which was built.
+        /// Another copy of the program; nil for the one that was built.
         package var program: String?
         /// Through which the store is reached, where it is one on the network.
         package var proxy: FaultProxy?
@@ -26,12 +26,12 @@ package final class ServerProcess: Sendable {
         /// Directives of an operator, besides those that are shipped or documented.
         package var serverConfiguration = ""
 
-        /// Where the store's admission comes from.
+        /// The origin of the store's admission.
         package var admission = AdmissionSource.given
 
         package enum AdmissionSource: Sendable { case given, probed }
 
-        /// Who makes the socket.
+        /// The creator of the socket.
         package var launcher = Launcher.itself
 
         package enum Launcher: Sendable {
@@ -81,7 +81,7 @@ package final class ServerProcess: Sendable {
     ) throws -> (program: String, arguments: [String]) {
         let program = try setup.program ?? Programs.server()
         var words = ["serve", "--store", setup.storeURL, "--state-dir", state]
-        // What passes a proxy is counted and scripted: nothing may be read in the background.
+        // Requests through a proxy are counted and scripted: nothing may be read in the background.
         if setup.proxy != nil, !setup.options.contains("--verify-uploads") {
             words += ["--verify-uploads", "off"]
         }
@@ -110,7 +110,7 @@ package final class ServerProcess: Sendable {
         if chmod(directory.path, 0o711) != 0 { throw SystemError("chmod", directory.path) }
     }
 
-    /// What the program needs of its environment, and nothing of this process's.
+    /// The program's environment, with nothing of this process's.
     package static func environment(_ setup: Setup) -> [String: String] {
         ["PATH": "/usr/bin:/bin", "HOME": "/nonexistent"]
             .merging(setup.bucket.environment) { $1 }
