@@ -53,6 +53,6 @@ struct GzipDecoder: ~Copyable {
 
     /// Checks that the stream is complete, at the end of the input.
     func end() throws(RequestError) {
-        if !isBetweenMembers || isAtStart { throw .badGzip("it is cut short") }
+        if !isBetweenMembers || isAtStart { throw .badGzip("it is truncated") }
     }
 }

@@ -56,7 +56,7 @@ final class ImportWorkspace {
         for (name, id) in source.refs.sorted(by: { $0.key < $1.key }) {
             guard let type = types[id] else {
                 throw ImportError.broken(
-                    source.path, reason: "its ref '\(name)' names \(id), which is not there")
+                    source.path, reason: "its ref '\(name)' points to \(id), which does not exist")
             }
             if name.isBranch, type != "commit" {
                 throw ImportError.broken(

@@ -220,7 +220,7 @@ extension ProbeRun {
             case .stored: winners.append(racer)
             case .dropped: dropped.append(racer)
             case .refused(.absent) where start != nil:
-                throw failure(step, "racer \(racer) was told that the object is not there")
+                throw failure(step, "racer \(racer) was answered that the object does not exist")
             case .refused: break
             case .broken(let cause): throw failure(step, "racer \(racer): \(cause)")
             }

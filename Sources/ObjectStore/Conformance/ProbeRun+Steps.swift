@@ -114,7 +114,7 @@ extension ProbeRun {
     /// Reads an object with one GET. A missing object is a failure.
     func read(_ step: ProbeStep) throws(ProbeFailure) -> ProbeObject {
         guard let object = try readIfThere(step) else {
-            throw failure(step, "an object that was written is not there")
+            throw failure(step, "an object that was written does not exist")
         }
         return object
     }
