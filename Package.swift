@@ -137,6 +137,9 @@ let package = Package(
             dependencies: ["ObjectStore", "Bytes", "Posix", "TestSupport"],
             path: "Tests/FileStoreRacer", swiftSettings: settings),
         .testTarget(
+            name: "TestSupportTests", dependencies: ["Posix", "TestSupport", "FileStoreRacer"],
+            swiftSettings: settings),
+        .testTarget(
             name: "ObjectStoreTests",
             dependencies: [
                 "ObjectStore", "S3Store", "Bytes", "Posix", "TestSupport", "FileStoreRacer",

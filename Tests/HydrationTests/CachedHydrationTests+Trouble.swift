@@ -53,7 +53,7 @@ extension CachedHydrationTests {
         }
     }
 
-    @Test(.enabled(if: getuid() == 0, "takes root, to be somebody else"))
+    @Test(.enabled(if: getuid() == 0, "requires root, to act as another user"))
     func stateDirectoryOfAnotherUserIsServedFrom() throws {
         for mode in [0o444, 0o400] as [mode_t] {
             let bench = try filled()

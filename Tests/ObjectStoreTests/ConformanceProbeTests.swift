@@ -149,7 +149,7 @@ import Testing
     }
 
     @Test func aWinnerWhoseBytesAreNotThereIsFound() {
-        // One writer is told that it won, but nothing was written; another one has won without an
+        // One writer gets the answer that it won, but nothing was written; another one has won without an
         // answer.
         let isRace: @Sendable (ObjectKey) -> Bool = { $0.path.contains("create-race") }
         let rules = [

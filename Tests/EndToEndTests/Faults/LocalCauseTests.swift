@@ -105,7 +105,7 @@ extension EndToEnd {
         }
 
         // D4
-        @Test(.enabled(if: SmallDisk.mayBeMounted, "takes root, and leave to mount"))
+        @Test(.enabled(if: SmallDisk.mayBeMounted, "requires root, and permission to mount"))
         func pushThatFindsTheDiskFullTakesRoomFromTheCacheForTheNext() throws {
             let disk = try SmallDisk(mebibytes: 6)
             var setup = ServerProcess.Setup(try StoreUnderTest.file.makeBucket())

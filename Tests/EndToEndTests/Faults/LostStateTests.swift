@@ -146,7 +146,7 @@ extension EndToEnd {
         }
 
         // D5
-        @Test(.enabled(if: getuid() == 0, "takes root, to give a directory away"))
+        @Test(.enabled(if: getuid() == 0, "requires root, to change the owner of a directory"))
         func directoryOfAnotherUserIsRefused() throws {
             let place = try CommandPlace()
             let state = place.directory.path + "/state"

@@ -136,7 +136,7 @@ extension EndToEnd {
             try expectServed(living, repository, equals: tree)
         }
 
-        @Test(.enabled(if: SmallDisk.mayBeMounted, "takes root, and leave to mount"))
+        @Test(.enabled(if: SmallDisk.mayBeMounted, "requires root, and permission to mount"))
         func fullDiskShrinksTheCacheAndIsStatus503AfterThat() throws {
             let bucket = try StoreUnderTest.file.makeBucket()
             let direct = try Site(ServerProcess.Setup(bucket))
