@@ -146,7 +146,7 @@ import Testing
         try Files.write(Array("nonsense\n".utf8), to: heads + "/bad")
         #expect(try refusal(tree.path).contains("ignoring broken ref refs/heads/bad"))
         try Files.write(Array((String(repeating: "1", count: 40) + "\n").utf8), to: heads + "/bad")
-        #expect(try refusal(tree.path).contains("'refs/heads/bad' names 1111"))
+        #expect(try refusal(tree.path).contains("'refs/heads/bad' points to 1111"))
         try Files.write(Array((try tree.git("rev-parse", "v1") + "\n").utf8), to: heads + "/bad")
         #expect(try refusal(tree.path).contains("its branch 'refs/heads/bad' names a tag"))
         unlink(heads + "/bad")
