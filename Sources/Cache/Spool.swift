@@ -119,8 +119,10 @@ package final class Spool: @unchecked Sendable {
         case .end: return 0
         case .copied(let copied): count = copied
         case .file(let file, let offset, let limit):
-            count = try file.read(
-                into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<limit]), at: offset)
+            count =
+                try file?.read(
+                    into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<limit]), at: offset)
+                ?? 0
             // A shorter file must not look like the end of the stream.
             if count == 0 { throw SystemError("pread", "a spool", code: EIO) }
         }
@@ -135,7 +137,7 @@ package final class Spool: @unchecked Sendable {
     private enum Place {
         case end
         case copied(Int)
-        case file(SpoolFile, offset: Int64, limit: Int)
+        case file(SpoolFile?, offset: Int64, limit: Int)
     }
 
     /// Called with the lock held.
@@ -147,7 +149,6 @@ package final class Spool: @unchecked Sendable {
             buffer.copyBytes(from: memory[offset..<offset + count])
             return .copied(count)
         }
-        guard let file else { return .end }
         return .file(
             file, offset: Int64(offset - memory.count),
             limit: min(buffer.count, Int(end - position)))
@@ -196,7 +197,8 @@ package final class Spool: @unchecked Sendable {
     }
 }
 
-/// A file without a name, which counts against the space of spools. open(2), O_TMPFILE.
+/// An unlinked file, which counts against the space of spools. Not every file system has O_TMPFILE, of
+/// open(2).
 private final class SpoolFile {
     private let descriptor: OwnedDescriptor
     private let space: SpoolSpace

@@ -26,7 +26,7 @@ extension Responder {
             advertisement =
                 try answers.advertisement(
                     of: service, version, snapshot.manifest, limits: gitLimits)
-                ?? advertiseByGit(service, snapshot, gitLimits, call)
+                ?? advertiseByGit(service, snapshot, call)
         case .absent, .deleted:
             // Advertise an empty repository in the usual object format.
             guard service == .receivePack, limits.missingRepository == .creates,
@@ -48,13 +48,14 @@ extension Responder {
 
     /// Advertises with git, if the manifest lacks peeled values.
     private func advertiseByGit(
-        _ service: GitService, _ snapshot: Snapshot, _ gitLimits: GitLimits, _ call: Call
+        _ service: GitService, _ snapshot: Snapshot, _ call: Call
     ) throws -> [UInt8] {
         let slot = try slots.take(
             for: client(of: call.request), hangup: call.connection.hangupDescriptor)
         defer { _ = slot }
         call.mark(.slot)
 
+        let gitLimits = GitLimits.until(deadline)
         let hydrated = try hydration.readWorkspace(
             snapshot, log: call.log, limits: gitLimits)
         call.mark(.hydrated)

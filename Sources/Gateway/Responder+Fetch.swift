@@ -60,29 +60,32 @@ extension Responder {
         let hydrated = try early.take() ?? hydrate(snapshot, call)
         FaultPoint.reach(.fetchHydrated)
         let answer = try SpooledAnswer(call.response, type: type, through: spools)
+        var hasOutput = false
         let run = Result {
             try UploadPack(git: hydration.git, client: client).answer(
                 body, in: hydrated.workspace, limits: .until(deadline)
             ) { bytes in
+                hasOutput = true
                 try answer.append(bytes) { wait in slot.lend { wait() } }
             }
         }
         call.mark(.git)
+        var isClients = false
+        if case .success(let ending) = run, !ending.succeeded {
+            isClients = ending.words.blameClient(havingRefs: snapshot.manifest.refs.values)
+            if !isClients || hasOutput { hydrated.doubtPacks() }
+        }
         // The client may need longer, but git has finished.
         _ = consume slot
+        _ = consume hydrated
         defer { call.mark(.sent) }
         switch run {
         case .success: try answer.finish()
         case .failure: answer.abort()
         }
         let ending = try run.get()
-        if ending.succeeded {
-            if !call.response.hasBegun { try call.response.begin(type: type) }
-            return
-        }
-        let isClients = ending.words.blameClient(havingRefs: snapshot.manifest.refs.values)
-        if !isClients || call.response.hasBegun { hydrated.doubtPacks() }
-        try report(ending, isClients, call)
+        if !ending.succeeded { return try report(ending, isClients, call) }
+        if !call.response.hasBegun { try call.response.begin(type: type) }
     }
 
     private func hydrate(_ snapshot: Snapshot, _ call: Call) throws -> HydratedWorkspace {

@@ -94,8 +94,8 @@ struct GitProcess: ~Copyable {
                 pollfd(fd: $0, events: Int16(POLLIN), revents: 0)
             }
             polled.append(hangup)
-            try Posix.check("poll") { poll(&polled, nfds_t(polled.count), Self.interval) }
-            try check(limits, polled[2])
+            try check("poll") { poll(&polled, nfds_t(polled.count), Self.interval) }
+            try enforce(limits, polled[2])
             if polled[0].revents != 0 {
                 let count = try Self.read(open.output, into: &buffer)
                 let start = ContinuousClock.now
@@ -131,8 +131,8 @@ struct GitProcess: ~Copyable {
     ) throws {
         while !child.hasEnded {
             var polled = [pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0), hangup]
-            try Posix.check("poll") { poll(&polled, nfds_t(polled.count), interval) }
-            try check(limits, polled[1])
+            try check("poll") { poll(&polled, nfds_t(polled.count), interval) }
+            try enforce(limits, polled[1])
         }
     }
 
@@ -142,8 +142,11 @@ struct GitProcess: ~Copyable {
         return pollfd(fd: descriptor ?? -1, events: PollEvents.hangup, revents: 0)
     }
 
-    private func check(_ limits: GitLimits, _ hangup: pollfd) throws {
+    /// Time in which the client's body was awaited does not count.
+    private func enforce(_ limits: GitLimits, _ hangup: pollfd) throws {
         if hangup.revents != 0 { throw GitError.clientGone }
+        var limits = limits
+        if let waited = feeder?.waited { limits.extend(by: waited) }
         try limits.check(run.step)
     }
 
@@ -172,6 +175,24 @@ private final class Feeder {
     /// Shared by the two threads.
     private final class State: Sendable {
         let feed = Mutex(Feed.running)
+        private let wait = Mutex((total: Duration.zero, since: ContinuousClock.Instant?.none))
+
+        /// The time spent waiting for the stream so far.
+        var waited: Duration {
+            wait.withLock { $0.total + ($0.since.map { .now - $0 } ?? .zero) }
+        }
+
+        /// Runs `read`, which waits for the stream.
+        func waiting(_ read: () throws -> Int) rethrows -> Int {
+            wait.withLock { $0.since = .now }
+            defer {
+                wait.withLock { wait in
+                    if let since = wait.since { wait.total += .now - since }
+                    wait.since = nil
+                }
+            }
+            return try read()
+        }
     }
 
     init(
@@ -185,7 +206,7 @@ private final class Feeder {
         do {
             try thread.start {
                 let feed = Self.feed(
-                    preamble, body, to: OwnedDescriptor(taking: raw), counting: fed)
+                    preamble, body, to: OwnedDescriptor(taking: raw), counting: fed, state)
                 state.feed.withLock { $0 = feed }
             }
         } catch {
@@ -193,6 +214,9 @@ private final class Feeder {
             throw error
         }
     }
+
+    /// The time spent waiting for the stream so far.
+    var waited: Duration { state.waited }
 
     var isRunning: Bool {
         state.feed.withLock { if case .running = $0 { true } else { false } }
@@ -216,13 +240,15 @@ private final class Feeder {
     /// because a client that is still sending would not see the answer otherwise.
     private static func feed(
         _ preamble: [UInt8], _ body: any ByteStream, to writing: consuming OwnedDescriptor,
-        counting fed: ByteCounter
+        counting fed: ByteCounter, _ state: State
     ) -> sending Feed {
         var isRead = preamble.withUnsafeBytes { write($0, to: writing) }
         var buffer = [UInt8](repeating: 0, count: 1 << 16)
         do {
             while true {
-                let count = try buffer.withUnsafeMutableBytes { try body.read(into: $0) }
+                let count = try buffer.withUnsafeMutableBytes { bytes in
+                    try state.waiting { try body.read(into: bytes) }
+                }
                 if count == 0 { return .ended }
                 if isRead {
                     isRead = buffer.withUnsafeBytes {
